@@ -1,0 +1,142 @@
+"""Everything that can go wrong and that a person can do something about.
+
+Each error has a message (what happened and what state things are in), a hint (what to type next)
+and an exit code of its own.  The table in the reference is made from this module.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RunbookError(Exception):
+    """Base of all errors that are shown to a person, never with a traceback.
+
+    Subclasses set ``code`` (the process's exit code) and their docstring's first line is the
+    meaning printed in the reference.
+    """
+
+    code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return the error as data."""
+        return {"message": self.message, "hint": self.hint, "code": self.code}
+
+
+class NoHub(RunbookError):
+    """There is no TLJH hub at the given prefix."""
+
+    code = 10
+
+
+class ConfigBroken(RunbookError):
+    """The hub's ``config.yaml`` cannot be read as settings."""
+
+    code = 11
+
+
+class SettingsInvalid(RunbookError):
+    """The settings file has an unknown key or an unusable value."""
+
+    code = 12
+
+
+class AccessDenied(RunbookError):
+    """The user who typed the command may not read or write what it needs."""
+
+    code = 13
+
+
+class DatabaseMissing(RunbookError):
+    """A database of the hub cannot be found where the hub keeps it."""
+
+    code = 14
+
+
+class DatabaseDamaged(RunbookError):
+    """A database fails SQLite's own integrity check."""
+
+    code = 15
+
+
+class NoSpace(RunbookError):
+    """There is not enough room on a disk."""
+
+    code = 16
+
+
+class Busy(RunbookError):
+    """Another run of the tool works on the same hub."""
+
+    code = 17
+
+
+class SnapshotMissing(RunbookError):
+    """No snapshot has that name, or there is none at all."""
+
+    code = 18
+
+
+class SnapshotDamaged(RunbookError):
+    """A snapshot is not what its manifest says."""
+
+    code = 19
+
+
+class SnapshotStale(RunbookError):
+    """No verified snapshot is fresh enough to upgrade on."""
+
+    code = 20
+
+
+class HubUnhealthy(RunbookError):
+    """The hub does not answer as a healthy hub does."""
+
+    code = 21
+
+
+class InstallerFailed(RunbookError):
+    """The TLJH installer, or pip, ended with an error."""
+
+    code = 22
+
+
+class PromiseBroken(RunbookError):
+    """The upgrade ran, but something that it vows not to touch has changed."""
+
+    code = 23
+
+
+class ServicesUnreachable(RunbookError):
+    """The service manager of the hub (systemd, supervisor) does not answer."""
+
+    code = 24
+
+
+class StepUnknown(RunbookError):
+    """No step or component has that name."""
+
+    code = 25
+
+
+class ToolMissing(RunbookError):
+    """A program that only the distribution carries is not installed."""
+
+    code = 26
+
+
+class SandboxFailed(RunbookError):
+    """A sandbox could not be built, started or taken down."""
+
+    code = 27
+
+
+class UpgradeCutOff(RunbookError):
+    """The upgrade's own process was ended before its work was."""
+
+    code = 28

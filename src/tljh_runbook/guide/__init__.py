@@ -1,0 +1,1 @@
+"""The guide half: steps, and the tasks and pages that are made from them."""

@@ -1,0 +1,111 @@
+"""The steps that make and check snapshots."""
+
+from __future__ import annotations
+
+from tljh_runbook.errors import SnapshotDamaged
+from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
+
+NOTHING = (
+    "Nothing needs to be undone: the hub was only read. A snapshot that is not wanted is a folder "
+    "that can be deleted."
+)
+
+
+def _backup(target: Target, *components: str) -> Run:
+    return Run(("tljh-runbook", "backup", *components, "--hub", target.hub))
+
+
+def _verify(target: Target) -> Check:
+    return Check(
+        ("tljh-runbook", "verify", "--hub", target.hub),
+        SnapshotDamaged(
+            "The newest snapshot cannot be trusted.",
+            hint="Do not upgrade on it. Make another one: invoke backup",
+        ),
+    )
+
+
+@step(
+    "backup.all",
+    "Back up everything",
+    check="`tljh-runbook snapshots` lists the new snapshot with all its components.",
+    undo=NOTHING,
+    default=True,
+)
+def everything(target: Target) -> Plan:
+    """Make one snapshot of the database, the configuration and the plugins, and read it back.
+
+    The hub runs on meanwhile, and nobody notices. All components are kept in *one* snapshot, so
+    that they belong together: {step}`upgrade` starts from such a snapshot and from no other.
+    """
+    return [_backup(target), _verify(target)]
+
+
+@step(
+    "backup.database",
+    "Database",
+    check="`sha256sum -c SHA256SUMS` in the snapshot's folder names each database and reads it.",
+    undo=NOTHING,
+)
+def database(target: Target) -> Plan:
+    """Make a snapshot of the hub's databases alone, while the hub runs.
+
+    JupyterHub keeps its state in a SQLite database: the users, who of them is an admin, the
+    groups, the tokens, and which servers run. TLJH keeps it in
+    `/opt/tljh/state/jupyterhub.sqlite`. Two more lie beside it on a Plasma server:
+    `tljh_plasma.sqlite` says which group of users may see which environment, and
+    `tljh_repo2docker.sqlite` holds the builds of the environments.
+
+    Do not copy these files with `cp` while the hub runs: such a copy is often damaged, and one of
+    `tljh_repo2docker.sqlite` alone misses its newest rows. This step holds a read transaction
+    while it copies, and runs SQLite's integrity check on every copy.
+    """
+    return [_backup(target, "database")]
+
+
+@step(
+    "backup.config",
+    "Configuration",
+    check="The snapshot holds `config/config/config.yaml`; compare it with the one on the hub.",
+    undo=NOTHING,
+)
+def config(target: Target) -> Plan:
+    """Make a snapshot of the hub's settings and secrets alone.
+
+    It holds all of `/opt/tljh/config`, and from `/opt/tljh/state` the cookie secrets (without
+    them everybody is logged out), the proxy's secret, its certificates from Let's Encrypt, and
+    the passwords that users chose themselves.
+    """
+    return [_backup(target, "config")]
+
+
+@step(
+    "backup.plugin",
+    "Plugins",
+    check="`plugin/hub-freeze.txt` in the snapshot names every package of the hub with its commit.",
+    undo=NOTHING,
+)
+def plugin(target: Target) -> Plan:
+    """Make a snapshot of which plugins are installed, at which commit, and of their files.
+
+    A plugin is a Python package in the hub's environment, `/opt/tljh/hub`. It can be installed
+    again from its repository, but only when it is known *from which commit*: every commit of the
+    Plasma plugin carries the same version number. What the plugin remembers is not in the package
+    but in its database, which {step}`backup.database` keeps.
+    """
+    return [_backup(target, "plugin")]
+
+
+@step(
+    "backup.verify",
+    "Verify the newest snapshot",
+    check="The last line says that the snapshot is whole.",
+    undo="Nothing needs to be undone: the snapshot was only read.",
+)
+def verify(target: Target) -> Plan:
+    """Read every byte of the newest snapshot and compare it with its seal.
+
+    A backup that was never read back is a hope. The seal is plain `SHA256SUMS`, so that any
+    machine can check it, with or without this tool.
+    """
+    return [_verify(target)]

@@ -1,0 +1,70 @@
+"""The tasks of this project itself: its documentation, its tests, its gate."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import Task
+
+from tljh_runbook.guide.session import Session
+from tljh_runbook.guide.steps import Run
+
+HTML = "docs/_build/html"
+SPHINX = ("-n", "-W", "--keep-going", "-c", ".", "docs")
+
+
+def _run(c: Context, *commands: tuple[str, ...]) -> None:
+    Session().run([Run(command) for command in commands], dry=c.config.run.dry)
+
+
+def build(c: Context) -> None:
+    """Build the site; every warning is an error."""
+    _run(c, ("sphinx-build", "-b", "html", *SPHINX, HTML))
+
+
+def serve(c: Context) -> None:
+    """Show the site while it is being written, at http://127.0.0.1:8000."""
+    _run(c, ("sphinx-autobuild", "--watch", "src", "-c", ".", "docs", "docs/_build/live"))
+
+
+def docs_test(c: Context) -> None:
+    """Carry out every transcript on every page, and compare with what the page shows."""
+    doctest = ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest")
+    _run(c, doctest, ("pytest", "-q", "tests/docs"))
+
+
+def test(c: Context) -> None:
+    """Run everything: the gate, the tests, the site, and every documented example."""
+    check(c)
+    _run(c, ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"))
+    _run(c, ("pytest",))
+    build(c)
+
+
+def check(c: Context) -> None:
+    """Check the code without running it: ruff, mypy, import-linter, ansible-lint."""
+    _run(
+        c,
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports",),
+        ("ansible-lint", "--offline", "--strict", "src/tljh_runbook/playbooks"),
+    )
+
+
+def lock(c: Context) -> None:
+    """Resolve requirements.in anew into requirements.txt, for every supported Python at once."""
+    options = ("--universal", "--python-version", "3.10", "--no-annotate", "--quiet")
+    _run(c, ("uv", "pip", "compile", *options, "requirements.in", "-o", "requirements.txt"))
+
+
+def add(root: Collection) -> None:
+    """Add the project's tasks to ``root``."""
+    docs = Collection("docs")
+    docs.add_task(Task(build), default=True)
+    docs.add_task(Task(serve))
+    docs.add_task(Task(docs_test), name="test")
+    root.add_collection(docs)
+    for each in (test, check, lock):
+        root.add_task(Task(each))

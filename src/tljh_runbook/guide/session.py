@@ -1,0 +1,84 @@
+"""One command line of invoke: which hub its tasks work on, and how a plan is carried out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from invoke.exceptions import Exit
+
+from tljh_runbook import errors
+from tljh_runbook.guide.steps import Check, Plan, Run, Step, Target
+
+SANDBOXES = Path(".sandbox")
+
+
+@dataclass
+class Session:
+    """Carries plans out against one target; ``sandbox`` points it elsewhere for later tasks."""
+
+    target: Target = field(default_factory=Target)
+
+    def carry_out(self, step: Step, *, dry: bool) -> None:
+        """Run the plan of ``step``; under ``dry`` print its lines and touch nothing."""
+        self.run(step.plan(self.target), dry=dry)
+
+    def run(self, plan: Plan, *, dry: bool) -> None:
+        """Run the commands of ``plan`` in turn. Raises `Exit` with the code of one that fails."""
+        for command in plan:
+            argv = [program(command.argv[0]), *command.argv[1:]]
+            if dry:
+                print(shlex.join(argv))  # noqa: T201
+            else:
+                self._carry_out(command, argv)
+
+    def _carry_out(self, command: Run, argv: list[str]) -> None:
+        print(f"$ {shlex.join(argv)}", flush=True)  # noqa: T201
+        code = _code(argv)
+        if code == 0:
+            return
+        if code == errors.NoHub.code:
+            self._point_at_sandbox()
+        if isinstance(command, Check):
+            _say(command.error)
+        raise Exit(code=code)
+
+    def _point_at_sandbox(self) -> None:
+        for found in sorted(SANDBOXES.glob("*/sandbox.json")):
+            folder = found.parent
+            option = "" if folder.name == "default" else f" --folder {shlex.quote(str(folder))}"
+            sys.stderr.write(
+                f"A sandbox is up in {folder}. Name it first to work on it: "
+                f"./invoke sandbox{option} status\n"
+            )
+
+
+def program(name: str) -> str:
+    """Return how ``name`` is typed here: as it is where the shell finds ours, else by its path.
+
+    ``./invoke`` leaves PATH alone, so what it prints must run without the environment's PATH.
+    """
+    own = Path(sys.prefix) / "bin" / name
+    if not own.exists() or shutil.which(name) == str(own):
+        return name
+    return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)
+
+
+def _code(argv: list[str]) -> int:
+    """Run a command on this terminal; return its exit code."""
+    process = subprocess.Popen(argv)
+    while True:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            continue  # the command got it too, and knows best how to end
+        return 128 - code if code < 0 else code
+
+
+def _say(error: errors.RunbookError) -> None:
+    sys.stderr.write(f"{error.message}\n{error.hint}\n")

@@ -1,0 +1,27 @@
+"""The Sphinx extension: pages show the steps as they are carried out, and nothing else.
+
+``{step}`` as a directive renders a step, as a role refers to it; ``{step-list}`` lists them all;
+``{not-executed}`` says why an example is not carried out by the documentation's tests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tljh_runbook.guide.sphinx_ext.directives import StepDirective, StepList
+from tljh_runbook.guide.sphinx_ext.domain import StepDomain, StepRole
+from tljh_runbook.guide.sphinx_ext.examples import NotExecuted
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.util.typing import ExtensionMetadata
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register the domain, and its directive and role under their short names too."""
+    app.add_domain(StepDomain)
+    app.add_directive("step", StepDirective)
+    app.add_role("step", StepRole())
+    app.add_directive("step-list", StepList)
+    app.add_directive("not-executed", NotExecuted)
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

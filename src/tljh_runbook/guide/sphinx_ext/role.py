@@ -1,0 +1,56 @@
+"""The role that refers to a step: its command, as a link to where the step is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx.roles import XRefRole
+from sphinx.util import logging
+
+from tljh_runbook.errors import StepUnknown
+from tljh_runbook.guide import catalog
+
+if TYPE_CHECKING:
+    from docutils.nodes import system_message
+    from sphinx.environment import BuildEnvironment
+
+logger = logging.getLogger(__name__)
+
+
+class StepRole(XRefRole):
+    """Refer to a step by its name; the text is its command, unless another is given."""
+
+    def run(self) -> tuple[list[nodes.Node], list[system_message]]:
+        """Return the reference, or the plain name with a warning where there is no such step."""
+        try:
+            step = catalog.find(self.target)
+        except StepUnknown as error:
+            self._warn(error)
+            return [nodes.literal(self.rawtext, self.title)], []
+        self.env.note_dependency(step.file)
+        self.name = "step:step"  # so that the short name does the same
+        self.innernodeclass = nodes.inline if self.has_explicit_title else nodes.literal
+        return super().run()
+
+    def process_link(
+        self,
+        env: BuildEnvironment,
+        refnode: nodes.Element,
+        has_explicit_title: bool,  # noqa: FBT001
+        title: str,
+        target: str,
+    ) -> tuple[str, str]:
+        """Return what is shown, and the full name of the step."""
+        step = catalog.find(target)
+        return (title if has_explicit_title else step.command), step.name
+
+    def _warn(self, error: StepUnknown) -> None:
+        logger.warning(
+            "%s %s",
+            error.message,
+            error.hint,
+            location=self.get_location(),
+            type="step",
+            subtype="unknown",
+        )

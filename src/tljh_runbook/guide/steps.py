@@ -1,0 +1,88 @@
+"""A step: one documented action, of which page, task, dry run and tests are made."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tljh_runbook.errors import RunbookError
+
+
+@dataclass(frozen=True)
+class Target:
+    """The hub that a plan is for, as it is named on command lines."""
+
+    hub: str = "/opt/tljh"
+    inventory: str = "src/tljh_runbook/playbooks/local.yml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command line that a reader could type, relative to the root of the checkout."""
+
+    argv: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The command as it is typed."""
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True)
+class Check(Run):
+    """A command that must succeed; ``error`` says what it means when it does not."""
+
+    error: RunbookError
+
+
+Plan = Sequence[Run]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One documented action.
+
+    ``prose`` is MyST, written for an operator; its first line is the summary. ``check`` says how
+    to see that the step worked, ``undo`` how to take it back.
+    """
+
+    name: str
+    title: str
+    prose: str
+    check: str
+    undo: str
+    plan: Callable[[Target], Plan]
+    file: str
+    default: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the prose."""
+        return self.prose.partition("\n")[0]
+
+    @property
+    def command(self) -> str:
+        """What is typed to carry the step out; a collection's default goes by its name alone."""
+        return f"invoke {self.name.partition('.')[0] if self.default else self.name}"
+
+
+def step(
+    name: str, title: str, *, check: str, undo: str, default: bool = False
+) -> Callable[[Callable[[Target], Plan]], Step]:
+    """Make a step of a function that returns its plan; the docstring is its prose."""
+
+    def make(plan: Callable[[Target], Plan]) -> Step:
+        return Step(
+            name=name,
+            title=title,
+            prose=inspect.getdoc(plan) or "",
+            check=check,
+            undo=undo,
+            plan=plan,
+            file=inspect.getfile(plan),
+            default=default,
+        )
+
+    return make

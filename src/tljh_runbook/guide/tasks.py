@@ -1,0 +1,91 @@
+"""The invoke tasks, made from the steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import Task
+
+from tljh_runbook.guide import catalog
+from tljh_runbook.guide.session import SANDBOXES, Session
+from tljh_runbook.guide.steps import Run, Step, Target
+
+DEFAULT_SANDBOX = str(SANDBOXES / "default")
+
+
+def collection(session: Session | None = None) -> Collection:
+    """Return the tasks of all steps and of the sandbox.
+
+    The setting ``tljh.hub`` (in the environment ``INVOKE_TLJH_HUB``) names the hub that the tasks
+    work on when no sandbox comes before them.
+    """
+    session = session or Session()
+    root = Collection()
+    root.configure({"tljh": {"hub": ""}})
+    for step in catalog.every():
+        _place(root, step, _task(step, session))
+    root.add_collection(_sandbox(session))
+    return root
+
+
+def _place(root: Collection, step: Step, made: Task[Any]) -> None:
+    group, _, name = step.name.rpartition(".")
+    if not group:
+        root.add_task(made, name=step.name)
+        return
+    if group not in root.collections:
+        root.add_collection(Collection(group))
+    root.collections[group].add_task(made, name=name, default=step.default)
+
+
+def _task(step: Step, session: Session) -> Task[Any]:
+    def body(c: Context) -> None:
+        _aim(session, c)
+        session.carry_out(step, dry=c.config.run.dry)
+
+    body.__doc__ = step.summary
+    # invoke runs tasks of equal name and code once: these have all the same code.
+    body.__name__ = step.name
+    return Task(body)
+
+
+def _aim(session: Session, c: Context) -> None:
+    """Take the hub from the configuration, unless a sandbox came before."""
+    if session.target == Target() and c.config.tljh.hub:
+        session.target = replace(session.target, hub=c.config.tljh.hub)
+
+
+def _sandbox(session: Session) -> Collection:
+    words = {"folder": "The sandbox's folder; several may run side by side."}
+
+    def up(c: Context, folder: str = DEFAULT_SANDBOX) -> None:
+        """Start a real small hub in a folder, or use the running one; later tasks work on it."""
+        session.run([_python(*_up(folder))], dry=c.config.run.dry)
+        session.target = replace(session.target, hub=str(Path(folder).absolute() / "opt" / "tljh"))
+
+    def status(c: Context, folder: str = DEFAULT_SANDBOX) -> None:
+        """Show a sandbox: its address, a login, its processes."""
+        session.run([_python("status", folder)], dry=c.config.run.dry)
+
+    def down(c: Context, folder: str = DEFAULT_SANDBOX) -> None:
+        """Stop a sandbox and remove its folder; nothing is left behind."""
+        session.run([_python("down", folder)], dry=c.config.run.dry)
+
+    made = Collection("sandbox")
+    made.add_task(Task(up, help=words), default=True)
+    made.add_task(Task(status, help=words))
+    made.add_task(Task(down, help=words))
+    return made
+
+
+def _up(folder: str) -> tuple[str, ...]:
+    option = "" if folder == DEFAULT_SANDBOX else f" --folder {folder}"
+    return ("up", folder, "--take-down", f"./invoke sandbox.down{option}")
+
+
+def _python(*arguments: str) -> Run:
+    return Run(("python", "-m", "tljh_runbook.sandbox", *arguments))

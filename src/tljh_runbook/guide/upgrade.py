@@ -1,0 +1,100 @@
+"""The steps that upgrade a hub."""
+
+from __future__ import annotations
+
+from tljh_runbook.errors import PromiseBroken
+from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
+
+PLAYBOOK = "src/tljh_runbook/playbooks/tljh.yml"
+
+
+def _check(target: Target) -> Run:
+    return Run(("tljh-runbook", "check", "--hub", target.hub))
+
+
+def _run(target: Target) -> Run:
+    return Run(
+        ("ansible-playbook", "-i", target.inventory, "-e", f"tljh_prefix={target.hub}", PLAYBOOK)
+    )
+
+
+def _prove(target: Target) -> Check:
+    return Check(
+        ("tljh-runbook", "prove", "--hub", target.hub),
+        PromiseBroken(
+            "The upgrade did not keep all its promises.",
+            hint="Read the table above. RESTORE.md in the newest snapshot tells how to go back.",
+        ),
+    )
+
+
+BACK = (
+    "Follow `RESTORE.md` in the snapshot that the upgrade started from: it lists every command, "
+    "with the old versions."
+)
+
+
+@step(
+    "upgrade.all",
+    "Upgrade",
+    check="The last table shows every promise as *kept*.",
+    undo=BACK,
+    default=True,
+)
+def everything(target: Target) -> Plan:
+    """Check, upgrade, and prove that the promises were kept.
+
+    This is {step}`upgrade.check`, {step}`upgrade.run` and {step}`upgrade.verify`, one after the
+    other; it stops at the first that fails.
+    """
+    return [_check(target), _run(target), _prove(target)]
+
+
+@step(
+    "upgrade.check",
+    "Check that nothing speaks against it",
+    check="Every line says *ok*.",
+    undo="Nothing needs to be undone: the hub was only looked at.",
+)
+def check(target: Target) -> Plan:
+    """Look for every reason not to upgrade now, and print the remedy for each.
+
+    The configuration must be readable, the databases sound, the hub healthy, the disk not full,
+    the installer in its place, and there must be a snapshot of the last hour.
+    """
+    return [_check(target)]
+
+
+@step(
+    "upgrade.run",
+    "Run the playbook",
+    check="`invoke status` shows the new versions and a healthy hub.",
+    undo=BACK,
+)
+def run(target: Target) -> Plan:
+    """Upgrade TLJH and its plugins with the playbook `tljh.yml`.
+
+    The playbook installs the versions that the settings file asks for, restarts the hub and its
+    proxy, and waits until the hub is *healthy*: its API and its login page answer, not merely an
+    open port. It sets only settings that are unset; what you set stays. When everything is
+    already as asked, nothing is changed and nothing is restarted.
+
+    The work is done by a process of its own on the hub. When your terminal closes or your laptop
+    falls asleep, the upgrade goes on; `invoke status` shows how far it is.
+    """
+    return [_run(target)]
+
+
+@step(
+    "upgrade.verify",
+    "Prove that the promises were kept",
+    check="Every line says *kept*.",
+    undo="Nothing needs to be undone: the hub was only looked at.",
+)
+def verify(target: Target) -> Plan:
+    """Measure the promises again and compare with what was measured before the upgrade.
+
+    Run it as often as you like. A user server that its owner has stopped since then counts as
+    gone, so it tells most right after the upgrade.
+    """
+    return [_prove(target)]

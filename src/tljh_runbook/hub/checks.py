@@ -1,0 +1,130 @@
+"""Every reason not to start an upgrade, each with its remedy. Looks only."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh_runbook.errors import HubUnhealthy, NoSpace, RunbookError, SnapshotStale
+from tljh_runbook.hub import config, databases, files, health, installer, snapshot, sqlite_copy
+from tljh_runbook.hub.components import every
+from tljh_runbook.hub.snapshot import Source
+
+ROOM = 2 << 30  # bytes an upgrade may need beside the hub's environment
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; ``error`` is None where all is well."""
+
+    name: str
+    found: str
+    error: RunbookError | None = None
+
+
+def run(source: Source) -> list[Finding]:
+    """Make every check, whatever the others found."""
+    files.make_private(source.hub.work)
+    return [_finding(name, check, source) for name, check in CHECKS.items()]
+
+
+def require(source: Source) -> list[Finding]:
+    """Make every check; raise the first error."""
+    findings = run(source)
+    for finding in findings:
+        if finding.error:
+            raise finding.error
+    return findings
+
+
+def fresh_snapshot(source: Source) -> snapshot.Snapshot:
+    """Return the newest snapshot, read whole, when an upgrade may start from it.
+
+    Raises `SnapshotStale`, `SnapshotMissing`, `SnapshotDamaged`.
+    """
+    backups = source.settings.folder(source.hub, "backups")
+    found = snapshot.verify(snapshot.find(backups, None))
+    missing = [each.name for each in every() if each.name not in found.manifest.components]
+    if missing:
+        raise SnapshotStale(
+            f"The newest snapshot {found.path.name} holds no {', '.join(missing)}.", hint=_BACKUP
+        )
+    if found.manifest.hub != str(source.hub.prefix):
+        raise SnapshotStale(
+            f"The newest snapshot {found.path.name} is of another hub: {found.manifest.hub}.",
+            hint=_BACKUP,
+        )
+    limit = source.settings.upgrade.snapshot_age
+    if not 0 <= found.age + 1 <= limit * 60 + 1:
+        raise SnapshotStale(
+            f"The newest snapshot {found.path.name} is {found.age / 60:.0f} minutes old; an "
+            f"upgrade starts from one of at most {limit}.",
+            hint=_BACKUP,
+        )
+    return found
+
+
+_BACKUP = "Make one now: invoke backup (on the hub: tljh-runbook backup), then upgrade again."
+
+
+def _finding(name: str, check: Callable[[Source], str], source: Source) -> Finding:
+    try:
+        return Finding(name, check(source))
+    except RunbookError as error:
+        return Finding(name, error.message, error)
+
+
+def _config(source: Source) -> str:
+    return f"{len(config.read(source.hub))} settings in config.yaml"
+
+
+def _databases(source: Source) -> str:
+    found = databases.find(source.hub, source.services, source.settings)
+    with tempfile.TemporaryDirectory(dir=source.hub.work) as folder:
+        # A check of the hub's own file would make the hub wait; a copy is checked as it is made.
+        for name, path in found.items():
+            sqlite_copy.copy(path, Path(folder) / name)
+    return f"{', '.join(found)}: sound"
+
+
+def _hub(source: Source) -> str:
+    seen = health.look(source.hub, source.services)
+    if not seen.healthy:
+        raise HubUnhealthy(
+            f"The hub is not healthy: {'; '.join(seen.wrong)}.",
+            hint="Bring it back first: an upgrade of a broken hub cannot be told from a broken "
+            "upgrade. Look at: journalctl -u jupyterhub -n 100",
+        )
+    return f"JupyterHub {seen.version} answers, its login page too"
+
+
+def _space(source: Source) -> str:
+    free = shutil.disk_usage(source.hub.prefix).free
+    if free < ROOM:
+        raise NoSpace(
+            f"The disk that holds {source.hub.prefix} has {free >> 20} MB free; an upgrade may "
+            f"need {ROOM >> 20}.",
+            hint="Free some room first: a full disk in the middle breaks the hub.",
+        )
+    return f"at least {ROOM >> 30} GB free"
+
+
+def _installer(source: Source) -> str:
+    return f"{installer.script(source).name} is in its place"
+
+
+def _snapshot(source: Source) -> str:
+    return f"{fresh_snapshot(source).path.name}, verified"
+
+
+CHECKS: dict[str, Callable[[Source], str]] = {
+    "configuration": _config,
+    "databases": _databases,
+    "hub": _hub,
+    "disk": _space,
+    "installer": _installer,
+    "snapshot": _snapshot,
+}

@@ -1,0 +1,68 @@
+"""The hub's configuration, and the secrets without which everybody is logged out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.hub import config, files
+from tljh_runbook.hub.components import Source
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.snapshot import Folder
+
+# In state/, beside the databases. The proxy's own files are made anew by the installer; they are
+# kept to compare with.
+STATE_FILES = (
+    "jupyterhub_cookie_secret",
+    "tljh_repo2docker_cookie_secret",
+    "traefik-api.secret",
+    "acme.json",
+    "passwords.dbm*",
+    "traefik.toml",
+    "rules/*.toml",
+)
+
+
+class Config:
+    """``config/`` as a whole, and the files of ``state/`` that are settings or secrets."""
+
+    name = "config"
+    title = "Configuration"
+    left_out = (
+        "TLS keys and certificates that `config.yaml` names elsewhere, systemd units and "
+        "drop-ins: not yet."
+    )
+
+    def size(self, source: Source) -> int:
+        return sum(path.lstat().st_size for path in _kept(source.hub))
+
+    def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
+        settings = config.read(source.hub)
+        for path in _kept(source.hub):
+            folder.copy(path, str(path.relative_to(source.hub.prefix)))
+        return {"settings": len(settings)}
+
+    def by_hand(self, manifest: Manifest) -> Iterable[str]:
+        for entry in manifest.of(self.name):
+            origin = entry.origin or ""
+            yield f"mkdir -p {shlex.quote(str(Path(origin).parent))}"
+            yield (
+                f"install -m {entry.mode:04o} -o {entry.uid} -g {entry.gid} "
+                f"{shlex.quote(entry.path)} {shlex.quote(origin)}"
+            )
+
+
+def _kept(hub: Hub) -> Iterator[Path]:
+    for path in files.walk(hub.config):
+        if not path.is_symlink() and path.is_file():
+            yield path
+    for pattern in STATE_FILES:
+        for path in sorted(hub.state.glob(pattern)):
+            if not path.is_symlink() and path.is_file():
+                yield path
+
+
+COMPONENT = Config()

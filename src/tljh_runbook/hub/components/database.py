@@ -1,0 +1,62 @@
+"""The hub's databases: users and tokens, the plugin's permissions, the environments' builds."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.hub import databases, sqlite, sqlite_copy
+from tljh_runbook.hub.components import Source
+from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.snapshot import Folder
+
+
+class Database:
+    """Consistent copies of every SQLite database of the hub, while the hub runs."""
+
+    name = "database"
+    title = "Database"
+    left_out = (
+        "The copies `jupyterhub.sqlite.<time>` that the hub makes when it migrates: they are "
+        "backups themselves, and after a full disk they can be cut short."
+    )
+
+    def size(self, source: Source) -> int:
+        found = databases.find(source.hub, source.services, source.settings)
+        # Beside the copy, WAL content is folded in and checked: twice the size is safe.
+        return 2 * sum(_bytes(path) for path in found.values())
+
+    def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
+        found = databases.find(source.hub, source.services, source.settings)
+        return {name: self._keep(path, folder) for name, path in found.items()}
+
+    def by_hand(self, manifest: Manifest) -> Iterable[str]:
+        for entry in manifest.of(self.name):
+            yield from _give_back(entry.path, entry.origin or "", entry.mode, entry.uid, entry.gid)
+
+    def _keep(self, path: Path, folder: Folder) -> dict[str, Any]:
+        target = folder.place(path.name)
+        status = path.stat()
+        sqlite_copy.copy(path, target)
+        folder.record(path.name, path, status)
+        return {
+            "origin": str(path),
+            "revision": sqlite.revision(target),
+            "rows": sqlite.rows(target),
+        }
+
+
+def _bytes(path: Path) -> int:
+    wal = path.with_name(f"{path.name}-wal")
+    return path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+
+
+def _give_back(path: str, origin: str, mode: int, uid: int, gid: int) -> Iterator[str]:
+    beside = " ".join(shlex.quote(f"{origin}{end}") for end in ("-journal", "-wal", "-shm"))
+    yield f"rm -f {beside}"
+    yield (f"install -m {mode:04o} -o {uid} -g {gid} {shlex.quote(path)} {shlex.quote(origin)}")
+
+
+COMPONENT = Database()

@@ -1,0 +1,58 @@
+"""The TLJH plugins: which version and commit of each, and the files that are installed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.hub import versions
+from tljh_runbook.hub.components import Source
+from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.snapshot import Folder
+
+
+class Plugin:
+    """What pip needs to install each plugin again, and a copy of its files in case it cannot."""
+
+    name = "plugin"
+    title = "Plugins"
+    left_out = (
+        "Compiled `.pyc` files, which Python makes again. The plugin's own database is kept with "
+        "the databases."
+    )
+
+    def size(self, source: Source) -> int:
+        found = versions.plugins(source.hub).values()
+        return sum(path.stat().st_size for item in found for path in _files(item))
+
+    def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
+        known = versions.packages(source.hub)
+        plugins = versions.plugins(source.hub)
+        for item in plugins.values():
+            for path in _files(item):
+                folder.copy(path, str(path.relative_to(source.hub.prefix)))
+        freeze = "".join(f"{package.requirement}\n" for _, package in sorted(known.items()))
+        folder.write("hub-freeze.txt", freeze)
+        return {name: known[name].requirement for name in plugins}
+
+    def by_hand(self, manifest: Manifest) -> Iterable[str]:
+        python = shlex.quote(str(Path(manifest.hub) / "hub" / "bin" / "python"))
+        for requirement in manifest.components[self.name].values():
+            yield (
+                f"{python} -m pip install --force-reinstall --no-deps {shlex.quote(requirement)}"
+            )
+
+
+def _files(item: Distribution) -> Iterator[Path]:
+    base = Path(str(item.locate_file("")))
+    for file in item.files or []:
+        path = Path(str(item.locate_file(file)))
+        inside = path.is_relative_to(base) and ".." not in file.parts
+        if inside and path.suffix != ".pyc" and path.is_file() and not path.is_symlink():
+            yield path
+
+
+COMPONENT = Plugin()

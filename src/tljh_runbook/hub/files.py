@@ -1,0 +1,133 @@
+"""Files that are written whole or not at all, and read without being led astray."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from tljh_runbook.errors import AccessDenied, NoSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CHUNK = 1 << 20
+ATTEMPTS = 5
+
+
+@contextmanager
+def disk_errors(where: Path, state: str) -> Iterator[None]:
+    """Turn a full disk or a missing permission below ``where`` into an error for a person.
+
+    ``state`` says what state things are in afterwards.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise NoSpace(
+                f"The disk that holds {where} is full. {state}",
+                hint=f"Free some room, then run it again. How much there is: df -h '{where}'",
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise AccessDenied(
+                f"{error.filename or where}: {error.strerror}. {state}",
+                hint="Run the same command as root, for example with sudo in front.",
+            ) from error
+        raise
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file that must not exist yet, and bring it to the disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Exchange a file's content in one moment; mode and owner stay as they were."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        write_new(new, data)
+        with suppress(FileNotFoundError):
+            old = path.stat()
+            os.chown(new, old.st_uid, old.st_gid)
+            new.chmod(stat.S_IMODE(old.st_mode))
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading, never through a link; return its descriptor."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
+
+
+def read(path: Path) -> bytes:
+    """Return the content of a regular file."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
+
+
+def copy(source: Path, target: Path) -> os.stat_result:
+    """Copy a small file that others may be writing; return the source's status.
+
+    A file that changed while it was read is read again, so the copy is one version of it.
+    """
+    for _ in range(ATTEMPTS):
+        with os.fdopen(open_regular(source), "rb") as file:
+            before = os.fstat(file.fileno())
+            data = file.read()
+            after = os.fstat(file.fileno())
+        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(data)):
+            write_new(target, data)
+            return before
+    raise OSError(errno.EBUSY, "changes faster than it can be read", str(source))
+
+
+def digest(path: Path) -> tuple[int, str]:
+    """Return size in bytes and SHA-256 (hexadecimal) of a regular file."""
+    total, sha = 0, hashlib.sha256()
+    with os.fdopen(open_regular(path), "rb") as file:
+        while chunk := file.read(CHUNK):
+            total += len(chunk)
+            sha.update(chunk)
+    return total, sha.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's own entries to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield every entry below a folder that is not a folder itself, following no link."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        path = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(path)
+        else:
+            yield path
+
+
+def make_private(folder: Path) -> None:
+    """Make ``folder`` and its parents; only its owner may enter it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        folder.chmod(0o700)

@@ -1,0 +1,80 @@
+"""Is the hub healthy? Never only an open port: a crash-looping hub has one."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from tljh_runbook.errors import HubUnhealthy
+from tljh_runbook.hub import config, services, web
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.services import Services
+
+PAUSE = 0.5  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a hub; ``wrong`` is empty when it is healthy."""
+
+    version: str
+    wrong: tuple[str, ...]
+    pid: int | None
+
+    @property
+    def healthy(self) -> bool:
+        return not self.wrong
+
+
+def look(hub: Hub, manager: Services) -> Look:
+    """Ask both services, the hub's API and its login page, all through the proxy."""
+    address = config.address(hub)
+    pid = manager.pid(services.HUB)
+    wrong = [
+        f"the service {name} does not run"
+        for name in (services.HUB, services.PROXY)
+        if not manager.pid(name)
+    ]
+    api = web.get(address.url("hub/api/"))
+    version = _version(api)
+    if not version:
+        wrong.append(f"the hub's API answers {_said(api)}")
+    login = web.get(address.url("hub/login"))
+    # A single sign-on authenticator sends the visitor elsewhere: that is an answer, too.
+    if not (login.ok or 300 <= login.status < 400):
+        wrong.append(f"the login page answers {_said(login)}")
+    return Look(version, tuple(wrong), pid)
+
+
+def wait(hub: Hub, manager: Services, seconds: float) -> Look:
+    """Wait until the hub is healthy and stays it, twice in a row with the same process.
+
+    Raises `HubUnhealthy` after ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    before = look(hub, manager)
+    while True:
+        time.sleep(PAUSE)
+        now = look(hub, manager)
+        if now.healthy and before.healthy and now.pid == before.pid:
+            return now
+        if time.monotonic() > deadline:
+            wrong = "; ".join(now.wrong) or "it restarts again and again"
+            raise HubUnhealthy(
+                f"The hub at {hub.prefix} is not healthy after {seconds:.0f} s: {wrong}.",
+                hint="Read the hub's log: journalctl -u jupyterhub -n 100 "
+                "(in a sandbox: var/log in its folder).",
+            )
+        before = now
+
+
+def _version(answer: web.Answer) -> str:
+    try:
+        return str(json.loads(answer.body)["version"]) if answer.ok else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _said(answer: web.Answer) -> str:
+    return f"HTTP {answer.status}" if answer.status else f"nothing ({answer.body})"

@@ -1,0 +1,58 @@
+"""What the hub's own database says of users, groups and running servers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.hub import sqlite
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running user server; ``base`` is its path on the hub, ``state`` what its spawner keeps."""
+
+    user: str
+    name: str
+    base: str
+    state: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        return f"{self.user}/{self.name}" if self.name else self.user
+
+
+def users(database: Path) -> dict[str, bool]:
+    """Return every user, and whether the user is an admin."""
+    rows = sqlite.query(database, "SELECT name, admin FROM users ORDER BY name")
+    return {str(name): bool(admin) for name, admin in rows}
+
+
+def groups(database: Path) -> dict[str, list[str]]:
+    """Return every group with its members."""
+    found: dict[str, list[str]] = {
+        str(name): [] for (name,) in sqlite.query(database, "SELECT name FROM groups ORDER BY name")
+    }
+    members = (
+        "SELECT groups.name, users.name FROM user_group_map"
+        " JOIN groups ON groups.id = group_id JOIN users ON users.id = user_id"
+        " ORDER BY groups.name, users.name"
+    )
+    for group, user in sqlite.query(database, members):
+        found[str(group)].append(str(user))
+    return found
+
+
+def servers(database: Path) -> list[Server]:
+    """Return every user server that the hub takes for running."""
+    running = (
+        "SELECT users.name, spawners.name, servers.base_url, spawners.state FROM spawners"
+        " JOIN users ON users.id = spawners.user_id JOIN servers ON servers.id = server_id"
+        " ORDER BY users.name, spawners.name"
+    )
+    return [
+        Server(str(user), str(name or ""), str(base), json.loads(state or "{}"))
+        for user, name, base, state in sqlite.query(database, running)
+    ]

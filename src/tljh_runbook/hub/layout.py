@@ -1,0 +1,79 @@
+"""Where things lie on a hub.
+
+A hub is known by its prefix.  A prefix that ends in ``opt/tljh`` tells the root of its server
+as well: ``/opt/tljh`` belongs to ``/``, a sandbox's ``FOLDER/opt/tljh`` to ``FOLDER``.  Settings,
+snapshots and homes are found from that root, so one option (``--hub``) names all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh_runbook.errors import AccessDenied, NoHub
+
+DEFAULT_PREFIX = Path("/opt/tljh")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One TLJH server, by its prefix (an absolute path)."""
+
+    prefix: Path
+
+    @property
+    def root(self) -> Path:
+        """The folder that stands for ``/`` of the hub's server."""
+        inside = self.prefix.parts[-2:] == DEFAULT_PREFIX.parts[-2:]
+        return self.prefix.parents[1] if inside else Path("/")
+
+    @property
+    def state(self) -> Path:
+        return self.prefix / "state"
+
+    @property
+    def config(self) -> Path:
+        return self.prefix / "config"
+
+    @property
+    def config_file(self) -> Path:
+        return self.config / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """The virtual environment in which the hub itself runs."""
+        return self.prefix / "hub"
+
+    @property
+    def python(self) -> Path:
+        return self.environment / "bin" / "python"
+
+    @property
+    def settings_file(self) -> Path:
+        return self.root / "etc" / "tljh-runbook.yaml"
+
+    @property
+    def work(self) -> Path:
+        """The runbook's own folder: its lock, and the journal of the last upgrade."""
+        return self.root / "var" / "lib" / "tljh-runbook"
+
+
+def find(prefix: Path) -> Hub:
+    """Return the hub at ``prefix``.
+
+    Raises `NoHub` where there is none, `AccessDenied` where its state may not be read.
+    """
+    hub = Hub(Path(os.path.abspath(prefix)))  # noqa: PTH100 - resolve() would follow links
+    missing = [name for name in ("state", "config") if not (hub.prefix / name).is_dir()]
+    if missing:
+        raise NoHub(
+            f"There is no TLJH hub at {hub.prefix}: it has no folder {missing[0]!r}.",
+            hint="Name the hub's folder with --hub DIR. Is this the server that it runs on?",
+        )
+    if not os.access(hub.state, os.R_OK | os.X_OK):
+        raise AccessDenied(
+            f"You may not read {hub.state}.",
+            hint="Run the same command as root, for example with sudo in front.",
+        )
+    return hub

@@ -1,0 +1,61 @@
+"""One run at a time: an advisory lock that the kernel drops when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tljh_runbook.errors import Busy
+from tljh_runbook.hub import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tljh_runbook.hub.layout import Hub
+
+NAME = "lock"
+PATIENCE = 1.0  # seconds: `held` takes the lock for an instant, and must not look like a run
+
+
+@contextmanager
+def hold(hub: Hub, what: str) -> Iterator[None]:
+    """Hold the hub's lock while ``what`` is done. Raises `Busy` where another run holds it."""
+    files.make_private(hub.work)
+    file = hub.work / NAME
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not _taken(descriptor):
+            if time.monotonic() > deadline:
+                raise Busy(
+                    f"Another run works on this hub, so {what} was not started. "
+                    "Nothing was changed.",
+                    hint="Wait until it has ended: tljh-runbook status shows what it does.",
+                )
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def held(hub: Hub) -> bool:
+    """Say whether some run holds the hub's lock."""
+    try:
+        descriptor = os.open(hub.work / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

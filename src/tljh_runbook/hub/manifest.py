@@ -1,0 +1,90 @@
+"""The seal of a snapshot: what is in it, byte by byte, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tljh_runbook.errors import SnapshotDamaged
+
+FORMAT = 1
+NAME = "manifest.json"
+SUMS = "SHA256SUMS"
+NOTES = "RESTORE.md"
+REPORTS = "reports"  # written after the seal: what upgrades that started from here did
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a snapshot. Sizes are in bytes, ``mtime_ns`` in nanoseconds since 1970."""
+
+    path: str
+    component: str
+    origin: str | None
+    size: int
+    sha256: str
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says."""
+
+    id: str
+    created: str
+    hub: str
+    host: str
+    tool: str
+    versions: dict[str, Any]
+    labels: dict[str, str]
+    components: dict[str, dict[str, Any]]
+    files: tuple[Entry, ...]
+    notes_sha256: str
+    format: int = field(default=FORMAT)
+
+    @property
+    def size(self) -> int:
+        """The size of all files, in bytes."""
+        return sum(entry.size for entry in self.files)
+
+    def of(self, component: str) -> list[Entry]:
+        return [entry for entry in self.files if entry.component == component]
+
+    def to_bytes(self) -> bytes:
+        return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
+
+
+def read(data: bytes, what: str) -> Manifest:
+    """Return the manifest in ``data``, of the snapshot ``what``. Raises `SnapshotDamaged`."""
+    try:
+        values = json.loads(data)
+        if values["format"] != FORMAT:
+            raise SnapshotDamaged(
+                f"The snapshot {what} has format {values['format']}; this version of the tool "
+                f"reads format {FORMAT}.",
+                hint="Use the version of tljh-runbook that wrote it, or follow its RESTORE.md.",
+            )
+        files = tuple(Entry(**entry) for entry in values.pop("files"))
+        manifest = Manifest(**values, files=files)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SnapshotDamaged(
+            f"The manifest of the snapshot {what} cannot be read: {error}.",
+            hint="Do not restore from it. tljh-runbook snapshots lists the others.",
+        ) from error
+    if manifest.to_bytes() != data:
+        raise SnapshotDamaged(
+            f"The manifest of the snapshot {what} was changed after it was sealed.",
+            hint="Do not restore from it. tljh-runbook snapshots lists the others.",
+        )
+    return manifest
+
+
+def sums(manifest: Manifest, manifest_sha256: str) -> str:
+    """Return the content of ``SHA256SUMS``, as ``sha256sum -c`` reads it."""
+    lines = {entry.path: entry.sha256 for entry in manifest.files}
+    lines |= {NAME: manifest_sha256, NOTES: manifest.notes_sha256}
+    return "".join(f"{sha}  {path}\n" for path, sha in sorted(lines.items()))

@@ -1,0 +1,53 @@
+"""What the kernel tells of running processes (``/proc``)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def started(pid: int) -> float | None:
+    """Return when a process started, in seconds since boot; None when it does not run."""
+    with suppress(OSError, IndexError):
+        # The second field is the program's name in brackets and may itself hold brackets.
+        fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        if fields[0] not in {"Z", "X"}:
+            return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
+def working_directory(pid: int) -> Path | None:
+    with suppress(OSError):
+        return (PROC / str(pid) / "cwd").readlink()
+    return None
+
+
+def environment(pid: int) -> dict[str, str]:
+    """Return the environment that a process was started with; empty where it may not be read."""
+    with suppress(OSError):
+        pairs = (PROC / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0")
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    return {}
+
+
+def open_files(pid: int) -> set[Path]:
+    """Return the paths of the files that a process holds open."""
+    found = set()
+    with suppress(OSError):
+        for link in (PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                found.add(link.readlink())
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return the process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        with suppress(OSError):
+            for task in (PROC / str(parent) / "task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+    return found

@@ -1,0 +1,68 @@
+"""Promises: what an upgrade vows not to break, measured before and after.
+
+A module of this package is a promise when it has a ``PROMISE``.  What one measures is plain data
+(JSON), so that it can be kept with the snapshot and measured again the next morning.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from tljh_runbook.hub.snapshot import Source
+
+Measures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one promise."""
+
+    promise: str
+    kept: bool
+    measured: str
+
+    @property
+    def word(self) -> str:
+        return "kept" if self.kept else "BROKEN"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "word": self.word}
+
+
+class Promise(Protocol):
+    """One thing that an upgrade vows."""
+
+    name: str
+    vow: str
+    order: int
+
+    def measure(self, source: Source) -> Any:
+        """Return what is so now, as plain data."""
+
+    def judge(self, before: Any, after: Any) -> tuple[bool, str]:
+        """Say whether the promise was kept, and what was measured, in a few words."""
+
+
+def every() -> tuple[Promise, ...]:
+    """Return all promises, in the order in which they are shown."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return tuple(sorted((module.PROMISE for module in modules), key=lambda each: each.order))
+
+
+def measure(source: Source) -> Measures:
+    """Measure every promise on the hub as it is now."""
+    return {promise.name: promise.measure(source) for promise in every()}
+
+
+def judge(before: Measures, after: Measures) -> list[Verdict]:
+    """Compare two measurements. A promise that was not measured before is not judged."""
+    return [
+        Verdict(promise.name, *promise.judge(before[promise.name], after[promise.name]))
+        for promise in every()
+        if promise.name in before
+    ]

@@ -1,0 +1,41 @@
+"""The plugin still lets the same groups use the same environments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tljh_runbook.hub import databases, sqlite
+from tljh_runbook.hub.snapshot import Source
+
+# database -> what names a row of it to its users
+KEYS = {
+    "plasma": ("permissions", 'SELECT "group", image FROM permissions ORDER BY 1, 2'),
+    "repo2docker": ("images", "SELECT name, status FROM images ORDER BY 1, 2"),
+}
+
+
+class Permissions:
+    name = "environments"
+    vow = "Every permission and every environment's build record is still there."
+    order = 3
+
+    def measure(self, source: Source) -> Any:
+        found = databases.find(source.hub, source.services, source.settings)
+        return {
+            table: [list(row) for row in sqlite.query(found[database], query)]
+            for database, (table, query) in KEYS.items()
+            if database in found and table in sqlite.rows(found[database])
+        }
+
+    def judge(self, before: Any, after: Any) -> tuple[bool, str]:
+        lost = [
+            f"{table}: {' '.join(map(str, row))} is gone"
+            for table, rows in before.items()
+            for row in rows
+            if row not in after.get(table, [])
+        ]
+        counted = ", ".join(f"{len(rows)} {table} rows" for table, rows in before.items())
+        return not lost, "; ".join(lost) or counted or "the hub keeps none"
+
+
+PROMISE = Permissions()

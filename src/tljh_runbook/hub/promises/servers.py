@@ -1,0 +1,54 @@
+"""User servers run on: the same process, with the same start time, answering as before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tljh_runbook.hub import config, databases, hubdb, processes, web
+from tljh_runbook.hub.snapshot import Source
+
+
+class Servers:
+    name = "user servers"
+    vow = "Every user server that ran before runs on as the same process and answers."
+    order = 1
+
+    def measure(self, source: Source) -> Any:
+        found = databases.find(source.hub, source.services, source.settings)
+        address = config.address(source.hub)
+        return {
+            server.label: _server(server, web.get(_api(address, server)).ok)
+            for server in hubdb.servers(found["jupyterhub"])
+        }
+
+    def judge(self, before: Any, after: Any) -> tuple[bool, str]:
+        changed = [f"{name}: {_change(was, after.get(name))}" for name, was in before.items()]
+        changed = [each for each in changed if not each.endswith(": ")]
+        if changed:
+            return False, "; ".join(changed)
+        names = f", same process: {', '.join(before)}" if before else ""
+        return True, f"{len(before)} of {len(before)} run on{names}"
+
+
+def _api(address: config.Address, server: hubdb.Server) -> str:
+    """Return an address of a user server that answers without a login."""
+    return f"{address.scheme}://{address.host}:{address.port}{server.base}api"
+
+
+def _server(server: hubdb.Server, answers: bool) -> dict[str, Any]:
+    # Spawners that start a process keep its number; others are judged by their answer alone.
+    pid = server.state.get("pid")
+    return {"pid": pid, "started": processes.started(pid) if pid else None, "answers": answers}
+
+
+def _change(was: dict[str, Any], now: dict[str, Any] | None) -> str:
+    if now is None:
+        return "no longer known to the hub"
+    if was["pid"] and now["started"] is None:
+        return f"its process {was['pid']} has ended"
+    if (was["pid"], was["started"]) != (now["pid"], now["started"]):
+        return f"restarted (pid {was['pid']}, now {now['pid']})"
+    return "does not answer any more" if was["answers"] and not now["answers"] else ""
+
+
+PROMISE = Servers()

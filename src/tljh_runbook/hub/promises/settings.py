@@ -1,0 +1,34 @@
+"""What an administrator set is still set."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from tljh_runbook.hub import config
+from tljh_runbook.hub.snapshot import Source
+
+
+class SettingsKept:
+    name = "settings"
+    vow = "Every value in config.yaml is still what the administrator set; new ones are named."
+    order = 4
+
+    def measure(self, source: Source) -> Any:
+        # A value may be a password, and measures are kept and shown: only its hash is.
+        return {name: _hashed(value) for name, value in config.read(source.hub).items()}
+
+    def judge(self, before: Any, after: Any) -> tuple[bool, str]:
+        wrong = [name for name, value in before.items() if after.get(name) != value]
+        if wrong:
+            return False, f"changed: {', '.join(wrong)}"
+        new = [name for name in after if name not in before]
+        kept = f"{len(before)} kept"
+        return True, f"{kept}, newly set: {', '.join(new)}" if new else kept
+
+
+def _hashed(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()
+
+
+PROMISE = SettingsKept()

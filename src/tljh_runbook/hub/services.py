@@ -1,0 +1,112 @@
+"""The hub's two services, under systemd on a server and under supervisor in a sandbox."""
+
+from __future__ import annotations
+
+import configparser
+import shlex
+import subprocess
+import xmlrpc.client
+from typing import Protocol
+from urllib.parse import quote
+
+from tljh_runbook.errors import ServicesUnreachable
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.settings import Settings
+
+HUB = "jupyterhub"
+PROXY = "traefik"
+WAIT = 60  # seconds a service manager may take to answer
+
+
+class Services(Protocol):
+    """What the runbook needs of a service manager."""
+
+    stop_line: str
+    start_line: str
+
+    def pid(self, name: str) -> int | None:
+        """Return the main process of a running service."""
+
+    def restart(self, name: str) -> None:
+        """Restart a service and return when its process runs."""
+
+
+class Systemd:
+    """systemd, as on a server."""
+
+    stop_line = "systemctl stop jupyterhub.service traefik.service"
+    start_line = "systemctl start traefik.service jupyterhub.service"
+
+    def pid(self, name: str) -> int | None:
+        pid = int(_systemctl("show", "--property=MainPID", "--value", f"{name}.service") or 0)
+        return pid or None
+
+    def restart(self, name: str) -> None:
+        _systemctl("restart", f"{name}.service")
+
+
+class Supervisor:
+    """supervisor, as in a sandbox; spoken to over its XML-RPC interface."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._file = hub.root / "etc" / "supervisor" / "supervisord.conf"
+        control = f"supervisorctl -c {shlex.quote(str(self._file))}"
+        self.stop_line = f"{control} stop jupyterhub traefik"
+        self.start_line = f"{control} start traefik jupyterhub"
+
+    def pid(self, name: str) -> int | None:
+        info = self._call("getProcessInfo", name)
+        return info["pid"] if isinstance(info, dict) and info["statename"] == "RUNNING" else None
+
+    def restart(self, name: str) -> None:
+        if self.pid(name):
+            self._call("stopProcess", name)
+        self._call("startProcess", name)
+
+    def _call(self, method: str, name: str) -> object:
+        try:
+            server = xmlrpc.client.ServerProxy(self._address())
+            result: object = getattr(server.supervisor, method)(name)
+        except (OSError, xmlrpc.client.Error, configparser.Error, KeyError) as error:
+            # The address holds a password: it must not reach a message.
+            reason = (
+                error.faultString
+                if isinstance(error, xmlrpc.client.Fault)
+                else type(error).__name__
+            )
+            raise ServicesUnreachable(
+                f"supervisor did not carry out {method} for {name}: {reason}.",
+                hint="Is the sandbox up? ./invoke sandbox starts it again.",
+            ) from None
+        return result
+
+    def _address(self) -> str:
+        parser = configparser.RawConfigParser()
+        parser.read_string(self._file.read_text(encoding="utf-8"))
+        section = parser["inet_http_server"]
+        user, password = quote(section["username"], safe=""), quote(section["password"], safe="")
+        return f"http://{user}:{password}@{section['port']}/RPC2"
+
+
+def of(hub: Hub, settings: Settings) -> Services:
+    """Return the service manager of a hub."""
+    return Supervisor(hub) if settings.services == "supervisor" else Systemd()
+
+
+def _systemctl(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["systemctl", *arguments], capture_output=True, text=True, check=True, timeout=WAIT
+        )
+    except FileNotFoundError as error:
+        raise ServicesUnreachable(
+            "This machine has no systemd, so it runs no TLJH hub.",
+            hint="Run the command on the hub's own server.",
+        ) from error
+    except subprocess.SubprocessError as error:
+        output = getattr(error, "stderr", None) or str(error)
+        raise ServicesUnreachable(
+            f"systemctl {' '.join(arguments)} failed: {str(output).strip()}",
+            hint="Look at: systemctl status jupyterhub traefik; journalctl -u jupyterhub -n 50",
+        ) from error
+    return done.stdout.strip()

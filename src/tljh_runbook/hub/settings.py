@@ -1,0 +1,176 @@
+"""What may vary: one YAML file on the hub, every key known, every value checked.
+
+Precedence: a value on the command line, then the settings file, then the default written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.errors import SettingsInvalid
+from tljh_runbook.hub import yaml
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.requirements import Requirement
+
+# The newest releases that this version of the runbook was tested with.
+TLJH = "2.0.0"
+PLUGINS = (
+    "tljh-plasma @ git+https://github.com/plasmabio/plasma"
+    "@4e54be5b4ea0a838c49485ce948332383b40ef81#subdirectory=tljh-plasma",
+    "tljh-repo2docker==3.0.15",
+)
+DEFAULTS = {"services.cull.timeout": 3600, "limits.memory": "2G", "limits.cpu": 2}
+
+
+def _setting(default: Any, doc: str) -> Any:
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata={"doc": doc})
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class UpgradeSettings:
+    """What an upgrade installs, and how careful it is."""
+
+    tljh: str = _setting(TLJH, "The TLJH version to upgrade to: a release or a full commit.")
+    plugins: tuple[str, ...] = _setting(
+        PLUGINS,
+        "The plugins to upgrade to, as pip requirements. Each is pinned, by `==version` or by a "
+        "full commit, because every commit of the Plasma plugin carries the same version.",
+    )
+    installer: str = _setting(
+        "/srv/tljh-installer.py", "TLJH's `bootstrap.py` on the hub, below the server's root."
+    )
+    defaults: dict[str, Any] = _setting(
+        DEFAULTS, "Settings of `config.yaml` that are set where they are unset, and never else."
+    )
+    snapshot_age: int = _setting(
+        60, "How old the snapshot may be that an upgrade starts from, in minutes."
+    )
+    healthy_within: int = _setting(
+        180, "How long a restarted hub may take until it is healthy, in seconds."
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one hub."""
+
+    services: str = _setting(
+        "systemd", "The service manager that runs the hub: `systemd`, or a sandbox's `supervisor`."
+    )
+    backups: str = _setting(
+        "/var/backups/tljh", "The folder that holds the snapshots, below the server's root."
+    )
+    homes: str = _setting(
+        "/home", "The folder that holds the users' home directories, below the server's root."
+    )
+    databases: dict[str, str] = _setting(
+        {},
+        "Where a database lies that is not found by itself: the name `jupyterhub`, `plasma` or "
+        "`repo2docker`, and an absolute path.",
+    )
+    upgrade: UpgradeSettings = field(
+        default_factory=UpgradeSettings, metadata={"doc": "What an upgrade installs."}
+    )
+
+    def folder(self, hub: Hub, name: str) -> Path:
+        """Return the path that the setting ``name`` gives, below the root of the hub's server."""
+        value: str = getattr(self.upgrade if name == "installer" else self, name)
+        inside = hub.root / value.lstrip("/")
+        return Path(value) if Path(value).is_relative_to(hub.root) else inside
+
+    def asked(self) -> tuple[Requirement, ...]:
+        """Return the plugins to upgrade to."""
+        return tuple(Requirement.parse(text) for text in self.upgrade.plugins)
+
+
+def documented(kind: type = Settings, prefix: str = "") -> list[tuple[str, Any, str]]:
+    """Return name, default and meaning of every setting, in the order of the reference."""
+    found: list[tuple[str, Any, str]] = []
+    for item in fields(kind):
+        default = item.default_factory() if callable(item.default_factory) else item.default
+        if is_dataclass(default):
+            found += documented(type(default), f"{prefix}{item.name}.")
+        else:
+            found.append((f"{prefix}{item.name}", default, item.metadata["doc"]))
+    return found
+
+
+def load(hub: Hub, file: Path | None = None) -> Settings:
+    """Return the hub's settings, from ``file`` or from the hub's own settings file.
+
+    A file that was not named may be absent: the defaults hold then.
+    Raises `SettingsInvalid` with the name of the key.
+    """
+    path = file or hub.settings_file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if file is None:
+            return Settings()
+        raise _invalid(path, "there is no such file.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid(path, str(error)) from error
+    try:
+        values = yaml.parse(text)
+    except yaml.YAMLError as error:
+        raise _invalid(path, " ".join(str(error).split())) from error
+    settings: Settings = _filled(Settings(), {} if values is None else values, path, "")
+    return checked(settings, path)
+
+
+def checked(settings: Settings, path: Path) -> Settings:
+    """Return ``settings`` when all values can be used. Raises `SettingsInvalid`."""
+    if settings.services not in {"systemd", "supervisor"}:
+        raise _invalid(path, f"services: {settings.services!r} is neither systemd nor supervisor.")
+    for number in ("snapshot_age", "healthy_within"):
+        if getattr(settings.upgrade, number) <= 0:
+            raise _invalid(path, f"upgrade.{number} must be greater than 0.")
+    for name in settings.databases:
+        if name not in {"jupyterhub", "plasma", "repo2docker"}:
+            raise _invalid(path, f"databases: no database is called {name!r}.")
+    try:
+        settings.asked()
+    except ValueError as error:
+        raise _invalid(path, f"upgrade.plugins: {error}") from error
+    return settings
+
+
+def _filled(into: Any, values: Any, path: Path, prefix: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise _invalid(path, f"{prefix.rstrip('.') or 'the file'} must hold names and values.")
+    known = {item.name for item in fields(into)}
+    changes = {}
+    for key, value in values.items():
+        if key not in known:
+            raise _invalid(path, f"it does not know the setting {prefix}{key}.")
+        changes[key] = _value(getattr(into, key), value, path, f"{prefix}{key}")
+    return replace(into, **changes)
+
+
+def _value(default: Any, value: Any, path: Path, name: str) -> Any:
+    if is_dataclass(default):
+        return _filled(default, value, path, f"{name}.")
+    if isinstance(default, tuple):
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            return tuple(value)
+        raise _invalid(path, f"{name} must be a list of texts.")
+    if isinstance(default, dict):
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return dict(value)
+        raise _invalid(path, f"{name} must hold names and values.")
+    if type(value) is type(default):
+        return value
+    wanted = "a whole number" if isinstance(default, int) else "a text (write it in quotes)"
+    raise _invalid(path, f"{name} must be {wanted}, not {value!r}.")
+
+
+def _invalid(path: Path, why: str) -> SettingsInvalid:
+    return SettingsInvalid(
+        f"The settings file {path} cannot be used: {why} Nothing was changed.",
+        hint="Correct the file; the page 'Settings' lists every setting with its default.",
+    )

@@ -1,0 +1,206 @@
+"""Questions to SQLite databases that other programs may be writing to.
+
+Every question is asked in a read transaction that changes nothing, and every error of SQLite is
+said in words that help.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tljh_runbook.errors import (
+    AccessDenied,
+    Busy,
+    DatabaseDamaged,
+    DatabaseMissing,
+    NoSpace,
+    RunbookError,
+)
+
+WAIT_SECONDS = 30.0
+"""How long to wait for a writer that keeps the whole database locked."""
+
+_ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
+    "locked": (
+        Busy,
+        "Another program kept {name} locked all the time. Nothing was changed.",
+        "See which program it is, then try again: sudo fuser -v {path}",
+    ),
+    "full": (
+        NoSpace,
+        "There is no room left on the disk for {name}. What was begun was removed again.",
+        "Make room, then try again: df -h {folder}",
+    ),
+    "missing": (
+        DatabaseMissing,
+        "There is no file {name}. Nothing was changed.",
+        "See what is there: sudo ls -l {folder}",
+    ),
+    "not a database": (
+        DatabaseMissing,
+        "{name} is not a SQLite database. Nothing was changed.",
+        "See what it is: sudo head -c 100 {path} | xxd",
+    ),
+    "readonly": (
+        AccessDenied,
+        "{name} cannot be opened with the rights of this user. Nothing was changed.",
+        "Try again as root (sudo). Its rights: ls -l {path}",
+    ),
+    "no such": (
+        DatabaseMissing,
+        "{name} is a database of another kind or version: {said}. Nothing was changed.",
+        "See what is there: sudo ls -l {folder}",
+    ),
+    "damaged": (
+        DatabaseDamaged,
+        "{name} is damaged; SQLite says: {said}. Nothing was changed.",
+        "Leave the file as it is, and follow RESTORE.md in the newest sound snapshot. "
+        "tljh-runbook snapshots lists them",
+    ),
+    "bad copy": (
+        DatabaseDamaged,
+        "The copy {name} came out damaged twice ({said}), although its source is sound. "
+        "The copy was removed and nothing else was changed.",
+        "The disk may be failing. See what the system says: sudo dmesg | tail",
+    ),
+}
+BESIDE = ("-wal", "-shm", "-journal")
+FULL = {errno.ENOSPC, errno.EDQUOT}
+_PAGE_BYTES = 65536  # the largest page that SQLite knows
+
+
+def check(path: Path) -> None:
+    """Run SQLite's ``integrity_check``; raise ``DatabaseDamaged`` with the first finding.
+
+    Foreign keys are not checked: SQLite does not enforce them by default, and real hubs break them.
+    An empty file is a sound database without tables.  Takes up to 20 s per GB, during which writers
+    to a live database wait: check a copy instead.
+    """
+    with reading(found(path)) as connection:
+        wrong = integrity(connection)
+    if wrong:
+        raise told("damaged", path, wrong[0])
+
+
+def revision(path: Path) -> str | None:
+    """Return the Alembic revision of the schema, or None where Alembic keeps none."""
+    with reading(found(path)) as connection:
+        if "alembic_version" not in _tables(connection):
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def journal_mode(path: Path) -> str:
+    """Return ``wal`` or ``delete``, the two that a database file itself remembers."""
+    with reading(found(path)) as connection:
+        return mode_of(connection)
+
+
+def rows(path: Path) -> dict[str, int]:
+    """Return the number of rows of each table, all at one moment."""
+    with reading(found(path)) as connection:
+        return {table: _count(connection, table) for table in _tables(connection)}
+
+
+def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Return what one SELECT finds; a statement that would write is refused."""
+    with reading(found(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Hold a read transaction, in which the committed content does not change."""
+    # Who may not write can neither fold the log in nor delete it on closing: a log that is there
+    # stays as it is.  Without a log, "rw" rolls back a hot journal, and removes on closing the
+    # empty -wal and -shm that it had to make.  Neither ever creates a database.
+    mode = "ro" if beside(path, "-wal").exists() else "rw"
+    with plainly(path), closing(connect(path, mode)) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield connection
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"file://{quote(os.fsencode(path.absolute()))}?mode={mode}"
+    return sqlite3.connect(address, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
+
+
+def mode_of(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def integrity(connection: sqlite3.Connection) -> list[str]:
+    findings = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+    return [] if findings == ["ok"] else findings
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' "
+    return [str(row[0]) for row in connection.execute(query + "ESCAPE '~' ORDER BY name")]
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    quoted = table.replace('"', '""')
+    return int(connection.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0])  # noqa: S608
+
+
+def found(path: Path) -> Path:
+    """Follow links as SQLite does, which keeps its log beside the file itself."""
+    with plainly(path):
+        real = path.resolve()
+        if not real.is_file():
+            raise told("missing", path)
+    return real
+
+
+def beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+@contextmanager
+def plainly(path: Path) -> Iterator[None]:
+    """Say SQLite's and the system's errors about a file in words that help."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explained(str(error), path) from error
+    except PermissionError as error:
+        raise told("readonly", path) from error
+    except OSError as error:
+        raise (told("full", path) if error.errno in FULL else error) from error
+
+
+def _explained(said: str, path: Path) -> RunbookError:
+    for key in ("locked", "full", "not a database", "readonly", "no such"):
+        if key in said:
+            return told(key, path, said)
+    if not path.exists():
+        return told("missing", path)
+    # On a full disk SQLite may only say "disk I/O error" or "unable to open database file".
+    if "malformed" not in said and is_full(path):
+        return told("full", path)
+    return told("readonly" if "unable to open" in said else "damaged", path, said)
+
+
+def is_full(path: Path) -> bool:
+    disk = os.statvfs(path.parent)
+    return disk.f_bfree * disk.f_frsize < _PAGE_BYTES
+
+
+def told(key: str, path: Path, said: str = "") -> RunbookError:
+    kind, message, hint = _ERRORS[key]
+    # A name of undecodable bytes could not be printed as it is.
+    name, folder = (os.fsencode(p).decode(errors="backslashreplace") for p in (path, path.parent))
+    words = {"name": name, "said": said, "path": shlex.quote(name), "folder": shlex.quote(folder)}
+    return kind(message.format(**words), hint=hint.format(**words))

@@ -1,0 +1,166 @@
+"""Take consistent copies of SQLite databases while other programs write to them.
+
+A plain ``cp`` of a database in use tears it, and ``Connection.backup`` makes a busy hub wait four
+times as long.  So this process holds a read transaction while *another* process copies the bytes:
+POSIX locks belong to a process and fall when it closes any descriptor of the file, so nothing in
+this process may open the source meanwhile.  Why the bytes are then those of a committed state:
+
+*Rollback journal.*  While a reader holds SHARED nobody gets EXCLUSIVE, without which SQLite does
+not write to the file: it stands still, and no journal is needed.  A *hot* journal, left by a writer
+that died, is rolled back by the first read, before the copy, as by any other reader.
+
+*WAL*, our snapshot ending at frame N.  Frames are chained by checksums under the salt of the log's
+header, so a log copied from front to back is read as a whole number of transactions.
+
+- Read mark > 0: the log cannot start over and checkpoints stop at N.  A page that one of them was
+  just writing to the main file is whole in frames 1..N, all of which precede the copy.
+- Read mark 0, the main file held the whole log: nobody may write to it, but the log may start over
+  or be cut while it is copied.  The old frames up to there would hide newer pages of the main file,
+  which no integrity check sees.  But a new header comes first: where log and copy have the same
+  header *after* the copy, the log did not start over.  Cut once and begun once, it cannot start
+  over again before a checkpoint, which we keep out: the third try succeeds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+from tljh_runbook.hub import sqlite
+
+_WAL_HEADER_BYTES = 32
+
+
+def copy(source: Path, target: Path) -> None:
+    """Write the committed state of a database, possibly in use, to one new file (mode 0600).
+
+    The copy has passed ``integrity_check``, keeps the journal mode and is fsynced; its directory
+    is not.  Any failure leaves no target.  The source is not written to, except that a hot journal
+    is rolled back.  Writers wait as long as ``cp`` takes; no other thread may open the source.
+
+    Raises ``DatabaseMissing``, ``DatabaseDamaged``, ``Busy``, ``AccessDenied``, ``NoSpace``, and
+    ``FileExistsError`` where the target, or a journal beside it, exists.
+    """
+    source = sqlite.found(source)
+    with sqlite.plainly(target):
+        _refuse_leftovers(target)
+        _create(target)
+    try:
+        if not _copied_by_child(source, target):
+            _remove(target)
+            _create(target)
+            _copy_by_sqlite(source, target)
+        _sync(target)
+    except BaseException:
+        _remove(target)
+        raise
+
+
+def _copied_by_child(source: Path, target: Path) -> bool:
+    """Tell whether a child process made a sound copy; the caller has another way if not."""
+    before = _identity(source)
+    with sqlite.reading(source) as connection:
+        wal = sqlite.mode_of(connection) == "wal"
+        copied = _run_cp(source, target) and (not wal or _log_copied(source, target))
+    # A source renamed away and replaced was not the file that we held the lock on.
+    return copied and before == _identity(source) and not _sealing_faults(target)
+
+
+def _log_copied(source: Path, target: Path) -> bool:
+    """Copy the write-ahead log until it did not start over meanwhile (see the module's text)."""
+    log, log_copy = sqlite.beside(source, "-wal"), sqlite.beside(target, "-wal")
+    for _ in range(3):
+        log_copy.unlink(missing_ok=True)
+        _create(log_copy)
+        # SQLite never locks the log itself, so opening and closing it here drops no lock.
+        if _run_cp(log, log_copy) and _head(log) == _head(log_copy):
+            return True
+    return False
+
+
+def _copy_by_sqlite(source: Path, target: Path) -> None:
+    """Copy through SQLite itself: slower, but it depends on nothing else."""
+    # The read transaction comes first: backup() itself would wait for a lock without end.
+    with (
+        sqlite.reading(source) as held,
+        sqlite.plainly(target),
+        closing(sqlite.connect(target, "rw")) as copied,
+    ):
+        held.backup(copied, pages=-1)
+    wrong = _sealing_faults(target)
+    if wrong:
+        sqlite.check(source)
+        raise sqlite.told("full" if sqlite.is_full(target) else "bad copy", target, wrong[0])
+
+
+def _run_cp(source: Path, target: Path) -> bool:
+    """Copy bytes in a child process, by descriptor, so that no planted link is followed."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_NOFOLLOW)
+    command = ["cp", "--reflink=auto", "--", os.fspath(source), f"/proc/self/fd/{descriptor}"]
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            command, pass_fds=[descriptor], env=environment, check=False, capture_output=True
+        )
+    except FileNotFoundError:  # no cp on this machine
+        return False
+    finally:
+        os.close(descriptor)
+    if any(os.strerror(code).encode() in done.stderr for code in sqlite.FULL):
+        raise sqlite.told("full", target)
+    return done.returncode == 0
+
+
+def _sealing_faults(target: Path) -> list[str]:
+    """Bring the copy into one file; return what is wrong with it."""
+    try:
+        with closing(sqlite.connect(target, "rw")) as connection:
+            # Alone with the file, SQLite needs no -shm; _sync makes it durable in one go.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            wrong = sqlite.integrity(connection)
+    except sqlite3.Error as error:
+        return [str(error)]
+    left = [suffix for suffix in sqlite.BESIDE if sqlite.beside(target, suffix).exists()]
+    return wrong + [f"its {suffix} file could not be brought in" for suffix in left]
+
+
+def _refuse_leftovers(target: Path) -> None:
+    # A journal lying beside the copy would be taken for its own and played into it.
+    for suffix in sqlite.BESIDE:
+        if os.path.lexists(sqlite.beside(target, suffix)):
+            raise FileExistsError(
+                errno.EEXIST, os.strerror(errno.EEXIST), sqlite.beside(target, suffix)
+            )
+
+
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+
+
+def _sync(path: Path) -> None:
+    with sqlite.plainly(path), path.open("rb") as file:
+        os.fsync(file)
+
+
+def _remove(target: Path) -> None:
+    for suffix in ("", *sqlite.BESIDE):
+        sqlite.beside(target, suffix).unlink(missing_ok=True)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_WAL_HEADER_BYTES)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,156 @@
+"""The upgrade, in place: measure, install, restart, wait for a healthy hub, measure again."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tljh_runbook.errors import PromiseBroken
+from tljh_runbook.hub import (
+    changes,
+    checks,
+    config,
+    files,
+    health,
+    installer,
+    journal,
+    manifest,
+    promises,
+    services,
+    versions,
+)
+from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.probe import Probe, targets
+from tljh_runbook.hub.promises import Measures, Verdict
+from tljh_runbook.hub.snapshot import Snapshot, Source
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an upgrade did. Times are in seconds, ``at`` is UTC."""
+
+    changed: bool
+    at: str
+    snapshot: str | None = None
+    seconds: float = 0.0
+    changes: list[list[str]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    outages: list[dict[str, Any]] = field(default_factory=list)
+    before: Measures = field(default_factory=dict, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as data, without the measures it was judged from."""
+        values = {name: value for name, value in asdict(self).items() if name != "before"}
+        return values | {"verdicts": [each.to_json() for each in self.verdicts]}
+
+
+def run(source: Source, log: Journal) -> Report:
+    """Upgrade the hub as its settings ask and prove that the promises held.
+
+    Changes and restarts nothing when all is as asked. Raises what `checks.require` and
+    `installer.run` raise, and `HubUnhealthy`. A broken promise is in the report's verdicts.
+    """
+    start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    log.phase("Compare what is installed with what is asked")
+    wanted = [*changes.software(source), *changes.settings(source)]
+    if not wanted:
+        return Report(changed=False, at=moment)
+    log.phase("Check that nothing speaks against it")
+    checks.require(source)
+    kept = checks.fresh_snapshot(source)
+    before_labels = versions.installed(source.hub).rows()
+    log.phase("Measure the promises")
+    before = promises.measure(source)
+    with Probe(targets(source)) as probe:
+        _install(source, log)
+        log.phase("Wait for a healthy hub")
+        health.wait(source.hub, source.services, source.settings.upgrade.healthy_within)
+    log.phase("Measure the promises again")
+    report = Report(
+        changed=True,
+        at=moment,
+        snapshot=kept.path.name,
+        seconds=round(time.monotonic() - start, 1),
+        changes=_changed(source, before_labels, wanted),
+        verdicts=promises.judge(before, promises.measure(source)),
+        outages=[outage.to_json() for outage in probe.outages],
+        before=before,
+    )
+    _keep(report, kept)
+    return report
+
+
+def prove(source: Source) -> Report | None:
+    """Measure the promises now, against what was measured before the last upgrade.
+
+    None when that upgrade changed nothing, or there was none: there is nothing to prove then.
+    """
+    end = journal.state(source.hub)["end"] or {}
+    last = end.get("report") or {}
+    if not last.get("changed"):
+        return None
+    backups = source.settings.folder(source.hub, "backups")
+    file = backups / last["snapshot"] / manifest.REPORTS / _name(last["at"])
+    values = json.loads(files.read(file))
+    return Report(
+        **{**values, "verdicts": promises.judge(values["before"], promises.measure(source))}
+    )
+
+
+def require_kept(verdicts: list[Verdict]) -> None:
+    """Raise `PromiseBroken` when a promise was not kept."""
+    broken = [f"{each.promise} ({each.measured})" for each in verdicts if each.kept is False]
+    if broken:
+        raise PromiseBroken(
+            f"The hub was upgraded and runs, but a promise was broken: {'; '.join(broken)}.",
+            hint="The report lies with the snapshot, whose RESTORE.md tells how to go back.",
+        )
+
+
+def _install(source: Source, log: Journal) -> None:
+    log.phase("Set the settings that are unset")
+    config.set_unset(source.hub, source.settings.upgrade.defaults)
+    pids = {name: source.services.pid(name) for name in (services.PROXY, services.HUB)}
+    wanted = changes.software(source)
+    if wanted:
+        log.phase("Install")
+        installer.run(source, wanted, log.line)
+    for name, pid in pids.items():
+        # The installer restarts both; what it has restarted is not restarted twice.
+        if source.services.pid(name) == pid and (wanted or name == services.HUB):
+            log.phase(f"Restart {name}")
+            source.services.restart(name)
+
+
+def _changed(
+    source: Source, before: dict[str, str], wanted: list[changes.Change]
+) -> list[list[str]]:
+    """Return name, before and after of all that has changed."""
+    now = versions.installed(source.hub).rows()
+    software = [
+        [name, before.get(name, "not installed"), now.get(name, "removed")]
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    names = {each.name for each in changes.settings(source)}
+    set_now = [
+        [each.name, each.before, each.after]
+        for each in wanted
+        if each.before == "unset" and each.name not in names
+    ]
+    return software + set_now
+
+
+def _keep(report: Report, kept: Snapshot) -> None:
+    """Write the report beside the seal of the snapshot that the upgrade started from."""
+    files.make_private(kept.reports)
+    values = asdict(report)
+    data = json.dumps(values, indent=2, sort_keys=True).encode()
+    files.write_new(kept.reports / _name(report.at), data)
+    files.sync_folder(kept.reports)
+
+
+def _name(at: str) -> str:
+    return f"upgrade-{at}.json"

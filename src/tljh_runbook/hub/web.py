@@ -1,0 +1,52 @@
+"""Plain HTTP questions to the hub on its own machine."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+LIMIT = 1 << 20  # bytes read of an answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; status 0 when nothing did, with the reason in ``body``."""
+
+    status: int
+    body: str = ""
+    location: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+def get(url: str, *, timeout: float = 5.0) -> Answer:
+    """Ask for ``url`` once, following nothing; never raises for what a server can do.
+
+    ``timeout`` is in seconds.
+    """
+    parts = urlsplit(url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    connection = _connection(parts.scheme, parts.hostname or "", parts.port, timeout)
+    try:
+        connection.request("GET", target, headers={"User-Agent": "tljh-runbook"})
+        answer = connection.getresponse()
+        body = answer.read(LIMIT).decode(errors="replace")
+        return Answer(answer.status, body, answer.getheader("Location", ""))
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, str(error) or type(error).__name__)
+    finally:
+        connection.close()
+
+
+def _connection(
+    scheme: str, host: str, port: int | None, timeout: float
+) -> http.client.HTTPConnection:
+    if scheme != "https":
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    # The certificate names the hub's public address, not the loopback one asked here.
+    context = ssl._create_unverified_context()  # noqa: S323
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)

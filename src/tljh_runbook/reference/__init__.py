@@ -1,0 +1,21 @@
+"""The tables of the reference, made from the code: a Sphinx extension of its own.
+
+It reads both the hub's settings and the errors, so it belongs to neither half.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tljh_runbook.reference.tables import ErrorTable, SettingsTable
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.util.typing import ExtensionMetadata
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register the directives."""
+    app.add_directive("settings-table", SettingsTable)
+    app.add_directive("error-table", ErrorTable)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

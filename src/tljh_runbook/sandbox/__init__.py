@@ -1,0 +1,1 @@
+"""A real small hub in a folder, for trying, teaching and testing."""

@@ -1,0 +1,171 @@
+"""Build a sandbox, start it, take it down."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import uv
+
+from tljh_runbook.errors import SandboxFailed
+from tljh_runbook.sandbox import (
+    contents,
+    ports,
+    processes,
+    record,
+    repositories,
+    servers,
+    supervisor,
+)
+from tljh_runbook.sandbox.layout import STANDINS, Layout
+from tljh_runbook.sandbox.progress import Progress
+from tljh_runbook.sandbox.record import Record
+
+PORTS = ["http", "traefik_api", "hub", "tljh_plasma", "tljh_repo2docker", "supervisor"]
+
+
+def up(layout: Layout, progress: Progress) -> Record:
+    """Have the sandbox built and running, whatever state it is in; return its record."""
+    claim(layout)
+    known = record.read(layout)
+    if known is None:
+        return build(layout, progress)
+    resume(layout, known, progress)
+    return known
+
+
+def claim(layout: Layout) -> None:
+    """Mark the folder as a sandbox, before anything else is put there.
+
+    Raises SandboxFailed for a folder with something in it that no sandbox has put there.
+    """
+    if layout.marker.exists():
+        return
+    if any(layout.root.iterdir()):
+        raise SandboxFailed(
+            f"{layout.root} is not empty, and what is in it is not a sandbox. Nothing was changed.",
+            hint="Name a new folder, or an empty one.",
+        )
+    layout.marker.write_text("A sandbox of tljh-runbook: all in this folder may be deleted.\n")
+
+
+def build(layout: Layout, progress: Progress) -> Record:
+    """Build from nothing; what an earlier, interrupted build has left is removed first."""
+    empty(layout)
+    numbers = ports.free(PORTS)
+    password = secrets.token_urlsafe(9)
+    known = Record(f"http://{ports.HOST}:{numbers['http']}", numbers, contents.USERS, password)
+    with progress("Writing settings and homes"):
+        commits = furnish(layout, known)
+    with progress("Installing TLJH 1.0.0 and the Plasma plugin"):
+        supervisor.start(layout)
+        install(layout, plugin=f"{layout.url('plasma')}@{commits['older']}")
+    with progress("Waiting for the hub"):
+        warm(layout)
+        servers.wait_for_hub(layout, known)
+        contents.fill_databases(layout)
+        servers.group(layout, known)
+    with progress("Starting the servers of alice and bob"):
+        servers.start(layout, known)
+    record.write(layout, known)
+    return known
+
+
+def furnish(layout: Layout, known: Record) -> dict[str, str]:
+    """Write all that is there before the first installation; return commits by tag."""
+    for folder in (layout.logs, layout.run, layout.root / "var" / "backups"):
+        folder.mkdir(parents=True)
+    commits = repositories.build(layout)
+    shutil.copyfile(STANDINS / "bootstrap.py", layout.installer)
+    contents.configure(layout, known, secrets.token_hex(32))
+    contents.settle(layout, f"{layout.url('plasma')}@{commits['newer']}")
+    contents.furnish_homes(layout)
+    supervisor.configure(layout, known.ports["supervisor"])
+    return commits
+
+
+def install(layout: Layout, *, plugin: str) -> None:
+    """Run the installer as an administrator did on the first day.
+
+    It runs in a session of its own: Ctrl-C is for us, and we end it then.
+    """
+    tools = Path(uv.find_uv_bin()).parent
+    environment = processes.environment(layout)
+    environment["PATH"] = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    environment["UV_LINK_MODE"] = "hardlink"
+    log = layout.logs / "install.log"
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [sys.executable, layout.installer, "--version", "1.0.0"]
+            + ["--plugin", f"tljh-plasma @ {plugin}", "--admin", "alice"],
+            env=environment,
+            cwd=layout.root,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            check=False,
+        )
+    if done.returncode:
+        raise SandboxFailed(
+            "TLJH could not be installed in the sandbox.",
+            hint=f"The end of {log} says why; most often a package index cannot be reached.",
+        )
+
+
+def warm(layout: Layout) -> None:
+    """Compile what users' servers import, while the hub starts; their start is shorter by that."""
+    modules = "import jupyter_server.serverapp, jupyterhub.singleuser.extension"
+    subprocess.run(
+        [layout.prefix / "user" / "bin" / "python3", "-c", modules],
+        env=processes.environment(layout),
+        cwd=layout.root,
+        capture_output=True,
+        check=False,
+    )
+
+
+def resume(layout: Layout, known: Record, progress: Progress) -> None:
+    """Start what of a whole sandbox does not run, after a reboot for example."""
+    if not supervisor.processes(layout):
+        with progress("Starting the hub"):
+            processes.end_all(layout)
+            refuse_taken_ports(known)
+            supervisor.start(layout)
+    servers.wait_for_hub(layout, known)
+    servers.start(layout, known)
+
+
+def refuse_taken_ports(known: Record) -> None:
+    taken = ports.taken(known.ports)
+    if taken:
+        raise SandboxFailed(
+            f"Another program has taken a port of the sandbox: {taken}.",
+            hint="Stop that program; or take the sandbox down and up again: it gets other ports.",
+        )
+
+
+def down(layout: Layout) -> None:
+    """End every process of the sandbox and remove its folder.
+
+    Raises SandboxFailed for a folder that is no sandbox.
+    """
+    processes.end_all(layout)
+    empty(layout)
+    layout.marker.unlink()
+    layout.root.rmdir()
+
+
+def empty(layout: Layout) -> None:
+    """End every process, and remove everything but the marker; sandbox.json goes first."""
+    processes.end_all(layout)
+    layout.record.unlink(missing_ok=True)
+    for path in layout.root.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != layout.marker:
+            path.unlink()

@@ -1,0 +1,93 @@
+"""Where things are in a sandbox, which is a folder that stands for the / of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from tljh_runbook.errors import SandboxFailed
+
+STANDINS = Path(__file__).with_name("standins")
+# Supervisor's settings, PATH and the shebang of a script each give some of these a meaning.
+UNUSABLE = frozenset("\"'\\;#:{}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one sandbox; ``root`` is absolute, without symbolic links."""
+
+    root: Path
+
+    @property
+    def prefix(self) -> Path:
+        return self.root / "opt" / "tljh"
+
+    @property
+    def state(self) -> Path:
+        return self.prefix / "state"
+
+    @property
+    def config(self) -> Path:
+        return self.prefix / "config"
+
+    @property
+    def homes(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def installer(self) -> Path:
+        return self.root / "srv" / "tljh-installer.py"
+
+    @property
+    def repositories(self) -> Path:
+        return self.root / "srv" / "git"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "var" / "log"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def supervisor(self) -> Path:
+        return self.root / "etc" / "supervisor" / "supervisord.conf"
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "etc" / "tljh-runbook.yaml"
+
+    @property
+    def token(self) -> Path:
+        return self.state / "sandbox.token"
+
+    @property
+    def marker(self) -> Path:
+        """The file that is written first and removed last: the folder is ours to delete."""
+        return self.root / ".tljh-sandbox"
+
+    @property
+    def record(self) -> Path:
+        """The file that is written last: the sandbox is whole."""
+        return self.root / "sandbox.json"
+
+    def url(self, repository: str) -> str:
+        """Return the address from which pip clones one of the sandbox's repositories."""
+        return f"git+file://{quote(str(self.repositories / repository))}"
+
+
+def layout(folder: Path) -> Layout:
+    """Return the layout of the sandbox in ``folder``.
+
+    Raises SandboxFailed for a path that the programs in a sandbox cannot work with.
+    """
+    root = folder.resolve()
+    unusable = sorted({c for c in str(root) if c in UNUSABLE or not c.isprintable()})
+    if unusable:
+        raise SandboxFailed(
+            f"A sandbox cannot live in {root}: its path contains {' '.join(map(repr, unusable))}.",
+            hint="Name a folder without that character; letters, digits and spaces are fine.",
+        )
+    return Layout(root)

@@ -1,0 +1,77 @@
+"""The git repositories from which a sandbox installs its stand-ins.
+
+Author and dates are fixed: the same files make the same commits on every machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tljh_runbook.errors import SandboxFailed, ToolMissing
+from tljh_runbook.sandbox.layout import STANDINS, Layout
+from tljh_runbook.sandbox.processes import environment
+
+HISTORY = {"tljh": ["1.0.0", "2.0.0"], "plasma": ["older", "newer"]}
+# Nothing of the person's own git settings: no signing, no hooks, no line ends rewritten.
+FIXED = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "Sandbox",
+    "GIT_AUTHOR_EMAIL": "sandbox@localhost",
+    "GIT_COMMITTER_NAME": "Sandbox",
+    "GIT_COMMITTER_EMAIL": "sandbox@localhost",
+}
+
+
+def build(layout: Layout) -> dict[str, str]:
+    """Make the repositories; return the commit of each release, by its tag.
+
+    Raises ToolMissing without git.
+    """
+    if shutil.which("git") is None:
+        raise ToolMissing(
+            "git is not installed; a sandbox installs its stand-ins from git repositories.",
+            hint="Type: sudo apt-get install git",
+        )
+    return {tag: commit for name in HISTORY for tag, commit in _build(layout, name)}
+
+
+def _build(layout: Layout, name: str) -> Iterator[tuple[str, str]]:
+    repository = layout.repositories / name
+    repository.mkdir(parents=True)
+    _git(layout, repository, "init", "--quiet", "--template=", "--initial-branch=main")
+    for day, release in enumerate(HISTORY[name], start=1):
+        for part in ("common", release):
+            _lay(STANDINS / name / part, repository)
+        date = f"2025-01-0{day}T12:00:00+00:00"
+        _git(layout, repository, "add", "--all")
+        _git(layout, repository, "commit", "--quiet", f"--message={name} {release}", date=date)
+        _git(layout, repository, "tag", release)
+        yield release, _git(layout, repository, "rev-parse", "HEAD")
+
+
+def _lay(source: Path, target: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(
+        source, target, dirs_exist_ok=True, ignore=ignored, copy_function=shutil.copyfile
+    )
+
+
+def _git(layout: Layout, repository: Path, *arguments: str, date: str = "") -> str:
+    dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
+    done = subprocess.run(
+        ["git", "-C", repository, *arguments],
+        env={**environment(layout), **FIXED, **dates},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SandboxFailed(
+            f"git {arguments[0]} failed: {done.stderr.strip()}",
+            hint="Is the disk full, or the folder read-only? Then take the sandbox down, and up.",
+        )
+    return done.stdout.strip()

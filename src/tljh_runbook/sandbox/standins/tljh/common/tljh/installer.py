@@ -1,0 +1,153 @@
+"""Install TLJH in the prefix, or upgrade what is there, in the order and with the habits of TLJH."""
+
+import argparse
+import importlib.metadata
+import itertools
+import logging
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from tljh import config, configurer, hooks, packages, services, traefik
+from tljh.config import CONFIG_DIR, HUB_ENV_PREFIX, INSTALL_PREFIX, ROOT, STATE_DIR, USER_ENV_PREFIX
+
+logger = logging.getLogger("tljh")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--admin", nargs="*", action="extend", default=[])
+    parser.add_argument("--plugin", nargs="*", action="extend", default=[])
+    args = parser.parse_args()
+    log_to_file_and_terminal()
+    ensure_plugins(args.plugin)
+    manager = hooks.plugins()
+    ensure_config(manager)
+    ensure_admins(args.admin)
+    ensure_sudoers()
+    ensure_user_environment()
+    logger.info("Setting up JupyterHub...")
+    packages.install(HUB_ENV_PREFIX, "-r", packages.REQUIREMENTS)
+    traefik.ensure_binary()
+    ensure_services()
+    wait_until_running()
+    ensure_symlink()
+    run_plugin_actions(manager)
+    logger.info("Done!")
+
+
+def log_to_file_and_terminal():
+    to_file = logging.FileHandler(INSTALL_PREFIX / "installer.log", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(to_file)
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
+
+
+def ensure_plugins(plugins):
+    """Install plugins, or upgrade them.
+
+    An upgrade is left to pip: it compares versions, not commits, so a plugin that never changes
+    its version stays as it was.
+    """
+    for plugin in plugins:
+        logger.info("Installing plugin %s", plugin)
+        arguments = ["-c", packages.REQUIREMENTS, plugin]
+        if is_installed(plugin.partition("@")[0].strip()):
+            packages.pip_install(HUB_ENV_PREFIX, *arguments)
+        else:
+            packages.install(HUB_ENV_PREFIX, *arguments)
+
+
+def is_installed(name):
+    try:
+        importlib.metadata.distribution(name)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return False
+    return True
+
+
+def ensure_config(manager):
+    for folder in [CONFIG_DIR, CONFIG_DIR / "jupyterhub_config.d", STATE_DIR]:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    contents = config.read()
+    manager.hook.tljh_config_post_install(config=contents)
+    config.write(contents)
+
+
+def ensure_admins(admins):
+    if not admins:
+        return
+    logger.info("Setting up admin users")
+    contents = config.read()
+    contents.setdefault("users", {})["admin"] = admins
+    config.write(contents)
+
+
+def ensure_sudoers():
+    logger.info("Granting passwordless sudo to JupyterHub admins...")
+    path = ROOT / "etc" / "sudoers.d" / "jupyterhub-admins"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("%jupyterhub-admins ALL = (ALL) NOPASSWD: ALL\n", encoding="utf-8")
+
+
+def ensure_user_environment():
+    logger.info("Setting up user environment...")
+    extras = []
+    if not (USER_ENV_PREFIX / "bin" / "python3").exists():
+        logger.info("Downloading & setting up user environment...")
+        make_user_environment()
+        extras = ["jupyter-server==2.17.0"]
+    packages.install(USER_ENV_PREFIX, packages.jupyterhub_requirement(), *extras)
+
+
+def make_user_environment():
+    if packages.UV.exists():
+        packages.run([packages.UV, "venv", "--python", sys.executable, USER_ENV_PREFIX])
+    else:
+        packages.run([sys.executable, "-m", "venv", USER_ENV_PREFIX])
+
+
+def ensure_services():
+    traefik.write_configuration()
+    if services.ensure():
+        return  # they are new, so they start by themselves
+    services.restart("jupyterhub")
+    services.restart("traefik")
+    # The hub's unit requires the proxy's, so systemd restarts it once more.
+    services.restart("jupyterhub")
+
+
+def wait_until_running(times=20):
+    """Wait for an answer on the public port; any answer will do, as in TLJH."""
+    http = configurer.load_config()["http"]
+    for attempt in range(1, times + 1):
+        logger.info("Waiting for JupyterHub to come up (%d/%d tries)", attempt, times)
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{http['port']}", timeout=10)
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(1)
+    raise SystemExit(f"Installation failed: JupyterHub did not start in {times}s")
+
+
+def ensure_symlink():
+    link = ROOT / "usr" / "bin" / "tljh-config"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(HUB_ENV_PREFIX / "bin" / "tljh-config")
+
+
+def run_plugin_actions(manager):
+    wanted = sorted(set(itertools.chain(*manager.hook.tljh_extra_hub_pip_packages())))
+    if wanted:
+        logger.info("Installing %d hub pip packages collected from plugins", len(wanted))
+        packages.install(HUB_ENV_PREFIX, "-c", packages.REQUIREMENTS, *wanted)
+    manager.hook.tljh_post_install()
+
+
+if __name__ == "__main__":
+    main()

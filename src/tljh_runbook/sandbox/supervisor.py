@@ -1,0 +1,88 @@
+"""Supervisor, the service manager of a sandbox."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import secrets
+import subprocess
+import sys
+import xmlrpc.client
+from http.client import HTTPException
+from typing import Any
+
+from tljh_runbook.errors import SandboxFailed
+from tljh_runbook.sandbox.layout import Layout
+from tljh_runbook.sandbox.ports import HOST
+from tljh_runbook.sandbox.processes import environment
+from tljh_runbook.sandbox.record import write_private
+
+CONFIGURATION = """\
+; Supervisor takes the part of systemd here. TLJH's installer adds its two services.
+; The file holds a password: only its owner may read it.
+
+[supervisord]
+logfile = {logs}/supervisord.log
+pidfile = {run}/supervisord.pid
+childlogdir = {logs}
+directory = {root}
+{user}
+[inet_http_server]
+port = {host}:{port}
+username = sandbox
+password = {password}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+
+def configure(layout: Layout, port: int) -> None:
+    """Write supervisor's settings, without any service yet."""
+    paths = {"logs": layout.logs, "run": layout.run, "root": layout.root}
+    escaped = {name: str(path).replace("%", "%%") for name, path in paths.items()}
+    text = CONFIGURATION.format(
+        user="user = root\n" if os.geteuid() == 0 else "",
+        host=HOST,
+        port=port,
+        password=secrets.token_urlsafe(24),
+        **escaped,
+    )
+    layout.supervisor.parent.mkdir(parents=True, exist_ok=True)
+    write_private(layout.supervisor, text)
+
+
+def start(layout: Layout) -> None:
+    """Start supervisor, which starts the services that it knows, and return."""
+    done = subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", layout.supervisor],
+        env=environment(layout),
+        cwd=layout.root,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SandboxFailed(
+            f"Supervisor did not start: {done.stdout.strip()} {done.stderr.strip()}",
+            hint="If a port is taken, take the sandbox down and up again: it gets others.",
+        )
+
+
+def processes(layout: Layout) -> dict[str, Any]:
+    """Return each service's state and process id, by name; empty while supervisor is away."""
+    section = _section(layout)
+    login = f"{section['username']}:{section['password']}"
+    server = xmlrpc.client.ServerProxy(f"http://{login}@{section['port']}/RPC2")
+    try:
+        found: Any = server.supervisor.getAllProcessInfo()
+    except (OSError, HTTPException, xmlrpc.client.Error):
+        return {}
+    return {one["name"]: {"state": one["statename"], "pid": one["pid"]} for one in found}
+
+
+def _section(layout: Layout) -> configparser.SectionProxy:
+    parser = configparser.RawConfigParser()
+    parser.read(layout.supervisor, encoding="utf-8")
+    return parser["inet_http_server"]

@@ -1,0 +1,204 @@
+"""How things look on a terminal: aligned tables, sizes and ages that a person reads.
+
+Colour and width follow the terminal; a pipe gets plain lines, never cut.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tljh_runbook.errors import SnapshotDamaged
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tljh_runbook.hub.checks import Finding
+    from tljh_runbook.hub.health import Look
+    from tljh_runbook.hub.layout import Hub
+    from tljh_runbook.hub.snapshot import Snapshot
+    from tljh_runbook.hub.versions import Versions
+
+PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
+STYLES = {"ok": "green", "NO": "bold red", "kept": "green", "BROKEN": "bold red", "measured": "dim"}
+
+
+def line(text: str) -> None:
+    """Print one line as it is."""
+    _console().print(clean(text), markup=False)
+
+
+def error(message: str, hint: str) -> None:
+    """Print an error and what to do about it, on standard error."""
+    console = _console(stderr=True)
+    console.print(f"[bold red]error:[/] {_escaped(message)}")
+    console.print(f"[bold]hint:[/] {_escaped(hint)}")
+
+
+def progress(text: str) -> None:
+    """Show what is being done, on a terminal only; the next line takes its place."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{clean(text)} …\r")
+        sys.stderr.flush()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their columns' names."""
+    from rich.table import Table  # noqa: PLC0415 - rich is slow to import, and often not needed
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        padding=(0, 2, 0, 0),
+        show_header=any(columns),
+    )
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(clean(cell), style=STYLES.get(cell, "")) for cell in row))
+    console = _console()
+    with console.capture() as captured:
+        console.print(drawn, crop=False)
+    # rich pads every line to the table's width: nobody wants those blanks in a pipe.
+    sys.stdout.write("".join(f"{each.rstrip()}\n" for each in captured.get().splitlines()))
+
+
+def data(values: Any) -> None:
+    """Print values as JSON, for scripts."""
+    sys.stdout.write(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """Print what the checks found, then the remedies."""
+    rows = [[each.name, "NO" if each.error else "ok", each.found] for each in found]
+    table(["check", "", "found"], rows)
+    for each in found:
+        if each.error:
+            error(each.error.message, each.error.hint)
+
+
+def snapshot(made: Snapshot) -> None:
+    """Print a snapshot that was just made."""
+    kept = made.manifest
+    line(f"Snapshot {kept.id} of {kept.hub}")
+    files = {name: kept.of(name) for name in kept.components}
+    rows = [
+        [name, str(len(found)), size(sum(entry.size for entry in found))]
+        for name, found in files.items()
+    ]
+    table(["component", "files", "size"], rows)
+    line(f"Sealed and read back: {made.path}")
+
+
+def snapshots(found: Sequence[Snapshot | SnapshotDamaged]) -> None:
+    """Print a list of snapshots."""
+    if not found:
+        line("There is no snapshot yet. Make one: tljh-runbook backup")
+        return
+    columns = ["snapshot", "age", "size", "components", "TLJH", "JupyterHub"]
+    table(columns, [_row(each) for each in found if not isinstance(each, SnapshotDamaged)])
+    for each in found:
+        if isinstance(each, SnapshotDamaged):
+            error(each.message, each.hint)
+
+
+def status(
+    hub: Hub,
+    seen: Look,
+    found: Versions,
+    newest: Snapshot | SnapshotDamaged | None,
+    last: dict[str, Any],
+) -> None:
+    """Print how a hub is."""
+    rows = [["hub", str(hub.prefix)], ["state", "; ".join(seen.wrong) or "healthy"]]
+    rows += [[name, label] for name, label in found.rows().items()]
+    rows += [["newest snapshot", _newest(newest)], ["last upgrade", _last(last)]]
+    table(["", ""], rows)
+
+
+def event(each: dict[str, Any]) -> None:
+    """Print one event of an upgrade as it comes."""
+    if each["kind"] == "phase":
+        line(f"{each['after']:6.1f} s  {each['text']}")
+    elif each["kind"] == "line" and sys.stdout.isatty():
+        line(f"          {each['text'][:160]}")
+
+
+def report(found: dict[str, Any]) -> None:
+    """Print what an upgrade did."""
+    if not found:
+        return
+    if not found["changed"]:
+        line("Everything is as asked: nothing was changed, nothing was restarted.")
+        return
+    table(["changed", "before", "now"], found["changes"])
+    line("")
+    rows = [[each["promise"], each["word"], each["measured"]] for each in found["verdicts"]]
+    rows += [
+        [f"{each['name']} away", "measured", f"{each['away']:.1f} s"] for each in found["outages"]
+    ]
+    table(["promise", "", "measured"], rows)
+
+
+def clean(text: str) -> str:
+    """Return ``text`` with what would command a terminal made visible."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as a person says it, rounded up as `ls -h` does."""
+    megabytes = -(-count // 1_000_000)
+    return f"{megabytes} MB" if megabytes < 1000 else f"{count / 1e9:.1f} GB"
+
+
+def age(seconds: float) -> str:
+    """Return a time span as a person says it."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{max(0, int(seconds))} s"
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console  # noqa: PLC0415
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=True)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(clean(text))
+
+
+def _row(found: Snapshot) -> list[str]:
+    kept = found.manifest
+    versions = [kept.labels.get(name, "") for name in ("TLJH", "JupyterHub")]
+    return [kept.id, age(found.age), size(kept.size), ", ".join(kept.components), *versions]
+
+
+def _newest(found: Snapshot | SnapshotDamaged | None) -> str:
+    if found is None:
+        return "none"
+    if isinstance(found, SnapshotDamaged):
+        return found.message
+    return f"{found.manifest.id}, {age(found.age)} old"
+
+
+def _last(state: dict[str, Any]) -> str:
+    if state["running"]:
+        phases = [each for each in state["events"] if each["kind"] == "phase"]
+        return f"runs: {phases[-1]['text']}" if phases else "runs"
+    if not state["events"]:
+        return "none"
+    if not state["end"]:
+        return "was cut off before its end; run it again"
+    end = state["end"]
+    return f"{end['at']}, {'ended well' if not end['code'] else end['error']['message']}"
