@@ -10,6 +10,7 @@ copyright = f"2026, {author}"
 release = version = __version__
 
 extensions = [
+    "tljh_runbook.reference",
     "myst_parser",
     "sphinx.ext.doctest",
     "sphinx.ext.autodoc",

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from tljh_runbook import __version__, show
-from tljh_runbook.errors import RunbookError, SnapshotDamaged
+from tljh_runbook.errors import AccessDenied, PromiseBroken, RunbookError, SnapshotDamaged
 from tljh_runbook.hub import (
     checks,
     components,
@@ -77,6 +77,10 @@ def told(*, as_json: bool) -> Iterator[None]:
         yield
     except RunbookError as error:
         fail(error, as_json=as_json)
+    except PermissionError as error:
+        denied = f"{error.filename}: {error.strerror}. Nothing was changed."
+        hint = "Run the same command as root, for example with sudo in front."
+        fail(AccessDenied(denied, hint=hint), as_json=as_json)
     except KeyboardInterrupt:
         click.echo("\nInterrupted. Nothing half written was left.", err=True)
         sys.exit(INTERRUPTED)
@@ -149,7 +153,7 @@ def snapshots(source: Source, *, as_json: bool) -> None:
     Example:
       tljh-runbook snapshots --json
     """
-    found = [_read(path) for path in snapshot.listed(source.settings.folder(source.hub, "backups"))]
+    found = [_read(path) for path in snapshot.listed(source.backups)]
     if as_json:
         show.data([_about(each) for each in found])
     else:
@@ -167,8 +171,7 @@ def verify(source: Source, name: str | None, *, as_json: bool) -> None:
       tljh-runbook verify
       tljh-runbook verify 20260115T220000Z
     """
-    backups = source.settings.folder(source.hub, "backups")
-    found = snapshot.verify(snapshot.find(backups, name), show.progress)
+    found = snapshot.verify(snapshot.find(source.backups, name), show.progress)
     if as_json:
         show.data(_about(found))
     else:
@@ -189,7 +192,7 @@ def status(source: Source, *, as_json: bool) -> None:
     """
     seen = health.look(source.hub, source.services)
     found = versions.installed(source.hub)
-    kept = snapshot.listed(source.settings.folder(source.hub, "backups"))
+    kept = snapshot.listed(source.backups)
     last = journal.state(source.hub)
     if as_json:
         values = {
@@ -224,8 +227,11 @@ def upgrade_(source: Source, *, detach: bool, working: bool, as_json: bool) -> N
         sys.exit(worker.run(source))
     program = str(Path(sys.argv[0]).absolute())
     worker.start(source.hub, [sys.executable, program, *sys.argv[1:], "--worker"])
-    if detach:
+    if detach and as_json:
+        show.data({"begun": True})
+    elif detach:
         show.line("The upgrade has begun. See how it goes: tljh-runbook status")
+    if detach:
         return
     _follow(source, as_json=as_json)
 
@@ -246,8 +252,10 @@ def prove(source: Source, *, as_json: bool) -> None:
         show.report(report.to_json())
     else:
         show.line("The last upgrade changed nothing, so there is nothing to prove.")
-    if report:
-        upgrade.require_kept(report.verdicts)
+    try:
+        upgrade.require_kept(report.verdicts if report else [])
+    except PromiseBroken as error:
+        fail(error, as_json=False)  # the report on standard output says it as data
 
 
 def _follow(source: Source, *, as_json: bool) -> None:

@@ -169,7 +169,7 @@ def _console(*, stderr: bool = False) -> Console:
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=True)
+    return Console(file=stream, width=width, highlight=False, soft_wrap=True, emoji=False)
 
 
 def _escaped(text: str) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.sandbox.conftest import run
 from tljh_runbook.sandbox import ports, processes, repositories
 from tljh_runbook.sandbox.layout import Layout, layout
+
+from .conftest import run
 
 
 @pytest.fixture

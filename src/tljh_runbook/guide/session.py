@@ -38,13 +38,13 @@ class Session:
                 self._carry_out(command, argv)
 
     def _carry_out(self, command: Run, argv: list[str]) -> None:
-        print(f"$ {shlex.join(argv)}", flush=True)  # noqa: T201
+        print(f"+ {shlex.join(argv)}", flush=True)  # noqa: T201
         code = _code(argv)
         if code == 0:
             return
         if code == errors.NoHub.code:
             self._point_at_sandbox()
-        if isinstance(command, Check):
+        if isinstance(command, Check) and code == command.error.code:
             _say(command.error)
         raise Exit(code=code)
 

@@ -15,7 +15,7 @@ class Target:
     """The hub that a plan is for, as it is named on command lines."""
 
     hub: str = "/opt/tljh"
-    inventory: str = "src/tljh_runbook/playbooks/local.yml"
+    inventory: str = "src/tljh_runbook/playbooks/inventory/local.yml"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.errors import HubUnhealthy, NoSpace, RunbookError, SnapshotStale
+from tljh_runbook.errors import HubUnhealthy, NoSpace, RunbookError, SnapshotDamaged, SnapshotStale
 from tljh_runbook.hub import config, databases, files, health, installer, snapshot, sqlite_copy
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.snapshot import Source
@@ -41,17 +41,15 @@ def require(source: Source) -> list[Finding]:
 
 
 def fresh_snapshot(source: Source) -> snapshot.Snapshot:
-    """Return the newest snapshot, read whole, when an upgrade may start from it.
+    """Return the newest snapshot of all components, read whole, when an upgrade may start from it.
 
     Raises `SnapshotStale`, `SnapshotMissing`, `SnapshotDamaged`.
     """
-    backups = source.settings.folder(source.hub, "backups")
-    found = snapshot.verify(snapshot.find(backups, None))
-    missing = [each.name for each in every() if each.name not in found.manifest.components]
-    if missing:
-        raise SnapshotStale(
-            f"The newest snapshot {found.path.name} holds no {', '.join(missing)}.", hint=_BACKUP
-        )
+    newest = snapshot.find(source.backups, None)
+    complete = [path for path in reversed(snapshot.listed(source.backups)) if _complete(path)]
+    found = snapshot.verify(complete[0] if complete else newest)
+    if not complete:
+        raise SnapshotStale(f"No snapshot in {source.backups} holds all components.", hint=_BACKUP)
     if found.manifest.hub != str(source.hub.prefix):
         raise SnapshotStale(
             f"The newest snapshot {found.path.name} is of another hub: {found.manifest.hub}.",
@@ -65,6 +63,15 @@ def fresh_snapshot(source: Source) -> snapshot.Snapshot:
             hint=_BACKUP,
         )
     return found
+
+
+def _complete(path: Path) -> bool:
+    """Say whether a snapshot holds all components; one that cannot be read counts, to be told."""
+    try:
+        kept = snapshot.read(path).manifest.components
+    except SnapshotDamaged:
+        return True
+    return all(component.name in kept for component in every())
 
 
 _BACKUP = "Make one now: invoke backup (on the hub: tljh-runbook backup), then upgrade again."

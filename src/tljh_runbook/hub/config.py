@@ -11,6 +11,7 @@ from tljh_runbook.hub import files, yaml
 from tljh_runbook.hub.layout import Hub
 
 Flat = dict[str, Any]
+EMPTY: tuple[Any, ...] = (None, {})  # what stands for a section that holds nothing
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - as a setting says it; nothing listens here
 
 
@@ -31,7 +32,10 @@ class Address:
 def read(hub: Hub) -> Flat:
     """Return the settings of ``config.yaml`` under dotted names. Raises `ConfigBroken`."""
     values = _values(hub, yaml.parse)
-    return dict(_flatten(values))
+    try:
+        return dict(_flatten(values))
+    except RecursionError as error:
+        raise _broken(hub, "a section of it holds itself.") from error
 
 
 def address(hub: Hub) -> Address:
@@ -40,10 +44,17 @@ def address(hub: Hub) -> Address:
     https = bool(flat.get("https.enabled"))
     scheme, usual = ("https", 443) if https else ("http", 80)
     host = str(flat.get(f"{scheme}.address") or EVERYWHERE)
-    port = int(flat.get(f"{scheme}.port", usual))
-    base = "/" + str(flat.get("base_url", "/")).strip("/") + "/"
-    here = "127.0.0.1" if host == EVERYWHERE else host
+    port = _port(hub, f"{scheme}.port", flat.get(f"{scheme}.port") or usual)
+    base = "/" + str(flat.get("base_url") or "/").strip("/") + "/"
+    here = {EVERYWHERE: "127.0.0.1", "::": "::1"}.get(host, host)
+    here = f"[{here}]" if ":" in here else here
     return Address(scheme, here, port, base.replace("//", "/"))
+
+
+def _port(hub: Hub, name: str, value: Any) -> int:
+    if not str(value).isdecimal() or not 0 < int(value) < 65536:
+        raise _broken(hub, f"{name} is {value!r}, which is no port.")
+    return int(value)
 
 
 def unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
@@ -59,8 +70,19 @@ def set_unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
         values = _values(hub, yaml.load)
         for name, value in missing.items():
             _put(values, name.split("."), value)
-        files.replace(hub.config_file, yaml.dump(values).encode())
+        text = _only_comments(hub) + yaml.dump(values)
+        with files.disk_errors(hub.config_file, "Nothing was changed."):
+            files.replace(hub.config_file.resolve(), text.encode())
     return missing
+
+
+def _only_comments(hub: Hub) -> str:
+    """Return the text of a file that holds nothing else: the parser sees no comments there."""
+    if not hub.config_file.exists():
+        return ""
+    lines = hub.config_file.read_text(encoding="utf-8").splitlines()
+    empty = all(line.lstrip()[:1] in {"", "#"} for line in lines)
+    return "".join(f"{line}\n" for line in lines) if empty else ""
 
 
 def _values(hub: Hub, parse: Any) -> Any:
@@ -68,7 +90,7 @@ def _values(hub: Hub, parse: Any) -> Any:
         return {}  # TLJH runs on its defaults then
     try:
         values = parse(hub.config_file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, OSError, ValueError) as error:
         raise _broken(hub, " ".join(str(error).split())) from error
     if values is None:
         return {}
@@ -97,11 +119,15 @@ def _flatten(values: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any
 
 
 def _is_set(flat: Flat, name: str) -> bool:
-    """Say whether ``name``, or anything above or below it, has a value of its own."""
+    """Say whether ``name``, or anything above or below it, has a value of its own.
+
+    A null is one: `memory: null` says that there is no limit. An empty section is none.
+    """
     return any(
-        key == name or key.startswith(f"{name}.") or name.startswith(f"{key}.")
+        key == name
+        or key.startswith(f"{name}.")
+        or (name.startswith(f"{key}.") and value not in EMPTY)
         for key, value in flat.items()
-        if value is not None and value != {}
     )
 
 

@@ -57,7 +57,11 @@ def _place(name: str, hub: Hub, pid: int | None, settings: Settings) -> Path:
 
 def _opened(pid: int, usual: Path) -> Path:
     """Return ``usual``, or the one file of its name that the hub's processes hold open."""
-    opened = {path for each in processes.children(pid) for path in processes.open_files(each)}
+    # Users' servers may be children, too, and what they open is theirs to name.
+    own = [
+        each for each in processes.children(pid) if processes.owner(each) == processes.owner(pid)
+    ]
+    opened = {path for each in own for path in processes.open_files(each)}
     same_name = sorted(path for path in opened if path.name == usual.name)
     return usual if usual in opened or len(same_name) != 1 else same_name[0]
 

@@ -9,7 +9,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tljh_runbook.errors import AccessDenied, NoSpace
+from tljh_runbook.errors import AccessDenied, NoSpace, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,15 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def make_private(folder: Path) -> None:
-    """Make ``folder`` and its parents; only its owner may enter it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        folder.chmod(0o700)
+    """Make ``folder`` and its parents; only its owner may enter it.
+
+    One that is there keeps its mode: it may be /tmp, or the root of a disk.
+    Raises `SettingsInvalid` where a file is in its place.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SettingsInvalid(
+            f"{folder} cannot be made: there is a file in its place. Nothing was changed.",
+            hint="Name another folder, or move that file away.",
+        ) from error

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 
-from tljh_runbook.errors import HubUnhealthy
+from tljh_runbook.errors import ConfigBroken, HubUnhealthy
 from tljh_runbook.hub import config, services, web
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.services import Services
@@ -29,22 +29,28 @@ class Look:
 
 def look(hub: Hub, manager: Services) -> Look:
     """Ask both services, the hub's API and its login page, all through the proxy."""
-    address = config.address(hub)
     pid = manager.pid(services.HUB)
-    wrong = [
+    stopped = [
         f"the service {name} does not run"
         for name in (services.HUB, services.PROXY)
         if not manager.pid(name)
     ]
-    api = web.get(address.url("hub/api/"))
+    try:
+        address = config.address(hub)
+    except ConfigBroken as error:  # for an instant this is so while the installer writes it
+        return Look("", (*stopped, error.message), pid)
+    version, wrong = _asked(address)
+    return Look(version, (*stopped, *wrong), pid)
+
+
+def _asked(address: config.Address) -> tuple[str, list[str]]:
+    api, login = web.get(address.url("hub/api/")), web.get(address.url("hub/login"))
     version = _version(api)
-    if not version:
-        wrong.append(f"the hub's API answers {_said(api)}")
-    login = web.get(address.url("hub/login"))
+    wrong = [] if version else [f"the hub's API answers {_said(api)}"]
     # A single sign-on authenticator sends the visitor elsewhere: that is an answer, too.
     if not (login.ok or 300 <= login.status < 400):
         wrong.append(f"the login page answers {_said(login)}")
-    return Look(version, tuple(wrong), pid)
+    return version, wrong
 
 
 def wait(hub: Hub, manager: Services, seconds: float) -> Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ TAIL = 3  # lines of the log that an error repeats
 
 def script(source: Source) -> Path:
     """Return the installer's path. Raises `ToolMissing`."""
-    path = source.settings.folder(source.hub, "installer")
+    path = Path(source.settings.upgrade.installer)
     if not path.is_file():
         raise ToolMissing(
             f"The TLJH installer is not at {path}. Nothing was changed.",
@@ -49,6 +50,12 @@ def _carry_out(hub: Hub, command: list[str], say: Callable[[str], None]) -> None
     log = hub.work / LOG
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     lines: list[str] = []
+    if not Path(command[0]).exists() and not shutil.which(command[0]):
+        raise InstallerFailed(
+            f"There is no {command[0]}, so nothing was installed.",
+            hint="An upgrade of the operating system may have taken the hub's Python away: run "
+            "TLJH's installer by hand once, then upgrade again.",
+        )
     with (
         os.fdopen(os.open(log, flags, 0o600), "w") as file,
         subprocess.Popen(
@@ -68,7 +75,7 @@ def _carry_out(hub: Hub, command: list[str], say: Callable[[str], None]) -> None
             say(line.strip())
     if process.returncode:
         raise InstallerFailed(
-            f"{Path(command[1]).name if len(command) > 1 else command[0]} ended with "
+            f"{'pip' if 'pip' in command else Path(command[1]).name} ended with "
             f"{process.returncode}: {' | '.join(lines)}",
             hint=f"Read {log}. Correct the cause and run the upgrade again: it starts where it "
             "can. To go back instead, follow RESTORE.md in the newest snapshot.",

@@ -65,7 +65,8 @@ def find(prefix: Path) -> Hub:
     Raises `NoHub` where there is none, `AccessDenied` where its state may not be read.
     """
     hub = Hub(Path(os.path.abspath(prefix)))  # noqa: PTH100 - resolve() would follow links
-    missing = [name for name in ("state", "config") if not (hub.prefix / name).is_dir()]
+    # os.path.isdir() answers where Path.is_dir() raises: for what may not be looked at.
+    missing = [name for name in ("state", "config") if not os.path.isdir(hub.prefix / name)]  # noqa: PTH112
     if missing:
         raise NoHub(
             f"There is no TLJH hub at {hub.prefix}: it has no folder {missing[0]!r}.",

@@ -48,14 +48,14 @@ def held(hub: Hub) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _taken(descriptor)
+        return not _taken(descriptor, fcntl.LOCK_SH)  # two that ask are not in each other's way
     finally:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tljh_runbook.errors import SnapshotDamaged
 
 FORMAT = 1
+CREATED = "%Y-%m-%dT%H:%M:%SZ"
 NAME = "manifest.json"
 SUMS = "SHA256SUMS"
 NOTES = "RESTORE.md"
@@ -70,6 +73,7 @@ def read(data: bytes, what: str) -> Manifest:
             )
         files = tuple(Entry(**entry) for entry in values.pop("files"))
         manifest = Manifest(**values, files=files)
+        time.strptime(manifest.created, CREATED)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotDamaged(
             f"The manifest of the snapshot {what} cannot be read: {error}.",
@@ -83,8 +87,17 @@ def read(data: bytes, what: str) -> Manifest:
     return manifest
 
 
-def sums(manifest: Manifest, manifest_sha256: str) -> str:
+def sealed(manifest: Manifest, manifest_sha256: str) -> dict[str, str]:
+    """Return the SHA-256 of every sealed file, by path."""
+    found = {entry.path: entry.sha256 for entry in manifest.files}
+    return found | {NAME: manifest_sha256, NOTES: manifest.notes_sha256}
+
+
+def sums(wanted: dict[str, str]) -> bytes:
     """Return the content of ``SHA256SUMS``, as ``sha256sum -c`` reads it."""
-    lines = {entry.path: entry.sha256 for entry in manifest.files}
-    lines |= {NAME: manifest_sha256, NOTES: manifest.notes_sha256}
-    return "".join(f"{sha}  {path}\n" for path, sha in sorted(lines.items()))
+    return os.fsencode("".join(_line(path, sha) for path, sha in sorted(wanted.items())))
+
+
+def _line(path: str, sha: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return f"{'' if escaped == path else chr(92)}{sha}  {escaped}\n"

@@ -19,6 +19,13 @@ def started(pid: int) -> float | None:
     return None
 
 
+def owner(pid: int) -> int | None:
+    """Return the number of the user that a process runs as."""
+    with suppress(OSError):
+        return (PROC / str(pid)).stat().st_uid
+    return None
+
+
 def working_directory(pid: int) -> Path | None:
     with suppress(OSError):
         return (PROC / str(pid) / "cwd").readlink()

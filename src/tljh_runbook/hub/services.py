@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import configparser
+import http.client
 import shlex
 import subprocess
+import xml.parsers.expat
 import xmlrpc.client
 from typing import Protocol
 from urllib.parse import quote
@@ -59,15 +61,23 @@ class Supervisor:
         return info["pid"] if isinstance(info, dict) and info["statename"] == "RUNNING" else None
 
     def restart(self, name: str) -> None:
-        if self.pid(name):
+        info = self._call("getProcessInfo", name)
+        if isinstance(info, dict) and info["statename"] not in {"STOPPED", "EXITED", "FATAL"}:
             self._call("stopProcess", name)
         self._call("startProcess", name)
 
     def _call(self, method: str, name: str) -> object:
         try:
-            server = xmlrpc.client.ServerProxy(self._address())
-            result: object = getattr(server.supervisor, method)(name)
-        except (OSError, xmlrpc.client.Error, configparser.Error, KeyError) as error:
+            with xmlrpc.client.ServerProxy(self._address()) as server:
+                result: object = getattr(server.supervisor, method)(name)
+        except (
+            OSError,
+            http.client.HTTPException,
+            xml.parsers.expat.ExpatError,
+            xmlrpc.client.Error,
+            configparser.Error,
+            KeyError,
+        ) as error:
             # The address holds a password: it must not reach a message.
             reason = (
                 error.faultString

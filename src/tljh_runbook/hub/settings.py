@@ -5,6 +5,7 @@ Precedence: a value on the command line, then the settings file, then the defaul
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ PLUGINS = (
     "@4e54be5b4ea0a838c49485ce948332383b40ef81#subdirectory=tljh-plasma",
     "tljh-repo2docker==3.0.15",
 )
+_RELEASE = re.compile(r"\d+(\.\w+)+|[0-9a-f]{40}")
 DEFAULTS = {"services.cull.timeout": 3600, "limits.memory": "2G", "limits.cpu": 2}
 
 
@@ -77,12 +79,6 @@ class Settings:
         default_factory=UpgradeSettings, metadata={"doc": "What an upgrade installs."}
     )
 
-    def folder(self, hub: Hub, name: str) -> Path:
-        """Return the path that the setting ``name`` gives, below the root of the hub's server."""
-        value: str = getattr(self.upgrade if name == "installer" else self, name)
-        inside = hub.root / value.lstrip("/")
-        return Path(value) if Path(value).is_relative_to(hub.root) else inside
-
     def asked(self) -> tuple[Requirement, ...]:
         """Return the plugins to upgrade to."""
         return tuple(Requirement.parse(text) for text in self.upgrade.plugins)
@@ -107,20 +103,38 @@ def load(hub: Hub, file: Path | None = None) -> Settings:
     Raises `SettingsInvalid` with the name of the key.
     """
     path = file or hub.settings_file
+    settings: Settings = _filled(Settings(), _read(path, required=file is not None), path, "")
+    return _placed(hub, checked(settings, path))
+
+
+def _read(path: Path, *, required: bool) -> Any:
+    """Return what a settings file holds; nothing when it is absent and not required."""
     try:
-        text = path.read_text(encoding="utf-8")
+        values = yaml.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        if file is None:
-            return Settings()
-        raise _invalid(path, "there is no such file.") from error
-    except (OSError, UnicodeDecodeError) as error:
+        if required:
+            raise _invalid(path, "there is no such file.") from error
+        return {}
+    except (OSError, ValueError) as error:
         raise _invalid(path, str(error)) from error
-    try:
-        values = yaml.parse(text)
     except yaml.YAMLError as error:
         raise _invalid(path, " ".join(str(error).split())) from error
-    settings: Settings = _filled(Settings(), {} if values is None else values, path, "")
-    return checked(settings, path)
+    return {} if values is None else values
+
+
+def _placed(hub: Hub, settings: Settings) -> Settings:
+    """Put the folders that the settings name below the root of the hub's server."""
+
+    def place(value: str) -> str:
+        inside = Path(value).is_relative_to(hub.root)
+        return value if inside else str(hub.root / value.lstrip("/"))
+
+    return replace(
+        settings,
+        backups=place(settings.backups),
+        homes=place(settings.homes),
+        upgrade=replace(settings.upgrade, installer=place(settings.upgrade.installer)),
+    )
 
 
 def checked(settings: Settings, path: Path) -> Settings:
@@ -130,9 +144,18 @@ def checked(settings: Settings, path: Path) -> Settings:
     for number in ("snapshot_age", "healthy_within"):
         if getattr(settings.upgrade, number) <= 0:
             raise _invalid(path, f"upgrade.{number} must be greater than 0.")
-    for name in settings.databases:
+    for name, place in settings.databases.items():
         if name not in {"jupyterhub", "plasma", "repo2docker"}:
             raise _invalid(path, f"databases: no database is called {name!r}.")
+        if not isinstance(place, str) or not place.startswith("/"):
+            raise _invalid(path, f"databases.{name} must be an absolute path, not {place!r}.")
+    for folder in ("backups", "homes"):
+        if not getattr(settings, folder):
+            raise _invalid(path, f"{folder} must name a folder.")
+    if not _RELEASE.fullmatch(settings.upgrade.tljh):
+        raise _invalid(
+            path, f"upgrade.tljh: {settings.upgrade.tljh!r} is neither a release nor a full commit."
+        )
     try:
         settings.asked()
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import os
+import re
 import shutil
 import socket
 import stat
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTIAL = ".partial-"
-CREATED = "%Y-%m-%dT%H:%M:%SZ"
+NAMED = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 RESERVE = 16 << 20  # bytes left free on the disk whatever a snapshot takes
 Say = Callable[[str], None]
 
@@ -40,6 +41,11 @@ class Source:
     hub: Hub
     settings: Settings
     services: Services
+
+    @property
+    def backups(self) -> Path:
+        """The folder that holds the snapshots."""
+        return Path(self.settings.backups)
 
 
 @dataclass
@@ -96,7 +102,7 @@ class Snapshot:
     @property
     def age(self) -> float:
         """Seconds since it was made."""
-        return time.time() - calendar.timegm(time.strptime(self.manifest.created, CREATED))
+        return time.time() - calendar.timegm(time.strptime(self.manifest.created, manifest.CREATED))
 
     @property
     def reports(self) -> Path:
@@ -110,7 +116,7 @@ def create(source: Source, components: Iterable[Component], say: Say = lambda _:
     Raises `Busy`, `NoSpace`, `AccessDenied` and what a component raises.
     """
     wanted = tuple(components)
-    backups = source.settings.folder(source.hub, "backups")
+    backups = source.backups
     with files.disk_errors(backups, "No snapshot was made."):
         files.make_private(backups)
         with lock.hold(source.hub, "the backup"):
@@ -128,8 +134,8 @@ def listed(backups: Path) -> list[Path]:
     """Return the folders of all snapshots, oldest first."""
     if not backups.is_dir():
         return []
-    found = (path for path in backups.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in found if (path / manifest.NAME).exists() or path.is_dir())
+    # A disk of its own has a lost+found as well.
+    return sorted(path for path in backups.iterdir() if NAMED.fullmatch(path.name))
 
 
 def find(backups: Path, name: str | None) -> Path:
@@ -164,9 +170,9 @@ def verify(path: Path, say: Say = lambda _: None) -> Snapshot:
     """
     snapshot = read(path)
     _, sha = files.digest(path / manifest.NAME)
-    expected = manifest.sums(snapshot.manifest, sha)
+    expected = manifest.sealed(snapshot.manifest, sha)
     wrong = _differences(path, expected, say)
-    if _bytes(path / manifest.SUMS, path.name) != expected.encode():
+    if _bytes(path / manifest.SUMS, path.name) != manifest.sums(expected):
         wrong.append(f"{manifest.SUMS} does not fit the manifest")
     if snapshot.manifest.id != path.name:
         wrong.append(f"the manifest belongs to the snapshot {snapshot.manifest.id}")
@@ -178,8 +184,7 @@ def verify(path: Path, say: Say = lambda _: None) -> Snapshot:
     return snapshot
 
 
-def _differences(path: Path, expected: str, say: Say) -> list[str]:
-    wanted = {line[66:]: line[:64] for line in expected.splitlines()}
+def _differences(path: Path, wanted: dict[str, str], say: Say) -> list[str]:
     present = {str(found.relative_to(path)) for found in files.walk(path)}
     present = {name for name in present if not name.startswith(f"{manifest.REPORTS}/")}
     wrong = [f"{name} is not part of it" for name in sorted(present - {*wanted, manifest.SUMS})]
@@ -221,7 +226,7 @@ def _fill(
     entries = sorted((entry for each in folders for entry in each.entries), key=lambda e: e.path)
     sealed = Manifest(
         id=name,
-        created=time.strftime(CREATED, time.gmtime()),
+        created=time.strftime(manifest.CREATED, time.gmtime()),
         hub=str(source.hub.prefix),
         host=socket.gethostname(),
         tool=__version__,
@@ -237,12 +242,12 @@ def _fill(
 def _seal(
     partial: Path, draft: Manifest, components: tuple[Component, ...], source: Source
 ) -> None:
-    notes = restore_notes.render(draft, components, source.services).encode()
+    notes = os.fsencode(restore_notes.render(draft, components, source.services))
     sealed = Manifest(**{**vars(draft), "notes_sha256": hashlib.sha256(notes).hexdigest()})
     data = sealed.to_bytes()
-    sums = manifest.sums(sealed, hashlib.sha256(data).hexdigest())
+    sums = manifest.sums(manifest.sealed(sealed, hashlib.sha256(data).hexdigest()))
     files.write_new(partial / manifest.NOTES, notes)
-    files.write_new(partial / manifest.SUMS, sums.encode())
+    files.write_new(partial / manifest.SUMS, sums)
     files.write_new(partial / manifest.NAME, data)
 
 

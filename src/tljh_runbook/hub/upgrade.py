@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import PromiseBroken
+from tljh_runbook.errors import InstallerFailed, PromiseBroken, SnapshotMissing
 from tljh_runbook.hub import (
     changes,
     checks,
@@ -91,12 +92,23 @@ def prove(source: Source) -> Report | None:
     last = end.get("report") or {}
     if not last.get("changed"):
         return None
-    backups = source.settings.folder(source.hub, "backups")
-    file = backups / last["snapshot"] / manifest.REPORTS / _name(last["at"])
-    values = json.loads(files.read(file))
+    file = source.backups / last["snapshot"] / manifest.REPORTS / _name(last["at"])
+    values = _kept(file)
     return Report(
         **{**values, "verdicts": promises.judge(values["before"], promises.measure(source))}
     )
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(files.read(file))
+    except (OSError, ValueError) as error:
+        raise SnapshotMissing(
+            f"What was measured before the last upgrade cannot be read: {file}: {error}.",
+            hint="It lay in the snapshot that the upgrade started from. The promises can be "
+            "measured again at the next upgrade.",
+        ) from error
+    return values
 
 
 def require_kept(verdicts: list[Verdict]) -> None:
@@ -116,12 +128,22 @@ def _install(source: Source, log: Journal) -> None:
     wanted = changes.software(source)
     if wanted:
         log.phase("Install")
-        installer.run(source, wanted, log.line)
+        try:
+            installer.run(source, wanted, log.line)
+        except InstallerFailed as error:
+            raise InstallerFailed(f"{error.message}. {_state(source)}", hint=error.hint) from error
     for name, pid in pids.items():
         # The installer restarts both; what it has restarted is not restarted twice.
         if source.services.pid(name) == pid and (wanted or name == services.HUB):
             log.phase(f"Restart {name}")
             source.services.restart(name)
+
+
+def _state(source: Source) -> str:
+    """Say in what state a failed installation leaves the hub."""
+    seen = health.look(source.hub, source.services)
+    state = "still answers" if seen.healthy else f"is not healthy ({'; '.join(seen.wrong)})"
+    return f"The hub {state}; users' servers and data were not touched."
 
 
 def _changed(

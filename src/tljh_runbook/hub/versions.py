@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
@@ -90,22 +90,14 @@ def python(hub: Hub) -> str:
 
 def packages(hub: Hub) -> dict[str, Package]:
     """Return all distributions of the hub's environment by canonical name."""
-    found: dict[str, Package] = {}
-    for item in _distributions(hub):
-        package = _package(item)
-        found.setdefault(package.name, package)
-    return found
+    return {package.name: package for package, _ in reversed(_found(hub))}
 
 
 def plugins(hub: Hub) -> dict[str, Distribution]:
     """Return the distributions that plug into TLJH, with their files."""
-    found: dict[str, Distribution] = {}
-    for item in _distributions(hub):
-        name = canonical(item.metadata["Name"] or "")
-        groups = {point.group for point in item.entry_points}
-        if (PLUGIN_GROUP in groups and name != TLJH_NAME) or name in COMPANIONS:
-            found.setdefault(name, item)
-    return dict(sorted(found.items()))
+    return {
+        package.name: item for package, item in reversed(_found(hub)) if _plugs_in(package, item)
+    }
 
 
 def installed(hub: Hub) -> Versions:
@@ -114,25 +106,43 @@ def installed(hub: Hub) -> Versions:
     return Versions(
         tljh=by_name.get(TLJH_NAME),
         jupyterhub=by_name.get("jupyterhub"),
-        plugins=tuple(by_name[name] for name in plugins(hub)),
+        plugins=tuple(by_name[name] for name in sorted(plugins(hub)) if name in by_name),
         python=python(hub),
         system=_system(),
     )
 
 
-def _distributions(hub: Hub) -> list[Distribution]:
-    found = [item for path in site_packages(hub) for item in distributions(path=[str(path)])]
-    return [item for item in found if item.metadata["Name"]]  # a killed pip leaves nameless ones
+def _found(hub: Hub) -> list[tuple[Package, Distribution]]:
+    """Return what is installed; of two of one name the first counts."""
+    places = [place for path in site_packages(hub) for place in sorted(path.iterdir())]
+    items = [Distribution.at(place) for place in places if _may_tell(place)]
+    return [(package, item) for item in items if (package := _package(item))]
 
 
-def _package(item: Distribution) -> Package:
-    direct = _direct_url(item)
+def _may_tell(place: Path) -> bool:
+    """Say whether ``place`` may tell of a distribution: a killed pip leaves ``~`` names."""
+    return place.suffix in {".dist-info", ".egg-info"} and not place.name.startswith("~")
+
+
+def _plugs_in(package: Package, item: Distribution) -> bool:
+    groups = {point.group for point in item.entry_points}
+    return (PLUGIN_GROUP in groups and package.name != TLJH_NAME) or package.name in COMPANIONS
+
+
+def _package(item: Distribution) -> Package | None:
+    """Return what ``item`` is; None for the halves that pip leaves, or is just writing."""
+    try:
+        known, direct = item.metadata, _direct_url(item)
+    except (OSError, ValueError):
+        return None
+    if known is None or not ("Name" in known and "Version" in known):
+        return None
     commit = direct.get("vcs_info", {}).get("commit_id")
     source = None
     if commit:
         below = f"#subdirectory={direct['subdirectory']}" if direct.get("subdirectory") else ""
         source = f"{direct['vcs_info']['vcs']}+{direct['url']}@{commit}{below}"
-    return Package(canonical(item.metadata["Name"]), item.version, commit, source)
+    return Package(canonical(known["Name"]), known["Version"], commit, source)
 
 
 def _direct_url(item: Distribution) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -28,18 +29,18 @@ def get(url: str, *, timeout: float = 5.0) -> Answer:
 
     ``timeout`` is in seconds.
     """
-    parts = urlsplit(url)
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection = _connection(parts.scheme, parts.hostname or "", parts.port, timeout)
     try:
-        connection.request("GET", target, headers={"User-Agent": "tljh-runbook"})
-        answer = connection.getresponse()
-        body = answer.read(LIMIT).decode(errors="replace")
-        return Answer(answer.status, body, answer.getheader("Location", ""))
-    except (OSError, http.client.HTTPException) as error:
+        parts = urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        with closing(
+            _connection(parts.scheme, parts.hostname or "", parts.port, timeout)
+        ) as connection:
+            connection.request("GET", target, headers={"User-Agent": "tljh-runbook"})
+            answer = connection.getresponse()
+            body = answer.read(LIMIT).decode(errors="replace")
+            return Answer(answer.status, body, answer.getheader("Location", ""))
+    except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(0, str(error) or type(error).__name__)
-    finally:
-        connection.close()
 
 
 def _connection(

@@ -29,11 +29,17 @@ def start(hub: Hub, command: list[str]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(hub.work / LOG, flags, 0o600), "w") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            env=os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)},  # whose it is, for ps(1)
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     while not _begun(hub, process.pid):
         if process.poll() is not None and not _begun(hub, process.pid):
-            raise _cut_off(hub)
+            with lock.hold(hub, "the upgrade"):  # another one may have begun in between
+                raise _cut_off(hub)
         time.sleep(PAUSE / 4)
 
 

@@ -13,12 +13,12 @@ __all__ = ["YAMLError", "dump", "load", "parse"]
 
 def parse(text: str) -> Any:
     """Return plain Python values. Raises `YAMLError`."""
-    return YAML(typ="safe", pure=True).load(text)
+    return _read(YAML(typ="safe", pure=True), text)
 
 
 def load(text: str) -> Any:
     """Return values that remember how they were written. Raises `YAMLError`."""
-    return _editor().load(text)
+    return _read(_editor(), text)
 
 
 def dump(values: Any) -> str:
@@ -26,6 +26,14 @@ def dump(values: Any) -> str:
     text = io.StringIO()
     _editor().dump(values, text)
     return text.getvalue()
+
+
+def _read(reader: YAML, text: str) -> Any:
+    try:
+        return reader.load(text)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # The parser lets such errors through: for a 13th month, or a thousand brackets.
+        raise YAMLError(f"{type(error).__name__}: {error}") from error
 
 
 def _editor() -> YAML:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tljh_runbook.reference.lists import ComponentList, PromiseList
 from tljh_runbook.reference.tables import ErrorTable, SettingsTable
 
 if TYPE_CHECKING:
@@ -17,5 +18,7 @@ if TYPE_CHECKING:
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the directives."""
     app.add_directive("settings-table", SettingsTable)
+    app.add_directive("component-list", ComponentList)
+    app.add_directive("promise-list", PromiseList)
     app.add_directive("error-table", ErrorTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

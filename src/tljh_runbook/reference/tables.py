@@ -7,16 +7,13 @@ Each entry is a label of its own, so that a page can point at it: ``{ref}`settin
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from tljh_runbook import errors
 from tljh_runbook.hub import settings, yaml
-
-if TYPE_CHECKING:
-    from sphinx.domains.std import StandardDomain
 
 
 class Table(SphinxDirective):
@@ -25,7 +22,7 @@ class Table(SphinxDirective):
     def label(self, kind: str, name: str) -> str:
         """Make the entry ``name`` a target for pages; return its id."""
         label = nodes.make_id(f"{kind}-{name}")
-        domain = cast("StandardDomain", self.env.domains["std"])
+        domain = self.env.domains["std"]
         domain.note_hyperlink_target(label, self.env.docname, label, name)
         return label
 

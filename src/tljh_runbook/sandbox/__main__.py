@@ -32,9 +32,7 @@ def up(folder: Path, take_down: str | None) -> None:
     """Build the sandbox in DIR and start it; one that is there is used again."""
     with told():
         place = layout(folder)
-        command = take_down or shlex.join(
-            ["python", "-m", "tljh_runbook.sandbox", "down", str(folder)]
-        )
+        command = take_down or f"python -m tljh_runbook.sandbox down {shlex.quote(str(folder))}"
         place.root.mkdir(parents=True, exist_ok=True)
         with record.locked(place), undone(place, command):
             known = build.up(place, Progress())
@@ -66,10 +64,8 @@ def survey(place: Layout) -> dict[str, object]:
     """Return the state of a sandbox: absent, unfinished, stopped or up."""
     known = record.read(place) if place.marker.exists() else None
     if known is None:
-        return {
-            "state": "unfinished" if place.marker.exists() else "absent",
-            "folder": str(place.root),
-        }
+        state = "unfinished" if place.marker.exists() else "absent"
+        return {"state": state, "folder": str(place.root)}
     services = supervisor.processes(place)
     healthy = servers.answers(f"{known.address}/hub/health")
     return {

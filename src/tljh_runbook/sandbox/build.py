@@ -65,7 +65,6 @@ def build(layout: Layout, progress: Progress) -> Record:
         supervisor.start(layout)
         install(layout, plugin=f"{layout.url('plasma')}@{commits['older']}")
     with progress("Waiting for the hub"):
-        warm(layout)
         servers.wait_for_hub(layout, known)
         contents.fill_databases(layout)
         servers.group(layout, known)
@@ -98,10 +97,11 @@ def install(layout: Layout, *, plugin: str) -> None:
     environment["PATH"] = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
     environment["UV_LINK_MODE"] = "hardlink"
     log = layout.logs / "install.log"
+    command: list[str | Path] = [sys.executable, layout.installer, "--version", "1.0.0"]
+    command += ["--plugin", f"tljh-plasma @ {plugin}", "--admin", "alice"]
     with log.open("wb") as output:
         done = subprocess.run(
-            [sys.executable, layout.installer, "--version", "1.0.0"]
-            + ["--plugin", f"tljh-plasma @ {plugin}", "--admin", "alice"],
+            command,
             env=environment,
             cwd=layout.root,
             stdin=subprocess.DEVNULL,
@@ -115,18 +115,6 @@ def install(layout: Layout, *, plugin: str) -> None:
             "TLJH could not be installed in the sandbox.",
             hint=f"The end of {log} says why; most often a package index cannot be reached.",
         )
-
-
-def warm(layout: Layout) -> None:
-    """Compile what users' servers import, while the hub starts; their start is shorter by that."""
-    modules = "import jupyter_server.serverapp, jupyterhub.singleuser.extension"
-    subprocess.run(
-        [layout.prefix / "user" / "bin" / "python3", "-c", modules],
-        env=processes.environment(layout),
-        cwd=layout.root,
-        capture_output=True,
-        check=False,
-    )
 
 
 def resume(layout: Layout, known: Record, progress: Progress) -> None:
@@ -154,7 +142,6 @@ def down(layout: Layout) -> None:
 
     Raises SandboxFailed for a folder that is no sandbox.
     """
-    processes.end_all(layout)
     empty(layout)
     layout.marker.unlink()
     layout.root.rmdir()

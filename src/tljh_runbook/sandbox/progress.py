@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
+
 
 class Progress:
     """Prints a line a phase on standard error; the seconds only where somebody watches them."""
@@ -15,9 +17,9 @@ class Progress:
     def __call__(self, phase: str) -> Iterator[None]:
         watched = sys.stderr.isatty()
         started = time.monotonic()
-        print(f"{phase} …", end="" if watched else "\n", file=sys.stderr, flush=True)
+        click.echo(f"{phase} …", nl=not watched, err=True)
         try:
             yield
         finally:
             if watched:
-                print(f" {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+                click.echo(f" {time.monotonic() - started:.1f} s", err=True)

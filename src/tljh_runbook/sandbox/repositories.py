@@ -54,9 +54,12 @@ def _build(layout: Layout, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _lay(source: Path, target: Path) -> None:
-    ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(
-        source, target, dirs_exist_ok=True, ignore=ignored, copy_function=shutil.copyfile
+        source,
+        target,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+        copy_function=shutil.copyfile,  # contents only: modes are part of a commit
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tljh_runbook.guide.sphinx_ext.directives import StepDirective, StepList
-from tljh_runbook.guide.sphinx_ext.domain import StepDomain, StepRole
+from tljh_runbook.guide.sphinx_ext.domain import StepDomain
 from tljh_runbook.guide.sphinx_ext.examples import NotExecuted
+from tljh_runbook.guide.sphinx_ext.role import StepRole
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

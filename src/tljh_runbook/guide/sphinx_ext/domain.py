@@ -48,9 +48,7 @@ class StepIndex(Index):
         for place in sorted(self.domain.data["places"]):
             if docnames is None or place.docname in docnames:
                 step = catalog.find(place.step)
-                entry = IndexEntry(
-                    step.command, 0, place.docname, place.anchor, "", "", step.title
-                )
+                entry = IndexEntry(step.command, 0, place.docname, place.anchor, "", "", step.title)
                 groups.setdefault(place.step.partition(".")[0], []).append(entry)
         return list(groups.items()), False
 
@@ -90,29 +88,24 @@ class StepDomain(Domain):
             title = catalog.find(place.step).title
             yield place.step, title, "step", place.docname, place.anchor, 1
 
-    def resolve_xref(
+    def resolve_xref(  # noqa: PLR0913, PLR0917 the signature is Sphinx's
         self,
-        env: BuildEnvironment,
+        env: BuildEnvironment,  # noqa: ARG002
         fromdocname: str,
         builder: Builder,
-        typ: str,
+        typ: str,  # noqa: ARG002
         target: str,
-        node: pending_xref,
+        node: pending_xref,  # noqa: ARG002
         contnode: nodes.Element,
     ) -> nodes.reference | None:
         """Return a link to where the step is shown."""
-        try:
-            step = catalog.find(target)
-        except StepUnknown:
+        place = self._place(target)
+        if place is None:
             return None
-        for place in self.places:
-            if place.step == step.name:
-                return make_refnode(
-                    builder, fromdocname, place.docname, place.anchor, contnode, step.title
-                )
-        return None
+        title = catalog.find(place.step).title
+        return make_refnode(builder, fromdocname, place.docname, place.anchor, contnode, title)
 
-    def resolve_any_xref(
+    def resolve_any_xref(  # noqa: PLR0913, PLR0917 the signature is Sphinx's
         self,
         env: BuildEnvironment,
         fromdocname: str,
@@ -125,10 +118,17 @@ class StepDomain(Domain):
         found = self.resolve_xref(env, fromdocname, builder, "step", target, node, contnode)
         return [("step:step", found)] if found is not None else []
 
+    def _place(self, name: str) -> Place | None:
+        try:
+            step = catalog.find(name)
+        except StepUnknown:
+            return None
+        return next((place for place in self.places if place.step == step.name), None)
+
     def check_consistency(self) -> None:
         """Warn of every step that is on no page, or on more than one."""
         for step in catalog.every():
-            shown = [place for place in self.places if place.step == step.name]
+            shown = [place for place in sorted(self.places) if place.step == step.name]
             if not shown:
                 location = f"{step.file}:{lines.of(step).prose}"
                 _warn(f"The step {step.name} is on no page.", location, "missing")

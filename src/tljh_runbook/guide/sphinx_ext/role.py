@@ -35,9 +35,9 @@ class StepRole(XRefRole):
 
     def process_link(
         self,
-        env: BuildEnvironment,
-        refnode: nodes.Element,
-        has_explicit_title: bool,  # noqa: FBT001
+        env: BuildEnvironment,  # noqa: ARG002 the signature is Sphinx's
+        refnode: nodes.Element,  # noqa: ARG002
+        has_explicit_title: bool,
         title: str,
         target: str,
     ) -> tuple[str, str]:

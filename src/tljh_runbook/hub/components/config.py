@@ -37,18 +37,19 @@ class Config:
     )
 
     def size(self, source: Source) -> int:
-        return sum(path.lstat().st_size for path in _kept(source.hub))
+        return sum(path.stat().st_size for path in _kept(source.hub))
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         settings = config.read(source.hub)
         for path in _kept(source.hub):
-            folder.copy(path, str(path.relative_to(source.hub.prefix)))
+            # An administrator may keep a file elsewhere and link to it; only root can.
+            folder.copy(path.resolve(), str(path.relative_to(source.hub.prefix)))
         return {"settings": len(settings)}
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
             origin = entry.origin or ""
-            yield f"mkdir -p {shlex.quote(str(Path(origin).parent))}"
+            yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
             yield (
                 f"install -m {entry.mode:04o} -o {entry.uid} -g {entry.gid} "
                 f"{shlex.quote(entry.path)} {shlex.quote(origin)}"
@@ -57,11 +58,11 @@ class Config:
 
 def _kept(hub: Hub) -> Iterator[Path]:
     for path in files.walk(hub.config):
-        if not path.is_symlink() and path.is_file():
+        if path.is_file():
             yield path
     for pattern in STATE_FILES:
         for path in sorted(hub.state.glob(pattern)):
-            if not path.is_symlink() and path.is_file():
+            if path.is_file():
                 yield path
 
 

@@ -20,7 +20,7 @@ class Homes:
     order = 5
 
     def measure(self, source: Source) -> Any:
-        homes = source.settings.folder(source.hub, "homes")
+        homes = Path(source.settings.homes)
         return sorted(_entries(homes)) if homes.is_dir() else []
 
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:

@@ -44,7 +44,7 @@ def _server(server: hubdb.Server, answers: bool) -> dict[str, Any]:
 def _change(was: dict[str, Any], now: dict[str, Any] | None) -> str:
     if now is None:
         return "no longer known to the hub"
-    if was["pid"] and now["started"] is None:
+    if was["started"] and now["started"] is None:
         return f"its process {was['pid']} has ended"
     if (was["pid"], was["started"]) != (now["pid"], now["started"]):
         return f"restarted (pid {was['pid']}, now {now['pid']})"

@@ -19,7 +19,7 @@ class SettingsKept:
         return {name: _hashed(value) for name, value in config.read(source.hub).items()}
 
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:
-        wrong = [name for name, value in before.items() if after.get(name) != value]
+        wrong = [name for name, value in before.items() if _changed(name, value, after)]
         if wrong:
             return False, f"changed: {', '.join(wrong)}"
         new = [name for name in after if name not in before]
@@ -27,8 +27,15 @@ class SettingsKept:
         return True, f"{kept}, newly set: {', '.join(new)}" if new else kept
 
 
+def _changed(name: str, value: Any, after: Any) -> bool:
+    if value in EMPTY and any(new.startswith(f"{name}.") for new in after):
+        return False  # an empty section was filled
+    return bool(after.get(name) != value)
+
+
 def _hashed(value: Any) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
+EMPTY = [_hashed(value) for value in config.EMPTY]
 PROMISE = SettingsKept()

@@ -15,10 +15,12 @@ UV = HUB_ENV_PREFIX / "bin" / "uv"
 def install(prefix, *arguments):
     """Install into the environment at prefix: with uv, which is quick, where the hub has it.
 
-    What matters is pinned, so uv need not look for upgrades of everything else.
+    What matters is pinned, so uv need not look for upgrades of everything else. Compiling is what
+    pip does too; without it a service may start so slowly that the hub gives up on it.
     """
     if UV.exists():
-        run([UV, "pip", "install", "--python", prefix / "bin" / "python3", *arguments])
+        python = prefix / "bin" / "python3"
+        run([UV, "pip", "install", "--compile-bytecode", "--python", python, *arguments])
     else:
         pip_install(prefix, *arguments)
 

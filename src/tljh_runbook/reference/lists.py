@@ -1,0 +1,33 @@
+"""The directives ``{component-list}`` and ``{promise-list}``."""
+
+from __future__ import annotations
+
+from docutils import nodes
+
+from tljh_runbook.hub import components, promises
+from tljh_runbook.reference.tables import Table
+
+
+class ComponentList(Table):
+    """Every component, with what is deliberately not kept of it and why."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list of components."""
+        items = [self._row(each) for each in components.every()]
+        return [nodes.definition_list("", *items)]
+
+    def _row(self, each: components.Component) -> nodes.definition_list_item:
+        label = self.label("component", each.name)
+        return self.entry(label, [nodes.Text(each.title)], self.parse_text_to_nodes(each.left_out))
+
+
+class PromiseList(Table):
+    """Every promise, in the order in which an upgrade shows them."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list of promises."""
+        return [nodes.definition_list("", *(self._row(each) for each in promises.every()))]
+
+    def _row(self, each: promises.Promise) -> nodes.definition_list_item:
+        label = self.label("promise", each.name)
+        return self.entry(label, [nodes.Text(each.name)], self.parse_text_to_nodes(each.vow))

@@ -1,0 +1,59 @@
+"""Every documented example does what its page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from documented.pages import Block, Site
+from documented.server import Server
+from documented.transcript import execute
+from docutils import nodes
+
+PYTHON = {"python", "python3", "py", "pycon", "pycon3"}
+# Languages in which a transcript would escape the tests.
+OTHER_SHELLS = {"shell-session", "bash-session", "shellsession", "doscon"}
+
+
+@pytest.mark.docs
+def test_transcript(page: Callable[[], Server], block: Block) -> None:
+    """What the commands of the block print is what the page shows."""
+    if block.reason:
+        pytest.skip(block.reason)
+    execute(block, page().run)
+
+
+def test_every_block_is_a_test(collected: int, site: Site) -> None:
+    """No block gets lost between the pages and the tests."""
+    written = sum(
+        node.get("language") == "console"
+        for page in site.pages
+        for node in site.doctree(page).findall(nodes.Element)
+    )
+    assert collected == written > 0
+
+
+def test_no_transcript_in_another_language(site: Site) -> None:
+    """A transcript in another language would never be carried out."""
+    assert [name for name, node in _literals(site) if _hidden_transcript(node)] == []
+
+
+def test_no_python_that_is_never_run(site: Site) -> None:
+    """A plain python fence is not run by sphinx.ext.doctest: it must be a {doctest}."""
+    assert [name for name, node in _literals(site) if _unrun_python(node)] == []
+
+
+def _literals(site: Site) -> Iterator[tuple[str, nodes.literal_block]]:
+    for page in site.pages:
+        for node in site.literals(page):
+            yield f"{page}:{node.line}", node
+
+
+def _hidden_transcript(node: nodes.literal_block) -> bool:
+    language = node.get("language")
+    prompts = any(line.startswith("$ ") for line in node.astext().splitlines())
+    return language in OTHER_SHELLS or (prompts and language != "console")
+
+
+def _unrun_python(node: nodes.literal_block) -> bool:
+    return node.get("language") in PYTHON and "testnodetype" not in node

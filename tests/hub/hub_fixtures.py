@@ -1,0 +1,293 @@
+"""A hub that is only a folder, a hub that lives under a real supervisor, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import hub_folder
+import pytest
+
+import tljh_runbook
+from tljh_runbook.hub import services, settings
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.snapshot import Source
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SUPERVISOR = """\
+[supervisord]
+logfile = {root}/supervisord.log
+pidfile = {root}/supervisord.pid
+directory = {root}
+{user}
+
+[inet_http_server]
+port = 127.0.0.1:{port}
+username = runbook
+password = {password}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[program:traefik]
+command = {proxy}
+directory = {state}
+autostart = {autostart}
+startsecs = 0
+stdout_logfile = NONE
+stderr_logfile = NONE
+
+[program:jupyterhub]
+command = {hub_command}
+directory = {state}
+environment = {environment}
+autostart = {autostart}
+startsecs = 0
+stdout_logfile = NONE
+stderr_logfile = NONE
+"""
+
+PROXY = '''
+"""The proxy, the hub and the users' servers in one: answers what a file says, and 404 else."""
+
+import http.server
+import json
+import pathlib
+import sys
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        answers = json.loads(pathlib.Path(sys.argv[2]).read_text())
+        status, body = answers.get(self.path, [404, "nothing here"])
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+'''
+
+ANSWERS: dict[str, tuple[int, str]] = {
+    "/hub/api/": (200, '{"version": "4.1.6"}'),
+    "/hub/login": (200, "<form>"),
+    "/hub/health": (200, ""),
+    "/user/alice/api": (200, '{"version": "2.14"}'),
+}
+
+# Does what TLJH's installer does to the files that the runbook looks at.
+INSTALLER = '''
+"""Install versions as asked, by writing what pip leaves of them."""
+
+import os
+import pathlib
+import sys
+import time
+
+sys.path[:0] = {helpers!r}
+
+import hub_folder
+from tljh_runbook.hub.layout import Hub
+
+hub = Hub(pathlib.Path(os.environ["TLJH_INSTALL_PREFIX"]))
+version = sys.argv[sys.argv.index("--version") + 1]
+print("Setting up TLJH", version, flush=True)
+while (hub.root / "srv" / "wait").exists():
+    time.sleep(0.05)
+if (hub.root / "srv" / "fail").exists():
+    sys.exit("The network is away")
+site = hub.environment / "lib" / "python3.11" / "site-packages"
+for name, group in (("the-littlest-jupyterhub", "console_scripts"), ("tljh-plasma", "tljh")):
+    for info in site.glob(name.replace("-", "_") + "-*.dist-info"):
+        for file in info.iterdir():
+            file.unlink()
+        info.rmdir()
+    hub_folder.distribution(hub, name, version if group != "tljh" else "0.3.0", group=group)
+print("Done!", flush=True)
+'''
+
+
+@dataclass
+class Live:
+    """A hub with both services running, and the server of alice."""
+
+    hub: Hub
+    port: int
+    server: subprocess.Popen[bytes]
+
+    @property
+    def source(self) -> Source:
+        found = settings.load(self.hub)
+        return Source(self.hub, found, services.of(self.hub, found))
+
+    def answer(self, path: str, status: int, body: str = "") -> None:
+        """Have the proxy answer ``path`` so from now on."""
+        file = self.hub.root / "answers.json"
+        answers = json.loads(file.read_text(encoding="utf-8")) | {path: (status, body)}
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(answers), encoding="utf-8")
+        new.replace(file)
+
+
+def until(condition: Callable[[], object], *, seconds: float = 30) -> None:
+    """Wait until a condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "this did not come about in time"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def supervisor(hub: Hub, **changes: object) -> Iterator[None]:
+    """Run a real supervisor for a hub; its programs run when ``autostart`` is true."""
+    configuration = hub.root / "etc" / "supervisor" / "supervisord.conf"
+    values: dict[str, object] = {
+        "root": hub.root,
+        "user": "user = root" if os.geteuid() == 0 else "",
+        "port": free_port(),
+        "password": secrets.token_hex(8),
+        "proxy": "sleep 1000",
+        "hub_command": "sleep 1000",
+        "state": hub.state,
+        "environment": 'RUNBOOK_TEST="1"',
+        "autostart": "true",
+    }
+    hub_folder.keep(configuration, SUPERVISOR.format(**(values | changes)), 0o600)
+    command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(configuration)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: _supervised(hub))
+            yield
+        finally:
+            process.terminate()
+
+
+def _supervised(hub: Hub) -> bool:
+    with suppress(services.ServicesUnreachable):
+        services.Supervisor(hub).pid(services.HUB)
+        return True
+    return False
+
+
+@pytest.fixture(scope="session")
+def stopped_services() -> Iterator[Path]:
+    """A supervisor that knows both services and runs none; the folder of its settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        hub = Hub(Path(folder) / "opt" / "tljh")
+        hub.state.mkdir(parents=True)
+        with supervisor(hub, autostart="false"):
+            yield hub.root / "etc" / "supervisor"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, stopped_services: Path) -> Hub:
+    """A folder that looks like a hub whose services are stopped."""
+    made = hub_folder.build(tmp_path / "server")
+    shutil.copytree(stopped_services, made.root / "etc" / "supervisor")
+    return made
+
+
+@pytest.fixture
+def source(hub: Hub) -> Source:
+    found = settings.load(hub)
+    return Source(hub, found, services.of(hub, found))
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    """A small hub that lives: both services run, the server of alice answers."""
+    with living(tmp_path / "server") as made:
+        yield made
+
+
+@contextmanager
+def living(root: Path, **changes: object) -> Iterator[Live]:
+    port = free_port()
+    hub = hub_folder.build(root, port=port)
+    hub_folder.keep(root / "proxy.py", PROXY, 0o644)
+    hub_folder.keep(root / "answers.json", json.dumps(ANSWERS), 0o644)
+    # The installer runs under the bare Python, which does not know this project.
+    helpers = [str(Path(__file__).parent), str(Path(tljh_runbook.__file__).parents[1])]
+    hub_folder.keep(root / "srv" / "tljh-installer.py", INSTALLER.format(helpers=helpers), 0o755)
+    hub.python.parent.mkdir()
+    hub.python.symlink_to(sys.executable)
+    proxy = f"{sys.executable} {root}/proxy.py {port} {root}/answers.json"
+    with subprocess.Popen(["sleep", "1000"]) as server:
+        try:
+            hub_folder.write_server(hub, hub_folder.WORKS, server.pid)
+            with supervisor(hub, proxy=proxy, **changes):
+                until(lambda: _answers(f"http://127.0.0.1:{port}/hub/health"))
+                yield Live(hub, port, server)
+        finally:
+            server.kill()
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with suppress(urllib.error.URLError, OSError), opener.open(url, timeout=5):
+        return True
+    return False
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Run the real command in a process of its own."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tljh_runbook", *map(str, arguments)]
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120}
+        done: subprocess.CompletedProcess[str] = subprocess.run(  # type: ignore[call-overload]
+            command, check=False, **{**settings, **options}
+        )
+        return done
+
+    return run
+
+
+def as_ordinary_user(action: Callable[[], object]) -> str:
+    """Return what ``action`` returns, or the name of its error, done without root's rights."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _answer_and_leave(action, writing)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def _answer_and_leave(action: Callable[[], object], writing: int) -> None:
+    try:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        said = str(action())
+    except BaseException as error:  # noqa: BLE001 - it is told, and the child ends
+        said = type(error).__name__
+    os.write(writing, said.encode())
+    os._exit(0)

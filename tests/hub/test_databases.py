@@ -1,0 +1,133 @@
+"""The hub's databases are found where the running hub has them."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import hub_folder
+import pytest
+from hub_fixtures import living, supervisor, until
+
+from tljh_runbook.errors import DatabaseMissing
+from tljh_runbook.hub import databases, processes, services
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.snapshot import Source
+
+NAMES = {
+    "jupyterhub": "jupyterhub.sqlite",
+    "plasma": "tljh_plasma.sqlite",
+    "repo2docker": "tljh_repo2docker.sqlite",
+}
+
+
+def find(source: Source, **named: str) -> dict[str, Path]:
+    settings = replace(source.settings, databases=named)
+    return databases.find(source.hub, source.services, settings)
+
+
+@contextmanager
+def running(hub: Hub, **changes: object) -> Iterator[int]:
+    """Run both services of a hub; give the process of the hub."""
+    with supervisor(hub, **changes):
+        manager = services.Supervisor(hub)
+        until(lambda: processes.started(manager.pid(services.HUB) or 0))
+        pid = manager.pid(services.HUB)
+        assert pid
+        yield pid
+
+
+def test_a_stopped_hub_has_them_in_its_state(source: Source) -> None:
+    expected = {name: source.hub.state / file for name, file in NAMES.items()}
+    assert find(source) == expected
+
+
+def test_a_hub_without_the_plugin_has_one_database(source: Source) -> None:
+    for name in ("tljh_plasma.sqlite", "tljh_repo2docker.sqlite"):
+        (source.hub.state / name).unlink()
+    assert list(find(source)) == ["jupyterhub"]
+
+
+def test_a_hub_without_its_own_database_is_told(source: Source) -> None:
+    (source.hub.state / "jupyterhub.sqlite").unlink()
+    with pytest.raises(DatabaseMissing, match="'jupyterhub'") as told:
+        find(source)
+    assert "databases: {jupyterhub:" in told.value.hint
+
+
+def test_the_settings_come_first(source: Source, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.sqlite"
+    shutil.copy(source.hub.state / "tljh_plasma.sqlite", moved)
+    assert find(source, plasma=str(moved))["plasma"] == moved
+
+
+def test_a_database_that_the_settings_name_must_be_there(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(DatabaseMissing, match=r"'plasma' is not at .*nowhere"):
+        find(source, plasma=str(tmp_path / "nowhere.sqlite"))
+
+
+def test_a_decoy_elsewhere_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with living(tmp_path / "server") as live:
+        for folder in (tmp_path, live.hub.root, live.hub.prefix, live.hub.environment):
+            (folder / "tljh_plasma.sqlite").write_bytes(b"")
+        monkeypatch.chdir(tmp_path)
+        found = databases.find(live.hub, live.source.services, live.source.settings)
+    assert found["plasma"] == live.hub.state / "tljh_plasma.sqlite"
+
+
+def test_the_working_directory_of_the_running_hub_counts(source: Source, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(source.hub.state, elsewhere)
+    with running(source.hub, state=elsewhere):
+        assert find(source) == {name: elsewhere / file for name, file in NAMES.items()}
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{path}", "sqlite+pysqlite:///{path}", "relative"])
+def test_a_database_that_was_moved_by_its_url_is_found(
+    source: Source, tmp_path: Path, url: str
+) -> None:
+    moved = tmp_path / "moved here.sqlite"
+    shutil.copy(source.hub.state / "tljh_plasma.sqlite", moved)
+    url = url.format(path=str(moved).replace(" ", "%%20"))
+    if url == "relative":
+        url = "sqlite:///../../../../moved here.sqlite"
+    with running(source.hub, environment=f'TLJH_PLASMA_DB_URL="{url}"') as pid:
+        until(lambda: "TLJH_PLASMA_DB_URL" in processes.environment(pid))
+        assert find(source)["plasma"].resolve() == moved
+
+
+def test_a_database_that_is_no_file_is_refused_without_its_password(source: Source) -> None:
+    url = "postgresql://hub:secret-word@db.example.org/plasma"
+    with running(source.hub, environment=f'TLJH_PLASMA_DB_URL="{url}"') as pid:
+        until(lambda: "TLJH_PLASMA_DB_URL" in processes.environment(pid))
+        with pytest.raises(DatabaseMissing, match="'plasma' is not a SQLite file") as told:
+            find(source)
+    said = told.value.message + told.value.hint
+    assert "postgresql" in said
+    assert "secret-word" not in said
+    assert "db.example.org" not in said
+
+
+HOLDER = (
+    "import sqlite3, time; d = sqlite3.connect('{path}'); "
+    "d.execute('SELECT count(*) FROM users').fetchone(); time.sleep(1000)"
+)
+
+
+def test_a_database_that_the_hub_holds_open_elsewhere_is_found(
+    source: Source, tmp_path: Path
+) -> None:
+    moved = tmp_path / "jupyterhub.sqlite"
+    shutil.copy(source.hub.state / "jupyterhub.sqlite", moved)
+    hub_folder.keep(tmp_path / "holder.py", HOLDER.format(path=moved), 0o644)
+    configuration = source.hub.root / "etc" / "supervisor" / "supervisord.conf"
+    with running(source.hub, hub_command=f"python3 {tmp_path}/holder.py") as pid:
+        assert configuration.exists()
+        until(lambda: moved in processes.open_files(pid))
+        assert find(source)["jupyterhub"] == moved
+    with closing(sqlite3.connect(moved)) as untouched:
+        assert untouched.execute("SELECT count(*) FROM users").fetchone() == (3,)

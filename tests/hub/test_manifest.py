@@ -1,0 +1,73 @@
+"""The seal: what was written is read as it was, or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tljh_runbook.errors import SnapshotDamaged
+from tljh_runbook.hub import manifest
+from tljh_runbook.hub.manifest import Entry, Manifest
+
+ENTRY = Entry("config/a", "config", "/opt/tljh/a", 3, "ab" * 32, 0o600, 0, 0, 1)
+SEAL = Manifest(
+    id="20260115T220000Z",
+    created="2026-01-15T22:00:00Z",
+    hub="/opt/tljh",
+    host="hub",
+    tool="1",
+    versions={"tljh": None},
+    labels={"TLJH": "2.0.0"},
+    components={"config": {}},
+    files=(ENTRY, replace(ENTRY, path="config/b", size=4, origin=None)),
+    notes_sha256="cd" * 32,
+)
+
+
+def test_what_was_written_is_read_as_it_was() -> None:
+    assert manifest.read(SEAL.to_bytes(), SEAL.id) == SEAL
+
+
+def test_sizes_and_components_are_told() -> None:
+    assert SEAL.size == 7
+    assert [entry.path for entry in SEAL.of("config")] == ["config/a", "config/b"]
+    assert SEAL.of("database") == []
+
+
+def test_a_newer_format_names_the_way_out() -> None:
+    newer = replace(SEAL, format=manifest.FORMAT + 1)
+    with pytest.raises(SnapshotDamaged, match=r"has format 2") as told:
+        manifest.read(newer.to_bytes(), SEAL.id)
+    assert "RESTORE.md" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b"null", b"7", b"{}", b'{"format": 1}', b"\xff\xfe", b"\0" * 100]
+    + [SEAL.to_bytes()[:-1], SEAL.to_bytes() + b"\n", SEAL.to_bytes().replace(b"  ", b" ")]
+    + [SEAL.to_bytes().replace(b'"id"', b'"idea"')]
+    + [SEAL.to_bytes().replace(b"2026-01-15T", b"2026-21-15T")],
+)
+def test_what_is_no_manifest_is_damaged(data: bytes) -> None:
+    with pytest.raises(SnapshotDamaged):
+        manifest.read(data, "20260115T220000Z")
+
+
+PATHS = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12)
+
+
+@given(path=PATHS)
+def test_every_file_has_one_line_whatever_its_name(path: str) -> None:
+    data = manifest.sums({path: "ab" * 32, "z": "cd" * 32})
+    assert data.count(b"\n") == 2
+    assert b"\r" not in data
+
+
+@given(data=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps(text).encode()))
+def test_no_bytes_make_more_of_it_than_a_refusal(data: bytes) -> None:
+    with pytest.raises(SnapshotDamaged):
+        manifest.read(data, "x")
