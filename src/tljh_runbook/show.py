@@ -32,6 +32,7 @@ def line(text: str) -> None:
 
 def error(message: str, hint: str) -> None:
     """Print an error and what to do about it, on standard error."""
+    sys.stdout.flush()  # what was said before stays before it, in a pipe, too
     console = _console(stderr=True)
     console.print(f"[bold red]error:[/] {_escaped(message)}")
     console.print(f"[bold]hint:[/] {_escaped(hint)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -70,7 +71,7 @@ def page(
             sandbox = site.front_matter(name, "runbook-sandbox") != "none"
             path = site.front_matter(name, "runbook-path")
             folder = tmp_path_factory.mktemp("page")
-            return stack.enter_context(opened(folder, sandbox=sandbox, path=path))
+            return stack.enter_context(opened(folder, os.environ, sandbox=sandbox, path=path))
 
         yield server
 

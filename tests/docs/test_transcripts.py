@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from documented.pages import Block, Site
 from documented.server import Server
-from documented.transcript import execute
+from documented.transcript import NotAsShown, execute
 from docutils import nodes
 
 PYTHON = {"python", "python3", "py", "pycon", "pycon3"}
@@ -20,7 +20,16 @@ def test_transcript(page: Callable[[], Server], block: Block) -> None:
     """What the commands of the block print is what the page shows."""
     if block.reason:
         pytest.skip(block.reason)
-    execute(block, page().run)
+    if differs := _difference(page(), block):
+        pytest.fail(differs, pytrace=False)
+
+
+def _difference(server: Server, block: Block) -> str:
+    try:
+        execute(block, server.run)
+    except NotAsShown as error:
+        return str(error)
+    return ""
 
 
 def test_every_block_is_a_test(collected: int, site: Site) -> None:

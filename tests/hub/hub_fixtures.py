@@ -22,7 +22,8 @@ import hub_folder
 import pytest
 
 import tljh_runbook
-from tljh_runbook.hub import services, settings
+from tljh_runbook.errors import ServicesUnreachable
+from tljh_runbook.hub import processes, services, settings
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.snapshot import Source
 
@@ -180,16 +181,24 @@ def supervisor(hub: Hub, **changes: object) -> Iterator[None]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             until(lambda: _supervised(hub))
+            if "autostart" not in changes:
+                until(lambda: _runs_in(hub, changes.get("state", hub.state)))
             yield
         finally:
             process.terminate()
 
 
 def _supervised(hub: Hub) -> bool:
-    with suppress(services.ServicesUnreachable):
+    with suppress(ServicesUnreachable):
         services.Supervisor(hub).pid(services.HUB)
         return True
     return False
+
+
+def _runs_in(hub: Hub, folder: object) -> bool:
+    """Say whether the hub's process has got as far as its own working directory."""
+    pid = services.Supervisor(hub).pid(services.HUB)
+    return pid is not None and processes.working_directory(pid) == folder
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,9 @@ def write_databases(hub: Hub) -> None:
     script(hub_database, HUB_TABLES)
     for number, (name, admin) in enumerate(PEOPLE.items(), start=1):
         values = (number, name, admin, f"cookie-{number}")
-        change(hub_database, "INSERT INTO users (id, name, admin, cookie_id) VALUES (?,?,?,?)", values)
+        change(
+            hub_database, "INSERT INTO users (id, name, admin, cookie_id) VALUES (?,?,?,?)", values
+        )
     change(hub_database, "INSERT INTO groups (id, name) VALUES (1, 'course')")
     change(hub_database, "INSERT INTO user_group_map VALUES (1, 1), (2, 1)")
     script(hub.state / "tljh_plasma.sqlite", PLUGIN_TABLES)

@@ -23,7 +23,9 @@ from tljh_runbook.hub.layout import Hub
         ("/srv/tljh", "/"),
     ],
 )
-def test_a_prefix_that_ends_in_opt_tljh_tells_the_root_of_its_server(prefix: str, root: str) -> None:
+def test_a_prefix_that_ends_in_opt_tljh_tells_the_root_of_its_server(
+    prefix: str, root: str
+) -> None:
     assert Hub(Path(prefix)).root == Path(root)
 
 

@@ -40,7 +40,10 @@ def hub(tmp_path: Path) -> Hub:
 
 def test_a_second_run_is_told_to_wait(hub: Hub) -> None:
     with held_by_another(hub):
-        with pytest.raises(Busy, match="so the backup was not started"), lock.hold(hub, "the backup"):
+        with (
+            pytest.raises(Busy, match="so the backup was not started"),
+            lock.hold(hub, "the backup"),
+        ):
             pytest.fail("both run")
         assert lock.held(hub)
 
@@ -69,7 +72,9 @@ def test_who_only_asks_is_in_nobodys_way(hub: Hub) -> None:
     with lock.hold(hub, "a test"):
         pass
     asker = "import pathlib, sys\nfrom tljh_runbook.hub import layout, lock\n"
-    asker += "while True: lock.held(layout.Hub(pathlib.Path(sys.argv[1]))); print(end='.', flush=True)"
+    asker += (
+        "while True: lock.held(layout.Hub(pathlib.Path(sys.argv[1]))); print(end='.', flush=True)"
+    )
     with subprocess.Popen([sys.executable, "-c", asker, str(hub.prefix)], stdout=-1) as process:
         assert process.stdout is not None
         process.stdout.read(1)

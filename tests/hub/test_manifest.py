@@ -47,10 +47,22 @@ def test_a_newer_format_names_the_way_out() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[]", b"null", b"7", b"{}", b'{"format": 1}', b"\xff\xfe", b"\0" * 100]
-    + [SEAL.to_bytes()[:-1], SEAL.to_bytes() + b"\n", SEAL.to_bytes().replace(b"  ", b" ")]
-    + [SEAL.to_bytes().replace(b'"id"', b'"idea"')]
-    + [SEAL.to_bytes().replace(b"2026-01-15T", b"2026-21-15T")],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b"{}",
+        b'{"format": 1}',
+        b"\xff\xfe",
+        b"\0" * 100,
+        SEAL.to_bytes()[:-1],
+        SEAL.to_bytes() + b"\n",
+        SEAL.to_bytes().replace(b"  ", b" "),
+        SEAL.to_bytes().replace(b'"id"', b'"idea"'),
+        SEAL.to_bytes().replace(b"2026-01-15T", b"2026-21-15T"),
+    ],
 )
 def test_what_is_no_manifest_is_damaged(data: bytes) -> None:
     with pytest.raises(SnapshotDamaged):
@@ -67,7 +79,9 @@ def test_every_file_has_one_line_whatever_its_name(path: str) -> None:
     assert b"\r" not in data
 
 
-@given(data=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps(text).encode()))
+@given(
+    data=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: json.dumps(text).encode())
+)
 def test_no_bytes_make_more_of_it_than_a_refusal(data: bytes) -> None:
     with pytest.raises(SnapshotDamaged):
         manifest.read(data, "x")

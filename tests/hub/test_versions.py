@@ -78,7 +78,9 @@ def test_a_dist_info_that_says_nothing_is_passed_over(hub: Hub, metadata: bytes 
     assert set(versions.packages(hub)) == {"the-littlest-jupyterhub", "jupyterhub", "tljh-plasma"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"url": "https://h"}', '{"dir_info": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"url": "https://h"}', '{"dir_info": {}}']
+)
 def test_a_direct_url_that_names_no_commit_gives_none(hub: Hub, text: str) -> None:
     info = hub_folder.distribution(hub, "tljh-plasma", "0.2.0", commit=hub_folder.OLD_COMMIT)
     (info / "direct_url.json").write_text(text)

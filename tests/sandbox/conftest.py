@@ -93,7 +93,7 @@ def answer_code(url: str) -> int:
 @pytest.fixture(scope="package")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One sandbox, with a name that nothing must stumble over."""
-    place = layout(tmp_path_factory.mktemp("box") / "été 2025")
+    place = layout(tmp_path_factory.mktemp("box") / "été @1 b")
     done = run("up", place.root, "--take-down", "invoke sandbox.down")
     try:
         assert done.returncode == 0, done.stderr

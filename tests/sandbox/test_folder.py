@@ -32,10 +32,11 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path, command: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_path_that_programs_cannot_take_is_refused(tmp_path: Path) -> None:
-    done = run("up", tmp_path / 'a"b')
+@pytest.mark.parametrize("sign", ['"', "%", ":", "\n"])
+def test_a_path_that_programs_cannot_take_is_refused(tmp_path: Path, sign: str) -> None:
+    done = run("up", tmp_path / f"a{sign}b")
     assert done.returncode == 27
-    assert "'\"'" in done.stderr
+    assert repr(sign) in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

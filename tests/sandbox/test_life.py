@@ -72,6 +72,12 @@ def test_secrets_are_private(sandbox: Sandbox, path: str, mode: int) -> None:
     assert (sandbox.place.root / path).stat().st_mode & 0o777 == mode
 
 
+def test_what_may_be_broken_is_not_shared_with_the_cache(sandbox: Sandbox) -> None:
+    hub = sandbox.place.prefix / "hub"
+    plugin = hub.glob("lib/python3*/site-packages/tljh_plasma/*.py")
+    assert {path.stat().st_nlink for path in [*plugin, hub / "bin" / "traefik"]} == {1}
+
+
 def test_databases_are_those_of_a_real_hub(sandbox: Sandbox) -> None:
     tables = {"tljh_plasma": "permissions", "tljh_repo2docker": "images", "jupyterhub": "users"}
     for name, table in tables.items():

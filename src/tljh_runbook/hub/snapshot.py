@@ -60,7 +60,9 @@ class Folder:
     def place(self, name: str) -> Path:
         """Return where the file ``name`` goes, its folders made."""
         path = self.snapshot / self.component / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for parent in reversed(path.relative_to(self.snapshot).parents):
+            # mkdir(parents=True) would give the mode to the last one only.
+            (self.snapshot / parent).mkdir(mode=0o700, exist_ok=True)
         return path
 
     def copy(self, origin: Path, name: str) -> None:

@@ -111,21 +111,32 @@ def told() -> Iterator[None]:
         click.echo(f"error: {error.message}", err=True)
         click.echo(f"hint: {error.hint}", err=True)
         sys.exit(error.code)
+    except OSError as error:
+        click.echo(f"error: The system refused: {error}", err=True)
+        click.echo("hint: Is the disk full, or does the folder belong to somebody else?", err=True)
+        sys.exit(SandboxFailed.code)
 
 
 @contextmanager
 def undone(place: Layout, take_down: str) -> Iterator[None]:
-    """On an error or Ctrl-C, end what was started; the files stay, for their logs."""
+    """On an error or Ctrl-C, end what was started; the files stay, for their logs.
+
+    A whole sandbox that ran before is left as it is: its users may be at work.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ran = place.record.exists() and bool(supervisor.processes(place))
     try:
         yield
     except KeyboardInterrupt:
-        processes.end_all(place)
-        click.echo(f"\nStopped. Nothing of it runs; its files are still in {place.root}.", err=True)
-        click.echo(f"hint: the same command goes on; to remove the files: {take_down}", err=True)
+        if not ran:
+            processes.end_all(place)
+        left = "It runs on" if ran else f"Nothing of it runs; its files are still in {place.root}"
+        click.echo(f"\nStopped. {left}.", err=True)
+        click.echo(f"hint: the same command goes on; to remove it: {take_down}", err=True)
         sys.exit(130)
     except Exception:
-        processes.end_all(place)
+        if not ran:
+            processes.end_all(place)
         raise
 
 

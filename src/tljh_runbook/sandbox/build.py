@@ -64,6 +64,7 @@ def build(layout: Layout, progress: Progress) -> Record:
     with progress("Installing TLJH 1.0.0 and the Plasma plugin"):
         supervisor.start(layout)
         install(layout, plugin=f"{layout.url('plasma')}@{commits['older']}")
+        detach(layout)
     with progress("Waiting for the hub"):
         servers.wait_for_hub(layout, known)
         contents.fill_databases(layout)
@@ -115,6 +116,23 @@ def install(layout: Layout, *, plugin: str) -> None:
             "TLJH could not be installed in the sandbox.",
             hint=f"The end of {log} says why; most often a package index cannot be reached.",
         )
+
+
+def detach(layout: Layout) -> None:
+    """Make copies of the files that people break in order to learn.
+
+    uv installs hard links to its cache: what is written into such a file is in the cache too, and
+    in the next sandbox.
+    """
+    hub = layout.prefix / "hub"
+    packages = ("jupyterhub", "tljh", "tljh_plasma", "tljh_repo2docker")
+    found = (path for name in packages for path in hub.glob(f"lib/python3*/site-packages/{name}"))
+    files = [path for folder in found for path in folder.rglob("*") if path.is_file()]
+    for path in [*files, hub / "bin" / "traefik"]:
+        if path.stat().st_nlink > 1:
+            copy = path.with_name(f".{path.name}.copy")
+            shutil.copy2(path, copy)
+            copy.replace(path)
 
 
 def resume(layout: Layout, known: Record, progress: Progress) -> None:

@@ -96,7 +96,7 @@ def _constants(layout: Layout, record: Record) -> str:
         "SINGLEUSER_ARGS": ["--allow-root"] if os.geteuid() == 0 else [],
     }
     lines = [f"{name} = {value!r}\n" for name, value in values.items()]
-    return '"""What this hub needs because it lives in a folder."""\n\n' + "".join(lines) + "\n"
+    return '"""What this hub needs because it lives in a folder."""\n\n' + "".join(lines)
 
 
 def settle(layout: Layout, plugin: str) -> None:

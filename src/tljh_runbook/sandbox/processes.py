@@ -42,7 +42,7 @@ def _environ(pid: int) -> list[bytes]:
         return []
 
 
-def end_all(layout: Layout, *, patience: float = 8) -> None:
+def end_all(layout: Layout, *, patience: float = 3) -> None:
     """End every process of the sandbox: politely for ``patience`` seconds, then at once.
 
     Raises SandboxFailed when some are left even so.

@@ -39,14 +39,14 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 def configure(layout: Layout, port: int) -> None:
     """Write supervisor's settings, without any service yet."""
-    paths = {"logs": layout.logs, "run": layout.run, "root": layout.root}
-    escaped = {name: str(path).replace("%", "%%") for name, path in paths.items()}
     text = CONFIGURATION.format(
+        logs=layout.logs,
+        run=layout.run,
+        root=layout.root,
         user="user = root\n" if os.geteuid() == 0 else "",
         host=HOST,
         port=port,
         password=secrets.token_urlsafe(24),
-        **escaped,
     )
     layout.supervisor.parent.mkdir(parents=True, exist_ok=True)
     write_private(layout.supervisor, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from documented.shell import Shell
+from documented.shell import LIMIT, Shell
 
 REPOSITORY = Path(__file__).parents[3]
+CHECKOUT = "/home/you/tljh-runbook"  # how pages show the folder of the checkout
 
 # What pages may name of the server; commands find it in the sandbox.
 PATHS = ("/opt/tljh", "/var/backups/tljh", "/etc/tljh-runbook.yaml", "/home", "/srv")
@@ -28,38 +28,48 @@ class Server:
     """A shell on a server; ``root`` is its sandbox, or None where the page needs none."""
 
     shell: Shell
+    checkout: Path
     root: Path | None = None
 
     def run(self, command: str) -> tuple[list[str], int]:
         """Run a command as the page has it; return its lines as the page would show them."""
-        lines, code = self.shell.run(self._inside(command))
-        return [self._outside(line) for line in lines], code
+        lines, code = self.shell.run(self.inside(command))
+        return [self.outside(line) for line in lines], code
 
-    def _inside(self, command: str) -> str:
-        if self.root is None:
-            return command
-        root = str(self.root)
+    def inside(self, command: str) -> str:
+        """Return the command with the server's paths in the sandbox."""
+        command = command.replace(CHECKOUT, str(self.checkout))
+        root = str(self.root or "")
         return _PATH.sub(lambda found: root + found[1], command)
 
-    def _outside(self, line: str) -> str:
+    def outside(self, line: str) -> str:
+        """Return a printed line as it would be on a server."""
+        line = line.replace(str(self.checkout), CHECKOUT).replace(str(REPOSITORY), CHECKOUT)
         if self.root is None:
             return line
         return line.replace(f"{self.root}/", "/").replace(str(self.root), "/")
 
 
 @contextmanager
-def opened(folder: Path, *, sandbox: bool, path: str = "") -> Iterator[Server]:
-    """Yield a server for one page; ``path`` says what comes before the reader's PATH."""
+def opened(folder: Path, given: Mapping[str, str], *, sandbox: bool, path: str) -> Iterator[Server]:
+    """Yield a server for one page, in ``folder``; ``path`` may be ``bare``.
+
+    What the page itself starts in the checkout is taken down with it.
+    """
     root = folder / "server" if sandbox else None
-    if root:
-        _sandbox("up", root)
-    shell = Shell(REPOSITORY, environment(os.environ, root, path))
+    checkout = _checked_out(folder / "tljh-runbook")
+    shell = Shell(checkout, environment(given, root, path))
     try:
-        yield Server(shell, root)
+        if root:
+            _sandbox("up", root)
+        yield Server(shell, checkout, root)
     finally:
         shell.close()
-        if root:
-            _sandbox("down", root)
+        for left in [
+            *folder.glob("server/sandbox.json"),
+            *checkout.glob(".sandbox/*/sandbox.json"),
+        ]:
+            _sandbox("down", left.parent)
 
 
 def environment(given: Mapping[str, str], root: Path | None, path: str) -> dict[str, str]:
@@ -74,11 +84,17 @@ def environment(given: Mapping[str, str], root: Path | None, path: str) -> dict[
     return found
 
 
+def _checked_out(folder: Path) -> Path:
+    """Return a folder that looks like a fresh checkout: what a page makes in it, goes with it."""
+    folder.mkdir()
+    for entry in REPOSITORY.iterdir():
+        if entry.name not in {".git", ".sandbox", ".venv.lock"}:
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
 def _sandbox(verb: str, root: Path) -> None:
     command = [sys.executable, "-m", "tljh_runbook.sandbox", verb, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT)
     if done.returncode:
         raise RuntimeError(f"The sandbox could not go {verb}:\n{done.stdout}{done.stderr}")
-
-
-LIMIT = 600.0

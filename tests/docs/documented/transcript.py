@@ -46,26 +46,12 @@ class Reader:
             parts.append(self._take()[len(CONTINUED) :])
         return "\n".join(parts)
 
-    def output(self, printed: list[str]) -> list[str]:
-        """Take what the page shows as printed, up to the next command.
-
-        A task prints its commands after a ``$`` of their own: such a line is output where it was
-        printed, and a command where it was not.
-        """
-        echoes = [match.masked(line) for line in printed if line.startswith(PROMPT)]
+    def output(self) -> list[str]:
+        """Take what the page shows as printed, up to the next command."""
         shown = []
-        while self.more and not self._is_command(echoes):
+        while self.more and not self.lines[self.at].startswith(PROMPT):
             shown.append(self._take())
         return shown
-
-    def _is_command(self, echoes: list[str]) -> bool:
-        line = match.masked(self.lines[self.at])
-        if not line.startswith(PROMPT):
-            return False
-        if line not in echoes:
-            return True
-        del echoes[: echoes.index(line) + 1]
-        return False
 
     def _take(self) -> str:
         self.at += 1
@@ -82,10 +68,9 @@ def execute(block: Block, run: Runner) -> None:
     while reader.more:
         where = reader.at
         command = reader.command()
-        printed, status = run(command)
         begin = reader.at
-        shown = reader.output(printed)
-        _compare(reader, command, (where, begin), shown, (printed, status))
+        shown = reader.output()
+        _compare(reader, command, (where, begin), shown, run(command))
 
 
 def _compare(
@@ -100,7 +85,8 @@ def _compare(
     shown, stated = _status(shown)
     differs = match.first_difference(shown, printed)
     if differs is not None:
-        wrong = reader.place(begin + differs if differs < len(shown) else max(where, begin - 1))
+        # Where the page leaves a line out, point at the last that it has.
+        wrong = reader.place(begin + min(differs, len(shown) - 1) if shown else where)
         raise NotAsShown(f"{wrong}: other output\n$ {command}\n{_diff(shown, printed, status)}")
     if status != stated:
         said = f"the page says {stated}" if stated else "the page does not say so"

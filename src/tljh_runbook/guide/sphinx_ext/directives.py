@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A body that begins so is a whole transcript; another is what the step's command prints. That may
-# begin with a dollar sign, too: tasks print the commands that they run.
-TRANSCRIPT = ("$ invoke", "$ ./invoke")
+PROMPT = "$ "  # a body that begins so is a whole transcript
 
 
 class StepDirective(SphinxDirective):
@@ -62,7 +60,7 @@ class StepDirective(SphinxDirective):
         if not body:
             return _literal(step.command, "sh")
         first = self.lineno + self.content_offset + 1
-        if not body[0].startswith(TRANSCRIPT):
+        if not body[0].startswith(PROMPT):
             body, first = [f"$ {step.command}", *body], first - 1
         block = _literal("\n".join(body), "console")
         self.set_source_info(block)

@@ -57,12 +57,13 @@ def _source(document: nodes.document, file: str) -> Iterator[None]:
 def _relocated(docname: str, file: str) -> Iterator[None]:
     """Let the warnings that the parser gives for the page point at ``file``.
 
-    It knows only pages: it gives the page's name along with a line, which is ours.
+    It knows only pages: along with a line, which is ours, it gives the page's name, or in older
+    versions our file as if it were one.
     """
 
     def relocate(record: logging.LogRecord) -> bool:
         place = getattr(record, "location", None)
-        if isinstance(place, tuple) and place[0] == docname:
+        if isinstance(place, tuple) and place[0] in {docname, file}:
             record.location = f"{file}:{place[1]}"
         return True
 

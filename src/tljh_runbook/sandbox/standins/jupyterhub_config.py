@@ -1,3 +1,6 @@
+
+from jupyterhub.objects import Server
+
 c.JupyterHub.hub_ip = "127.0.0.1"
 c.JupyterHub.hub_port = HUB_PORT
 
@@ -11,6 +14,17 @@ c.Spawner.default_url = "/"
 c.Spawner.start_timeout = 180
 c.Spawner.http_timeout = 120
 c.SimpleLocalProcessSpawner.home_dir_template = HOMES
+
+# JupyterHub gives a service ten seconds to answer, in tries of one, and ends itself otherwise.
+# A small machine with several sandboxes needs longer.
+_wait_up = Server.wait_up
+
+
+def wait_patiently(self, timeout=10, **options):
+    return _wait_up(self, timeout=max(timeout, 12), **options)
+
+
+Server.wait_up = wait_patiently
 
 # The account that started the users' servers and made their group.
 with open(TOKEN_FILE, encoding="utf-8") as file:

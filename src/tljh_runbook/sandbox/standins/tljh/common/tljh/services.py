@@ -33,23 +33,18 @@ def program(name, command, **settings):
     # Only the service itself is signalled: the users' servers are its children and stay.
     path = f"{HUB_ENV_PREFIX / 'bin'}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {
-        "command": escape(shlex.join(map(str, command))),
-        "directory": escape(str(STATE_DIR)),
-        "environment": escape(f'TLJH_INSTALL_PREFIX="{INSTALL_PREFIX}",PATH="{path}"'),
+        "command": shlex.join(map(str, command)),
+        "directory": str(STATE_DIR),
+        "environment": f'TLJH_INSTALL_PREFIX="{INSTALL_PREFIX}",PATH="{path}"',
         "autostart": "true",
         "autorestart": "true",
         "startsecs": "1",
         "stopasgroup": "false",
         "killasgroup": "false",
         "redirect_stderr": "true",
-        "stdout_logfile": escape(str(LOGS / f"{name}.log")),
+        "stdout_logfile": str(LOGS / f"{name}.log"),
         **{key: str(value) for key, value in settings.items()},
     }
-
-
-def escape(text):
-    """Supervisor expands percent signs."""
-    return text.replace("%", "%%")
 
 
 def read():

@@ -1,0 +1,305 @@
+"""The real command in a process of its own: what it prints, and how it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hub_folder
+import pexpect  # type: ignore[import-untyped]
+import pytest
+from hub_fixtures import Cli, Live, until
+
+from tljh_runbook import errors
+from tljh_runbook.hub import journal, lock
+from tljh_runbook.hub.layout import Hub
+
+COMMANDS = ["backup", "check", "prove", "snapshots", "status", "upgrade", "verify"]
+
+
+def stop_manager(hub: Hub) -> None:
+    (hub.root / "etc" / "supervisor" / "supervisord.conf").unlink()
+
+
+def unknown_setting(hub: Hub) -> None:
+    hub_folder.keep(hub.settings_file, "servces: systemd\n", 0o644)
+
+
+def broken_config(hub: Hub) -> None:
+    hub.config_file.write_text("[broken")
+
+
+def no_state(hub: Hub) -> None:
+    hub.state.rename(hub.root / "aside")
+
+
+def no_database(hub: Hub) -> None:
+    (hub.state / "jupyterhub.sqlite").unlink()
+
+
+def damaged_database(hub: Hub) -> None:
+    database = hub.state / "jupyterhub.sqlite"
+    hub_folder.script(database, "CREATE INDEX i ON users (cookie_id)")
+    data = database.read_bytes()
+    size = hub_folder.ask(database, "PRAGMA page_size")[0][0]
+    assert isinstance(size, int)
+    database.write_bytes(data[:-size] + b"\xaa" * size)
+
+
+def damaged_snapshot(hub: Hub) -> None:
+    (hub.root / "var/backups/tljh/20260115T220000Z").mkdir(parents=True)
+
+
+def nothing(hub: Hub) -> None:
+    """All is as it is."""
+
+
+Provoke = Callable[[Hub], None]
+PROVOKED: list[tuple[type[errors.RunbookError], list[str], Provoke]] = [
+    (errors.NoHub, ["status"], no_state),
+    (errors.ConfigBroken, ["backup"], broken_config),
+    (errors.SettingsInvalid, ["snapshots"], unknown_setting),
+    (errors.DatabaseMissing, ["backup"], no_database),
+    (errors.DatabaseDamaged, ["backup"], damaged_database),
+    (errors.SnapshotMissing, ["verify"], nothing),
+    (errors.SnapshotMissing, ["verify", "20200101T000000Z"], nothing),
+    (errors.SnapshotDamaged, ["verify"], damaged_snapshot),
+    (errors.ServicesUnreachable, ["status"], stop_manager),
+    (errors.StepUnknown, ["backup", "databse"], nothing),
+    (errors.HubUnhealthy, ["upgrade"], nothing),
+]
+IDS = [f"{error.__name__}-{' '.join(words)}" for error, words, _ in PROVOKED]
+
+
+@pytest.mark.parametrize(("error", "words", "provoke"), PROVOKED, ids=IDS)
+def test_each_error_has_its_message_its_hint_and_its_exit_code(
+    hub: Hub, cli: Cli, error: type[errors.RunbookError], words: list[str], provoke: Provoke
+) -> None:
+    provoke(hub)
+    before = hub_folder.contents(hub.prefix)
+    done = cli(*words, "--hub", hub.prefix, "--json")
+    assert done.returncode == error.code, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "\nhint: " in done.stderr
+    assert "Traceback" not in done.stderr
+    told = json.loads(done.stdout)["error"]
+    assert (told["code"], bool(told["hint"])) == (error.code, True)
+    assert told["message"] in done.stderr
+    assert hub_folder.contents(hub.prefix) == before
+
+
+def test_every_error_has_an_exit_code_of_its_own() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = [kind.code for kind in kinds if issubclass(kind, errors.RunbookError)]
+    assert len(codes) == len(set(codes))
+    assert not set(codes) & {0, 2, 130, 143}
+
+
+def test_a_run_beside_another_is_told_to_wait(hub: Hub, cli: Cli) -> None:
+    with lock.hold(hub, "a test"):
+        done = cli("backup", "--hub", hub.prefix)
+    assert done.returncode == errors.Busy.code
+    assert not (hub.root / "var" / "backups" / "tljh").is_dir() or not any(
+        (hub.root / "var" / "backups" / "tljh").iterdir()
+    )
+
+
+def test_who_may_not_read_the_hub_is_told_so(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    root = Path("/tmp") / f"runbook-{os.getpid()}"
+    try:
+        hub = hub_folder.build(root)
+        program = "import sys; from tljh_runbook.cli import main; main()"
+        drop = "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); " + program
+        # What is imported lazily could not be read any more by then.
+        early = "import tljh_runbook.cli, rich.console, rich.markup, rich.text, rich.table; "
+        done = subprocess.run(
+            [sys.executable, "-c", early + drop, "status", "--hub", str(hub.prefix)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(root)
+    assert (done.returncode, done.stderr[:7]) == (errors.AccessDenied.code, "error: ")
+    assert "sudo" in done.stderr
+
+
+@pytest.mark.parametrize("prefix", ["", "empty", "file", "missing", "new\nline", "x" * 300])
+def test_a_prefix_without_a_hub_is_told(tmp_path: Path, cli: Cli, prefix: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    done = cli("status", "--hub", prefix, cwd=tmp_path)
+    assert done.returncode == errors.NoHub.code
+    assert re.fullmatch(r"error: There is no TLJH hub at .*\nhint: .*\n", done.stderr)
+
+
+@pytest.mark.parametrize("words", [["backup", "--backups"], ["snapshots", "--settings"]])
+def test_a_file_in_the_place_of_a_folder_is_told(hub: Hub, cli: Cli, words: list[str]) -> None:
+    file = hub.root / "file"
+    file.write_text("just words")
+    done = cli(*words, file, "--hub", hub.prefix)
+    assert done.returncode == errors.SettingsInvalid.code
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_line_comes_before_the_settings_file(
+    hub: Hub, cli: Cli, tmp_path: Path
+) -> None:
+    with hub.settings_file.open("a") as file:
+        file.write("backups: /kept/by/settings\n")
+    assert cli("backup", "--hub", hub.prefix).returncode == 0
+    assert len(list((hub.root / "kept/by/settings").iterdir())) == 1
+    there = tmp_path / "there"
+    assert cli("backup", "config", "--hub", hub.prefix, "--backups", there).returncode == 0
+    assert len(list(there.iterdir())) == 1
+    assert len(list((hub.root / "kept/by/settings").iterdir())) == 1
+    other = tmp_path / "other.yaml"
+    other.write_text(f"services: supervisor\nbackups: {there}\n")
+    done = cli("snapshots", "--hub", hub.prefix, "--settings", other, "--json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_day_with_a_hub(live: Live, cli: Cli) -> None:
+    where = ("--hub", live.hub.prefix)
+
+    def data(*words: str, code: int = 0) -> object:
+        done = cli(*words, *where, "--json")
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    assert data("snapshots") == []
+    status = data("status")
+    assert isinstance(status, dict)
+    assert (status["healthy"], status["snapshots"]) == (True, [])
+    assert isinstance(data("check", code=errors.SnapshotMissing.code), list)
+    made = data("backup")
+    assert isinstance(made, dict)
+    assert data("verify") == made
+    assert data("verify", made["id"]) == made
+    assert data("snapshots") == [made]
+    checked = data("check")
+    assert isinstance(checked, list)
+    assert all(each["ok"] for each in checked)
+    assert data("prove") is None
+    assert data("upgrade", "--detach") == {"begun": True}
+    until(lambda: journal.state(live.hub)["end"] and not lock.held(live.hub))
+    again = data("upgrade")
+    assert isinstance(again, dict)
+    assert (again["code"], again["report"]["changed"]) == (0, False)
+
+
+def test_a_broken_promise_is_one_document_and_an_exit_code(live: Live, cli: Cli) -> None:
+    where = ("--hub", live.hub.prefix)
+    assert cli("backup", *where).returncode == 0
+    assert cli("upgrade", *where).returncode == 0
+    (live.hub.root / "home" / "bob" / "lesson.ipynb").unlink()
+    done = cli("prove", *where, "--json")
+    assert done.returncode == errors.PromiseBroken.code
+    words = {each["promise"]: each["word"] for each in json.loads(done.stdout)["verdicts"]}
+    assert words["user data"] == "BROKEN"
+    assert "error: " in done.stderr
+    shown = cli("prove", *where)
+    assert "BROKEN" in shown.stdout
+    assert "bob/lesson.ipynb" in shown.stdout
+
+
+def test_a_damaged_snapshot_does_not_hide_the_others(hub: Hub, cli: Cli) -> None:
+    assert cli("backup", "config", "--hub", hub.prefix).returncode == 0
+    damaged_snapshot(hub)
+    done = cli("snapshots", "--hub", hub.prefix, "--json")
+    assert [("error" in each) for each in json.loads(done.stdout)] == [True, False]
+    shown = cli("snapshots", "--hub", hub.prefix)
+    assert "config" in shown.stdout
+    assert "20260115T220000Z" in shown.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(cli: Cli, command: str) -> None:
+    done = cli(command, "--help")
+    assert done.returncode == 0
+    assert re.search(rf"Examples?:\n +tljh-runbook {command}", done.stdout)
+    assert cli(command, "-h").stdout == done.stdout
+
+
+def test_help_lists_every_command(cli: Cli) -> None:
+    said = cli("--help").stdout
+    listed = re.findall(r"^  ([a-z]+)  ", said.partition("Commands:")[2], flags=re.MULTILINE)
+    assert sorted(listed) == COMMANDS
+
+
+def test_a_pipe_gets_plain_lines_that_are_never_cut(hub: Hub, cli: Cli) -> None:
+    assert cli("backup", "--hub", hub.prefix).returncode == 0
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "20"}
+    for command in ("snapshots", "status"):
+        done = cli(command, "--hub", hub.prefix, env=environment)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert not re.search(r" $", done.stdout, flags=re.MULTILINE)
+    assert str(hub.prefix) in done.stdout
+
+
+def on_terminal(hub: Hub, *words: str, **environment: str) -> str:
+    """Return what the command shows on a terminal of 200 columns."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "TERM"}}
+    said, _ = pexpect.run(
+        " ".join([sys.executable, "-m tljh_runbook", *words, "--hub", str(hub.prefix)]),
+        env={**kept, "TERM": "xterm-256color", "COLUMNS": "200", **environment},
+        withexitstatus=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    return str(said)
+
+
+def test_a_terminal_gets_colour_unless_it_asks_for_none(hub: Hub) -> None:
+    coloured = on_terminal(hub, "check")
+    assert "\x1b[32m" in coloured
+    assert "\x1b[1;31m" in coloured
+    plain = on_terminal(hub, "check", NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
+    assert "error:" in plain
+
+
+@pytest.mark.parametrize("words", [["backup", "EVIL"], ["status", "--hub", "EVIL"]])
+def test_what_would_command_a_terminal_is_made_visible(
+    hub: Hub, cli: Cli, words: list[str]
+) -> None:
+    evil = "x\x1b]0;title\x07\x1b[2J\u202e"
+    typed = [evil if word == "EVIL" else word for word in words]
+    done = cli(typed[0], "--hub", hub.prefix, *typed[1:])  # the last --hub counts
+    assert done.returncode in {errors.NoHub.code, errors.StepUnknown.code}
+    assert re.fullmatch(r"[\x20-\x7e\n]+", done.stderr)
+    assert "x1b[2J" in done.stderr
+
+
+def test_names_are_shown_as_they_are(hub: Hub, cli: Cli) -> None:
+    for name in ("[red]x[/red]", ":bug:", "[/]"):
+        done = cli("backup", name, "--hub", hub.prefix)
+        assert f"There is no component called {name!r}" in done.stderr
+
+
+def test_ctrl_c_is_no_traceback(hub: Hub) -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "tljh_runbook", "upgrade", "--hub", str(hub.prefix)],
+        encoding="utf-8",
+        timeout=60,
+    )
+    child.expect(["Begin", "error: "])
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert "Traceback" not in str(child.before)
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(hub: Hub) -> None:
+    command = f"{sys.executable} -m tljh_runbook status --hub {hub.prefix} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""

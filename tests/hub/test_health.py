@@ -1,0 +1,157 @@
+"""A hub is healthy when it answers as one, not when a port is open."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hub_fixtures import Live, free_port, until
+
+from tljh_runbook.errors import HubUnhealthy, ServicesUnreachable
+from tljh_runbook.hub import checks, config, health, processes, services, web
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.snapshot import Source
+
+
+def wrong(live: Live) -> str:
+    return "; ".join(health.look(live.hub, live.source.services).wrong)
+
+
+def test_a_hub_that_answers_is_healthy(live: Live) -> None:
+    seen = health.look(live.hub, live.source.services)
+    assert (seen.healthy, seen.version, seen.wrong) == (True, "4.1.6", ())
+    assert health.wait(live.hub, live.source.services, 20).pid == seen.pid
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body", "said"),
+    [
+        ("/hub/api/", 502, "", "the hub's API answers HTTP 502"),
+        ("/hub/api/", 200, "<html>", "the hub's API answers HTTP 200"),
+        ("/hub/api/", 200, "[]", "the hub's API answers HTTP 200"),
+        ("/hub/login", 500, "", "the login page answers HTTP 500"),
+        ("/hub/login", 302, "", ""),
+        ("/hub/login", 403, "", "the login page answers HTTP 403"),
+    ],
+)
+def test_what_does_not_answer_as_it_should_is_named(
+    live: Live, path: str, status: int, body: str, said: str
+) -> None:
+    live.answer(path, status, body)
+    assert wrong(live) == said
+
+
+def test_a_hub_that_never_gets_healthy_is_told(live: Live) -> None:
+    live.answer("/hub/api/", 502)
+    with pytest.raises(HubUnhealthy, match="HTTP 502"):
+        health.wait(live.hub, live.source.services, 1)
+
+
+def test_a_port_where_nobody_listens_is_told(source: Source) -> None:
+    seen = health.look(source.hub, source.services)
+    assert len(seen.wrong) == 4
+    assert "the service jupyterhub does not run" in seen.wrong
+    assert "refused" in seen.wrong[2]
+
+
+def test_a_broken_configuration_is_no_healthy_hub(live: Live) -> None:
+    live.hub.config_file.write_text("[broken")
+    assert "cannot be read" in wrong(live)
+
+
+def test_a_restarted_service_is_another_process(live: Live) -> None:
+    manager = live.source.services
+    before = manager.pid(services.HUB)
+    manager.restart(services.HUB)
+    after = manager.pid(services.HUB)
+    assert before
+    assert after
+    assert before != after
+    assert processes.started(before) is None
+    until(lambda: processes.working_directory(after) == live.hub.state)
+
+
+def test_a_service_manager_that_is_gone_is_told_without_its_password(hub: Hub) -> None:
+    file = hub.root / "etc" / "supervisor" / "supervisord.conf"
+    lines = file.read_text().splitlines()
+    port = next(line for line in lines if line.startswith("port"))
+    password = next(line for line in lines if line.startswith("password")).split()[-1]
+    file.write_text("\n".join(lines).replace(port, f"port = 127.0.0.1:{free_port()}"))
+    with pytest.raises(ServicesUnreachable) as told:
+        services.Supervisor(hub).pid(services.HUB)
+    assert password not in told.value.message + told.value.hint
+    file.unlink()
+    with pytest.raises(ServicesUnreachable):
+        services.Supervisor(hub).pid(services.HUB)
+
+
+@contextmanager
+def talking(answer: bytes) -> Iterator[int]:
+    """A server that says ``answer`` to everybody and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client:
+                    client.recv(4096)
+                    client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"", b"\0\xff garbage", b"HTTP/1.1 999 x\r\n\r\n"])
+def test_a_server_that_speaks_no_http_is_no_answer_and_no_traceback(
+    hub: Hub, answer: bytes
+) -> None:
+    with talking(answer) as port:
+        assert not web.get(f"http://127.0.0.1:{port}/").ok
+        file = hub.root / "etc" / "supervisor" / "supervisord.conf"
+        lines = [
+            f"port = 127.0.0.1:{port}" if line.startswith("port") else line
+            for line in file.read_text().splitlines()
+        ]
+        file.write_text("\n".join(lines))
+        with pytest.raises(ServicesUnreachable):
+            services.Supervisor(hub).pid(services.HUB)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/", "http://:::80/", "http://a b/", "http://h:99999/", "http://a..b/",
+            "http://[bad/", "https://127.0.0.1:1/"],
+)  # fmt: skip
+def test_an_address_that_cannot_be_asked_is_no_answer_and_no_traceback(url: str) -> None:
+    answer = web.get(url, timeout=1)
+    assert (answer.status, answer.ok) == (0, False)
+    assert answer.body
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    assert web.get(config.address(live.hub).url("hub/health")).ok
+
+
+def test_every_check_is_made_whatever_the_others_found(source: Source) -> None:
+    source.hub.config_file.write_text("[broken")
+    (source.hub.state / "jupyterhub.sqlite").write_bytes(b"no database" * 100)
+    found = {each.name: type(each.error).__name__ for each in checks.run(source)}
+    assert list(found) == list(checks.CHECKS)
+    assert found["configuration"] == "ConfigBroken"
+    assert found["databases"] == "DatabaseMissing"
+    assert found["hub"] == "HubUnhealthy"
+    assert found["installer"] == "ToolMissing"
+    assert found["snapshot"] == "SnapshotMissing"

@@ -1,0 +1,86 @@
+"""How long something was away is counted from the last answer to the next."""
+
+from __future__ import annotations
+
+import pytest
+from hub_fixtures import Live, until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tljh_runbook.hub import probe
+from tljh_runbook.hub.probe import Outage, Probe
+
+
+def outage(*answers: bool, end: float) -> Outage:
+    """Ask once a second, from an answer at 0 on, and end at ``end``."""
+    found = Outage("hub")
+    found.note(0.0, True)
+    for second, ok in enumerate(answers, start=1):
+        found.note(float(second), ok)
+    found.close(end)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answers", "away", "failed"),
+    [
+        ([], 0.0, 0),
+        ([True, True, True], 0.0, 0),
+        ([True, False, True], 2.0, 1),
+        ([False, False, True], 3.0, 2),
+        ([True, False, False], 3.0, 2),  # not back at the end, which is at 4
+        ([False, True, False, True], 4.0, 2),
+        ([False, False, False], 4.0, 3),
+    ],
+)
+def test_away_is_from_the_last_answer_before_to_the_first_after(
+    answers: list[bool], away: float, failed: int
+) -> None:
+    found = outage(*answers, end=4.0)
+    assert (found.away, found.failed, found.asked) == (away, failed, len(answers) + 1)
+
+
+STEPS = st.lists(st.tuples(st.floats(0.001, 60), st.booleans()), max_size=40)
+
+
+@given(start=st.floats(0, 1e6), steps=STEPS, rest=st.floats(0, 60))
+def test_away_is_never_longer_than_all_the_time(
+    start: float, steps: list[tuple[float, bool]], rest: float
+) -> None:
+    found, now, silent = Outage("hub"), start, 0.0
+    found.note(now, True)
+    for pause, ok in steps:
+        now += pause
+        silent += 0 if ok else pause
+        found.note(now, ok)
+    found.close(now + rest)
+    assert 0 <= found.away <= now + rest - start + 1e-6
+    assert found.failed == sum(not ok for _, ok in steps)
+    assert (found.away == 0) == (found.failed == 0)
+    # It is an upper bound: no second of silence is missing from it.
+    assert found.away >= silent - 1e-3
+
+
+def test_closing_twice_counts_once() -> None:
+    found = outage(True, False, end=4.0)
+    found.close(4.0)
+    assert found.away == 3.0
+
+
+def test_a_hub_that_answers_is_never_away(live: Live) -> None:
+    with Probe(probe.targets(live.source)) as seen:
+        until(lambda: all(each.asked >= 3 for each in seen.outages))
+    assert {each.name: each.failed for each in seen.outages} == {"hub": 0, "server of alice": 0}
+    assert [each.to_json()["away"] for each in seen.outages] == [0, 0]
+
+
+def test_what_goes_away_is_seen_and_what_stays_is_not(live: Live) -> None:
+    with Probe(probe.targets(live.source)) as seen:
+        hub, server = seen.outages
+        live.answer("/hub/health", 503)
+        until(lambda: hub.failed >= 3)
+        live.answer("/hub/health", 200)
+        until(lambda: hub.asked > hub.failed and hub.away > 0)
+    assert hub.away >= 0.2
+    assert (server.failed, server.away) == (0, 0)
+    assert set(hub.to_json()) == {"name", "asked", "failed", "away"}

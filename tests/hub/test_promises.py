@@ -1,0 +1,290 @@
+"""Each promise is seen to be kept, and seen to be broken, in every way in which it can break."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hub_folder
+import pytest
+from hub_fixtures import Live, living
+from hub_folder import change
+
+from tljh_runbook.errors import PromiseBroken
+from tljh_runbook.hub import promises, upgrade
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.promises import Verdict
+
+HUB = "jupyterhub.sqlite"
+PLUGIN = "tljh_plasma.sqlite"
+BUILDS = "tljh_repo2docker.sqlite"
+Break = Callable[[Hub], object]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """One living hub for all tests here: each breaks a promise and mends it again."""
+    with living(tmp_path_factory.mktemp("promises") / "server") as made:
+        yield made
+
+
+@pytest.fixture
+def live(shared: Live, tmp_path: Path) -> Iterator[Live]:
+    saved = tmp_path / "saved"
+    folders = [
+        shared.hub.state,
+        shared.hub.config,
+        shared.hub.root / "home",
+        shared.hub.environment,
+    ]
+    for folder in folders:
+        subprocess.run(["cp", "-a", str(folder), str(saved) + folder.name], check=True)
+    answers = (shared.hub.root / "answers.json").read_text()
+    yield shared
+    (shared.hub.root / "answers.json").write_text(answers)
+    for folder in folders:
+        # The folders themselves stay: the services work in them.
+        for path in folder.iterdir():
+            subprocess.run(["rm", "-rf", str(path)], check=True)
+        subprocess.run(["cp", "-a", f"{saved}{folder.name}/.", str(folder)], check=True)
+
+
+def judged(live: Live, act: Callable[[], object]) -> dict[str, Verdict]:
+    """Measure, act, measure again as upgrades do, with what was measured kept on disk between."""
+    before = json.loads(json.dumps(promises.measure(live.source)))
+    act()
+    verdicts = promises.judge(before, promises.measure(live.source))
+    return {verdict.promise: verdict for verdict in verdicts}
+
+
+def broken(verdicts: dict[str, Verdict]) -> list[str]:
+    return [name for name, verdict in verdicts.items() if not verdict.kept and name != "versions"]
+
+
+def state(pid: int) -> str:
+    return f"UPDATE spawners SET state = '{json.dumps({'pid': pid})}'"  # noqa: S608
+
+
+def test_when_nothing_happens_every_promise_is_kept(live: Live) -> None:
+    verdicts = judged(live, lambda: None)
+    assert broken(verdicts) == []
+    assert verdicts["user servers"].measured.startswith("1 of 1 run on")
+    assert verdicts["users and groups"].measured == "3 users, 1 admin, 1 group"
+    assert verdicts["environments"].measured == "2 permissions rows, 2 images rows"
+    assert verdicts["user data"].measured == "12 files and folders, none missing"
+
+
+def test_promises_are_shown_in_their_order() -> None:
+    assert [promise.name for promise in promises.every()] == [
+        "user servers",
+        "users and groups",
+        "environments",
+        "settings",
+        "user data",
+        "versions",
+    ]
+
+
+def test_what_was_not_measured_before_is_not_judged(live: Live) -> None:
+    after = promises.measure(live.source)
+    assert promises.judge({}, after) == []
+
+
+@pytest.mark.parametrize(
+    ("database", "statement", "promise", "said"),
+    [
+        (HUB, "DELETE FROM users WHERE name = 'bob'", "users and groups", "user bob is gone"),
+        (HUB, "UPDATE users SET admin = 0", "users and groups", "alice is no longer admin"),
+        (HUB, "UPDATE users SET admin = 1", "users and groups", "bob became admin; carol became"),
+        (HUB, "INSERT INTO users (name, admin, cookie_id) VALUES ('eve', 1, 'e')",
+         "users and groups", "eve became admin"),
+        (HUB, "DELETE FROM user_group_map WHERE user_id = 2",
+         "users and groups", "group course has changed"),
+        (HUB, "INSERT INTO user_group_map VALUES (3, 1)", "users and groups", "group course"),
+        (HUB, "DELETE FROM groups", "users and groups", "group course has changed"),
+        (PLUGIN, "DELETE FROM permissions WHERE id = 1", "environments",
+         "permissions: course course-python:4f1c2ab is gone"),
+        (PLUGIN, "DROP TABLE permissions", "environments", "permissions: course"),
+        (BUILDS, "UPDATE images SET status = 'failed'", "environments", "statistics:9d03e7f built"),
+        (BUILDS, "DELETE FROM images", "environments", "images: course-python:4f1c2ab built is"),
+        (HUB, "DELETE FROM spawners", "user servers", "alice: no longer known to the hub"),
+        (HUB, "UPDATE spawners SET server_id = NULL", "user servers", "no longer known"),
+        (HUB, state(1), "user servers", "alice: restarted (pid"),
+        (HUB, "UPDATE spawners SET state = '{}'", "user servers", "alice: "),
+    ],
+)  # fmt: skip
+def test_a_lost_row_breaks_its_promise(
+    live: Live, database: str, statement: str, promise: str, said: str
+) -> None:
+    verdicts = judged(live, lambda: change(live.hub.state / database, statement))
+    expected = {promise}
+    if "users WHERE" in statement:
+        expected |= set(broken(verdicts)) & {"user servers"}
+    assert set(broken(verdicts)) == expected
+    assert said in verdicts[promise].measured
+    assert verdicts[promise].word == "BROKEN"
+
+
+def test_a_new_user_a_new_group_and_a_new_permission_break_nothing(live: Live) -> None:
+    def add() -> None:
+        state = live.hub.state
+        change(state / HUB, "INSERT INTO users (name, admin, cookie_id) VALUES ('eve', 0, 'e')")
+        change(state / HUB, "INSERT INTO groups (id, name) VALUES (2, 'new')")
+        change(state / PLUGIN, "INSERT INTO permissions (\"group\", image) VALUES ('new', 'i')")
+
+    assert broken(judged(live, add)) == []
+
+
+def test_a_lost_database_of_the_plugin_breaks_its_promise(live: Live) -> None:
+    verdicts = judged(live, (live.hub.state / PLUGIN).unlink)
+    assert broken(verdicts) == ["environments"]
+
+
+def test_a_server_that_does_not_answer_any_more_is_seen(live: Live) -> None:
+    verdicts = judged(live, lambda: live.answer("/user/alice/api", 503))
+    assert broken(verdicts) == ["user servers"]
+    assert verdicts["user servers"].measured == "alice: does not answer any more"
+
+
+def test_a_server_that_answered_neither_before_nor_after_is_kept(live: Live) -> None:
+    live.answer("/user/alice/api", 503)
+    assert broken(judged(live, lambda: None)) == []
+
+
+def test_a_server_whose_process_ended_is_seen(live: Live) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as server:
+        change(live.hub.state / HUB, state(server.pid))
+
+        def end() -> None:
+            server.kill()
+            server.wait()
+
+        verdicts = judged(live, end)
+    assert broken(verdicts) == ["user servers"]
+    assert f"its process {server.pid} has ended" in verdicts["user servers"].measured
+
+
+def test_a_server_that_is_dead_already_breaks_nothing(live: Live) -> None:
+    with subprocess.Popen(["true"]) as server:
+        server.wait()
+        change(live.hub.state / HUB, state(server.pid))
+    assert broken(judged(live, lambda: None)) == []
+
+
+def test_a_server_without_a_process_number_is_judged_by_its_answer(live: Live) -> None:
+    change(live.hub.state / HUB, 'UPDATE spawners SET state = \'{"container_id": "c0ffee"}\'')
+    assert broken(judged(live, lambda: None)) == []
+    assert broken(judged(live, lambda: live.answer("/user/alice/api", 404))) == ["user servers"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("memory: '1G'", "memory: '2G'"),
+        ("memory: '1G'", "memory: 1"),
+        ("memory: '1G'", "cpu: 1"),
+        ("enabled: false", "enabled: true"),
+        ("enabled: false", "enabled: 0"),
+        ("  - alice ", "  - bob "),
+    ],
+)
+def test_a_setting_that_changed_breaks_its_promise(live: Live, old: str, new: str) -> None:
+    text = live.hub.config_file.read_text()
+    assert old in text
+    verdicts = judged(live, lambda: live.hub.config_file.write_text(text.replace(old, new)))
+    assert broken(verdicts) == ["settings"]
+    assert verdicts["settings"].measured.startswith("changed: ")
+
+
+def test_the_value_of_a_setting_is_never_kept_or_shown(live: Live) -> None:
+    with live.hub.config_file.open("a") as file:
+        file.write("auth: {DummyAuthenticator: {password: a-secret-word}}\n")
+    measures = promises.measure(live.source)
+    assert "a-secret-word" not in json.dumps(measures)
+    assert "auth.DummyAuthenticator.password" in measures["settings"]
+
+
+@pytest.mark.parametrize("section", ["", "extra:\n", "extra: {}\n"])
+def test_a_new_setting_is_named_and_breaks_nothing(live: Live, section: str) -> None:
+    text = live.hub.config_file.read_text()
+    live.hub.config_file.write_text(text + section)
+    added = f"{text}extra:\n  memory: 1G\n"
+    verdicts = judged(live, lambda: live.hub.config_file.write_text(added))
+    assert broken(verdicts) == []
+    assert "newly set: extra.memory" in verdicts["settings"].measured
+
+
+HOSTILE = ["two\nlines", "caf\udce9", "-rf", "\x1b[2J", " ", "it's", "𝄞"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_file_of_any_name_that_is_gone_is_seen(live: Live, name: str) -> None:
+    file = live.hub.root / "home" / "bob" / name
+    file.write_text("")
+    assert broken(judged(live, lambda: None)) == []
+    verdicts = judged(live, file.unlink)
+    assert broken(verdicts) == ["user data"]
+    assert verdicts["user data"].measured.isprintable()
+    assert verdicts["user data"].measured.isascii()
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_are_files_like_others(live: Live) -> None:
+    home = live.hub.root / "home" / "bob"
+    (home / "circle").symlink_to("circle")
+    (home / "nowhere").symlink_to("/does/not/exist")
+    (home / "all").symlink_to(live.hub.root)
+    assert broken(judged(live, lambda: None)) == []
+    assert broken(judged(live, (home / "circle").unlink)) == ["user data"]
+
+
+def test_homes_of_any_depth_are_walked(live: Live) -> None:
+    deep = live.hub.root / "home" / "bob"
+    descriptor = os.open(deep, os.O_RDONLY)
+    for _ in range(300):
+        os.mkdir("deep", dir_fd=descriptor)
+        below = os.open("deep", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    assert broken(judged(live, lambda: None)) == []
+
+
+def test_what_servers_make_and_remove_all_the_time_is_not_missed(live: Live) -> None:
+    home = live.hub.root / "home" / "bob"
+    for name in (".cache/pip/a", ".ipynb_checkpoints/a", "history.sqlite-journal", "x~"):
+        hub_folder.keep(home / name, "", 0o644)
+    tidy = f"cd {home} && rm -r .cache .ipynb_checkpoints history.sqlite-journal x~"
+    verdicts = judged(live, lambda: subprocess.run(["sh", "-c", tidy], check=True))
+    assert broken(verdicts) == []
+
+
+def test_of_many_missing_files_a_few_are_named(live: Live) -> None:
+    homes = live.hub.root / "home"
+    verdicts = judged(live, lambda: subprocess.run(["sh", "-c", f"rm -r {homes}/*"], check=True))
+    assert broken(verdicts) == ["user data"]
+    assert verdicts["user data"].measured.startswith("missing: 'alice', 'alice/lesson.ipynb', ")
+    assert verdicts["user data"].measured.endswith(" and 7 more")
+
+
+def test_versions_are_judged_by_what_was_asked_for(live: Live) -> None:
+    verdict = judged(live, lambda: None)["versions"]
+    assert not verdict.kept
+    assert "TLJH is 1.0.0, not 2.0.0" in verdict.measured
+    assert "tljh-plasma is 0.2.0 (4e54be5b4ea0), not 0.3.0" in verdict.measured
+
+    def install() -> None:
+        subprocess.run(["rm", "-r", str(live.hub.environment / "lib")], check=True)
+        hub_folder.distribution(live.hub, "the-littlest-jupyterhub", "2.0.0")
+        hub_folder.distribution(live.hub, "tljh-plasma", "0.3.0", group="tljh")
+
+    assert judged(live, install)["versions"].measured == "as asked"
+
+
+def test_a_broken_promise_is_an_error_that_says_which() -> None:
+    kept, lost = Verdict("settings", True, "3 kept"), Verdict("user data", False, "missing: 'x'")
+    upgrade.require_kept([kept])
+    with pytest.raises(PromiseBroken, match=r"user data \(missing: 'x'\)"):
+        upgrade.require_kept([kept, lost])

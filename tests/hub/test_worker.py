@@ -1,0 +1,240 @@
+"""The upgrade runs apart from the terminal that began it, and tells how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hub_folder
+import pytest
+from hub_fixtures import Live, until
+
+from tljh_runbook.errors import (
+    HubUnhealthy,
+    InstallerFailed,
+    PromiseBroken,
+    SnapshotMissing,
+    SnapshotStale,
+    ToolMissing,
+    UpgradeCutOff,
+)
+from tljh_runbook.hub import (
+    changes,
+    components,
+    config,
+    journal,
+    lock,
+    manifest,
+    processes,
+    services,
+    snapshot,
+    upgrade,
+    versions,
+    worker,
+)
+from tljh_runbook.hub.snapshot import Snapshot
+
+
+@pytest.fixture
+def backed_up(live: Live) -> Live:
+    snapshot.create(live.source, components.every())
+    return live
+
+
+def start(live: Live) -> None:
+    """Begin an upgrade, and return when it has begun."""
+    command = [sys.executable, "-m", "tljh_runbook", "upgrade", "--detach"]
+    subprocess.run([*command, "--hub", str(live.hub.prefix)], check=True, capture_output=True)
+
+
+def upgraded(live: Live) -> dict[str, Any]:
+    start(live)
+    return worker.follow(live.hub, lambda _: None)
+
+
+def newest(live: Live) -> Snapshot:
+    return snapshot.read(snapshot.find(live.source.backups, None))
+
+
+def installing(live: Live) -> int:
+    """Begin an upgrade and wait until its installer runs; return its process."""
+    (live.hub.root / "srv" / "wait").touch()
+    start(live)
+    until(lambda: "Setting up TLJH 2.0.0" in _texts(live))
+    return int(journal.read(live.hub)[0]["pid"])
+
+
+def _texts(live: Live) -> list[str]:
+    return [event.get("text", "") for event in journal.read(live.hub)]
+
+
+def go_on(live: Live) -> None:
+    (live.hub.root / "srv" / "wait").unlink()
+
+
+def test_an_upgrade_brings_what_was_asked_and_keeps_its_promises(backed_up: Live) -> None:
+    live = backed_up
+    proxy = live.source.services.pid(services.PROXY)
+    end = upgraded(live)
+    assert end["error"] is None
+    report = end["report"]
+    assert versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
+    assert changes.software(live.source) == []
+    assert ["TLJH", "1.0.0", "2.0.0"] in report["changes"]
+    assert ["limits.cpu", "unset", "2"] in report["changes"]
+    assert all(verdict["kept"] for verdict in report["verdicts"])
+    assert {each["name"]: each["failed"] for each in report["outages"]}.keys() == {
+        "hub",
+        "server of alice",
+    }
+    assert config.read(live.hub)["limits.memory"] == "1G"
+    assert live.server.poll() is None
+    assert live.source.services.pid(services.PROXY) != proxy
+
+
+def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(backed_up: Live) -> None:
+    live = backed_up
+    end = upgraded(live)
+    kept = newest(live)
+    assert [path.name for path in kept.reports.iterdir()] == [f"upgrade-{end['report']['at']}.json"]
+    assert snapshot.verify(kept.path) == kept
+    report = upgrade.prove(live.source)
+    assert report
+    upgrade.require_kept(report.verdicts)
+    (live.hub.root / "home" / "bob" / "lesson.ipynb").unlink()
+    later = upgrade.prove(live.source)
+    assert later
+    with pytest.raises(PromiseBroken, match="user data"):
+        upgrade.require_kept(later.verdicts)
+    (kept.path / manifest.REPORTS / f"upgrade-{end['report']['at']}.json").unlink()
+    with pytest.raises(SnapshotMissing):
+        upgrade.prove(live.source)
+
+
+def test_when_everything_is_as_asked_nothing_is_changed_or_restarted(backed_up: Live) -> None:
+    live = backed_up
+    assert upgraded(live)["report"]["changed"] is True
+    pids = [live.source.services.pid(name) for name in (services.HUB, services.PROXY)]
+    before = hub_folder.contents(live.hub.prefix)
+    end = upgraded(live)
+    assert (end["code"], end["report"]["changed"]) == (0, False)
+    assert [live.source.services.pid(name) for name in (services.HUB, services.PROXY)] == pids
+    assert hub_folder.contents(live.hub.prefix) == before
+
+
+def test_without_a_fresh_snapshot_nothing_is_changed(live: Live) -> None:
+    before = hub_folder.contents(live.hub.prefix)
+    assert upgraded(live)["code"] == SnapshotMissing.code
+    made = snapshot.create(live.source, components.every())
+    hours_ago = time.strftime(manifest.CREATED, time.gmtime(time.time() - 7200))
+    age(made, hours_ago)
+    end = upgraded(live)
+    assert end["code"] == SnapshotStale.code
+    assert "120 minutes old" in end["error"]["message"]
+    assert hub_folder.contents(live.hub.prefix) == before
+
+
+def age(made: Snapshot, created: str) -> None:
+    """Seal a snapshot anew, as of another time."""
+    import hashlib
+
+    older = replace(made.manifest, created=created)
+    data = older.to_bytes()
+    (made.path / manifest.NAME).write_bytes(data)
+    sums = manifest.sums(manifest.sealed(older, hashlib.sha256(data).hexdigest()))
+    (made.path / manifest.SUMS).write_bytes(sums)
+
+
+def test_an_installer_that_fails_is_told_with_its_last_words(backed_up: Live) -> None:
+    live = backed_up
+    (live.hub.root / "srv" / "fail").touch()
+    end = upgraded(live)
+    assert end["code"] == InstallerFailed.code
+    assert "The network is away" in end["error"]["message"]
+    assert "The network is away" in (live.hub.work / "installer.log").read_text()
+    (live.hub.root / "srv" / "fail").unlink()
+    assert upgraded(live)["code"] == 0
+
+
+def test_without_an_installer_nothing_is_changed(backed_up: Live) -> None:
+    live = backed_up
+    (live.hub.root / "srv" / "tljh-installer.py").unlink()
+    before = hub_folder.contents(live.hub.prefix)
+    assert upgraded(live)["code"] == ToolMissing.code
+    assert hub_folder.contents(live.hub.prefix) == before
+
+
+def test_a_hub_that_is_unhealthy_afterwards_is_told(backed_up: Live) -> None:
+    live = backed_up
+    settings = live.hub.settings_file.read_text()
+    live.hub.settings_file.write_text(settings.replace("within: 20", "within: 1"))
+    installing(live)
+    live.answer("/hub/api/", 502)
+    go_on(live)
+    end = worker.follow(live.hub, lambda _: None)
+    assert end["code"] == HubUnhealthy.code
+
+
+def test_a_promise_that_breaks_is_told_by_name(backed_up: Live) -> None:
+    live = backed_up
+    installing(live)
+    (live.hub.root / "home" / "bob" / "lesson.ipynb").unlink()
+    go_on(live)
+    end = worker.follow(live.hub, lambda _: None)
+    assert end["code"] == PromiseBroken.code
+    broken = [verdict["promise"] for verdict in end["report"]["verdicts"] if not verdict["kept"]]
+    assert broken == ["user data"]
+
+
+def test_a_server_that_is_away_meanwhile_is_counted(backed_up: Live) -> None:
+    live = backed_up
+    installing(live)
+    live.answer("/user/alice/api", 503)
+    time.sleep(0.5)  # that long it is away
+    live.answer("/user/alice/api", 200)
+    go_on(live)
+    end = worker.follow(live.hub, lambda _: None)
+    outages = {each["name"]: each for each in end["report"]["outages"]}
+    assert outages["server of alice"]["away"] >= 0.3
+    assert outages["server of alice"]["failed"] >= 1
+
+
+def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Live) -> None:
+    live = backed_up
+    pid = installing(live)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UpgradeCutOff):
+        worker.follow(live.hub, lambda _: None)
+    state = journal.state(live.hub)
+    assert (state["running"], state["end"]) == (False, None)
+    go_on(live)
+    until(lambda: not lock.held(live.hub))
+    end = upgraded(live)
+    assert end["error"] is None
+    assert versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
+
+
+def test_an_upgrade_outlives_the_terminal_that_began_it(backed_up: Live) -> None:
+    live = backed_up
+    (live.hub.root / "srv" / "wait").touch()
+    command = [sys.executable, "-m", "tljh_runbook", "upgrade", "--hub", str(live.hub.prefix)]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as terminal:
+        until(lambda: "Setting up TLJH 2.0.0" in _texts(live))
+        os.killpg(terminal.pid, signal.SIGHUP)
+        terminal.wait()
+    assert processes.started(int(journal.read(live.hub)[0]["pid"]))
+    go_on(live)
+    assert worker.follow(live.hub, lambda _: None)["code"] == 0
+
+
+def test_a_program_that_ends_at_once_is_told_as_cut_off(live: Live) -> None:
+    with pytest.raises(UpgradeCutOff) as told:
+        worker.start(live.hub, ["sh", "-c", "echo no such option >&2; exit 2"])
+    assert str(live.hub.work / worker.LOG) in told.value.hint
+    assert Path(live.hub.work / worker.LOG).read_text() == "no such option\n"
