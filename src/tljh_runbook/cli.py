@@ -31,7 +31,6 @@ from tljh_runbook.hub import (
 from tljh_runbook.hub.snapshot import Snapshot, Source
 
 INTERRUPTED = 130
-TERMINATED = 143
 
 HUB = click.option(
     "--hub",
@@ -72,7 +71,8 @@ def on_hub(function: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def told(*, as_json: bool) -> Iterator[None]:
     """Turn errors and interruptions into a message and an exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         yield
     except RunbookError as error:
@@ -226,14 +226,18 @@ def upgrade_(source: Source, *, detach: bool, working: bool, as_json: bool) -> N
     if working:
         sys.exit(worker.run(source))
     program = str(Path(sys.argv[0]).absolute())
-    worker.start(source.hub, [sys.executable, program, *sys.argv[1:], "--worker"])
-    if detach and as_json:
+    try:
+        worker.start(source.hub, [sys.executable, program, *sys.argv[1:], "--worker"])
+        end = None if detach else worker.follow(source.hub, show.event if not as_json else _quiet)
+    except KeyboardInterrupt:
+        click.echo("\nAn upgrade that has begun goes on. See how: tljh-runbook status", err=True)
+        sys.exit(INTERRUPTED)
+    if end:
+        _ended(end, as_json=as_json)
+    elif as_json:
         show.data({"begun": True})
-    elif detach:
+    else:
         show.line("The upgrade has begun. See how it goes: tljh-runbook status")
-    if detach:
-        return
-    _follow(source, as_json=as_json)
 
 
 @main.command()
@@ -258,12 +262,12 @@ def prove(source: Source, *, as_json: bool) -> None:
         fail(error, as_json=False)  # the report on standard output says it as data
 
 
-def _follow(source: Source, *, as_json: bool) -> None:
-    try:
-        end = worker.follow(source.hub, show.event if not as_json else lambda _: None)
-    except KeyboardInterrupt:
-        click.echo("\nThe upgrade goes on by itself. See how: tljh-runbook status", err=True)
-        sys.exit(INTERRUPTED)
+def _quiet(event: dict[str, Any]) -> None:
+    """Show nothing of an event."""
+
+
+def _ended(end: dict[str, Any], *, as_json: bool) -> None:
+    """Show how an upgrade ended; leave with its exit code."""
     if as_json:
         show.data(end)
     else:

@@ -136,6 +136,12 @@ class SandboxFailed(RunbookError):
     code = 27
 
 
+class DiskFailed(RunbookError):
+    """A disk or file system reports an error, or a file changes faster than it can be read."""
+
+    code = 29
+
+
 class UpgradeCutOff(RunbookError):
     """The upgrade's own process was ended before its work was."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 import stat
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
 
@@ -82,33 +84,61 @@ while size < 15_000_000:
 print(sorted(map(oct, seen)))
 """
 
-WRITER = """\
-import itertools, os, sys, time
-file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
-for number in itertools.count():
-    for part in range(20):  # 20 MB, all of one letter in the end
-        os.pwrite(file, (b"a" if number % 2 else b"b") * 1000000, part * 1000000)
-    if number == 0:
-        print("ready", flush=True)
-    time.sleep(0.04)
-"""
+
+class Overtaken(io.FileIO):
+    """A file that another program writes over just while its first half has been read."""
+
+    def __init__(self, descriptor: int, act: Callable[[], object]) -> None:
+        super().__init__(descriptor, "rb")
+        self._act = act
+
+    def read(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002
+        half = os.fstat(self.fileno()).st_size // 2
+        first = super().read(half) or b""
+        self._act()
+        self._act = lambda: None
+        return first + (super().read(-1) or b"")
 
 
-def test_a_copy_is_one_version_of_a_file_that_others_write(tmp_path: Path) -> None:
+@pytest.mark.parametrize("time_tells", [True, False], ids=["later", "at the same time"])
+def test_a_copy_is_one_version_of_a_file_that_others_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, time_tells: bool
+) -> None:
     source = tmp_path / "source"
-    command = [sys.executable, "-c", WRITER, str(source)]
-    seen = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        for _ in range(60):
-            copy = tmp_path / "copy"
-            files.copy(source, copy)
-            data = copy.read_bytes()
-            seen.append((len(data), len({data[place] for place in range(0, len(data), 1000)})))
-            copy.unlink()
-        writer.kill()
-    assert set(seen) == {(20_000_000, 1)}
+    source.write_bytes(b"a" * 1000)
+    moment = source.stat().st_mtime_ns
+
+    def write_over() -> None:
+        source.write_bytes(b"b" * 1000)
+        os.utime(source, ns=(moment, moment + time_tells))
+
+    def fdopen(descriptor: int, how: str) -> IO[bytes]:
+        if "w" in how:
+            return open(descriptor, how)
+        return cast("IO[bytes]", Overtaken(descriptor, acts.pop()))
+
+    acts: list[Callable[[], object]] = [lambda: None, write_over]
+    monkeypatch.setattr(os, "fdopen", fdopen)
+    files.copy(source, tmp_path / "copy")
+    monkeypatch.undo()
+    assert (tmp_path / "copy").read_bytes() == b"b" * 1000
+    assert acts == []
+
+
+def test_a_file_that_never_stands_still_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"a")
+
+    def grow() -> None:
+        with source.open("ab") as file:
+            file.write(b"a" * 10)
+
+    monkeypatch.setattr(os, "fdopen", lambda descriptor, _: Overtaken(descriptor, grow))
+    with pytest.raises(OSError, match="changes faster than it can be read"):
+        files.copy(source, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_new_file_is_private_from_the_first_moment(tmp_path: Path) -> None:

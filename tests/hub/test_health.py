@@ -8,12 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hub_fixtures import Live, free_port, until
+from hub_fixtures import Live, free_port, living, until
 
 from tljh_runbook.errors import HubUnhealthy, ServicesUnreachable
 from tljh_runbook.hub import checks, config, health, processes, services, web
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.snapshot import Source
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with living(tmp_path_factory.mktemp("health") / "server") as made:
+        yield made
+
+
+@pytest.fixture
+def live(shared: Live) -> Iterator[Live]:
+    """One living hub for all tests here: what a test changes is put back."""
+    files = [shared.hub.root / "answers.json", shared.hub.config_file]
+    saved = [file.read_bytes() for file in files]
+    yield shared
+    for file, data in zip(files, saved, strict=True):
+        file.write_bytes(data)
 
 
 def wrong(live: Live) -> str:

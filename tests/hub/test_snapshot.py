@@ -395,3 +395,17 @@ def test_age_is_counted_from_when_it_was_made(made: Snapshot) -> None:
     hour_ago = time.strftime(manifest.CREATED, time.gmtime(time.time() - 3600))
     old = replace(made, manifest=replace(made.manifest, created=hour_ago))
     assert 3600 <= old.age < 3700
+
+
+def test_the_tenth_snapshot_of_a_second_comes_after_the_second(source: Source) -> None:
+    names = ["20260101T000000Z", *(f"20260101T000000Z-{number}" for number in range(2, 12))]
+    for name in names:
+        (source.backups / name).mkdir(parents=True)
+    assert [path.name for path in snapshot.listed(source.backups)] == names
+
+
+def test_the_unfinished_snapshot_of_another_hub_is_left_alone(source: Source) -> None:
+    other = source.backups / ".partial-00000000-20260101T000000Z"
+    other.mkdir(parents=True)
+    snapshot.create(source, components.every())
+    assert other.is_dir()

@@ -16,6 +16,7 @@ import pytest
 from hub_fixtures import Live, until
 
 from tljh_runbook.errors import (
+    Busy,
     HubUnhealthy,
     InstallerFailed,
     PromiseBroken,
@@ -209,15 +210,40 @@ def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Liv
     live = backed_up
     pid = installing(live)
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(UpgradeCutOff):
-        worker.follow(live.hub, lambda _: None)
-    state = journal.state(live.hub)
-    assert (state["running"], state["end"]) == (False, None)
+    until(lambda: processes.started(pid) is None)
+    with pytest.raises(Busy):  # its installer goes on, and none may begin beside it
+        worker.start(live.hub, ["true"])
     go_on(live)
     until(lambda: not lock.held(live.hub))
-    end = upgraded(live)
-    assert end["error"] is None
     assert versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
+    with pytest.raises(UpgradeCutOff):
+        worker.follow(live.hub, lambda _: None)
+    with pytest.raises(UpgradeCutOff, match="was cut off"):
+        upgrade.prove(live.source)
+    assert upgraded(live)["error"] is None
+
+
+def test_a_terminated_upgrade_has_no_end_either(backed_up: Live) -> None:
+    live = backed_up
+    os.kill(installing(live), signal.SIGTERM)
+    go_on(live)
+    until(lambda: not lock.held(live.hub))
+    assert journal.state(live.hub)["end"] is None
+
+
+def test_after_a_failed_upgrade_there_is_nothing_to_prove(backed_up: Live) -> None:
+    live = backed_up
+    (live.hub.root / "srv" / "fail").touch()
+    upgraded(live)
+    with pytest.raises(UpgradeCutOff, match="The network is away"):
+        upgrade.prove(live.source)
+
+
+def test_a_sick_hub_is_told_even_when_nothing_is_to_be_done(backed_up: Live) -> None:
+    live = backed_up
+    assert upgraded(live)["code"] == 0
+    live.answer("/hub/api/", 502)
+    assert upgraded(live)["code"] == HubUnhealthy.code
 
 
 def test_an_upgrade_outlives_the_terminal_that_began_it(backed_up: Live) -> None:

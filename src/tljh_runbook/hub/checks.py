@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.errors import HubUnhealthy, NoSpace, RunbookError, SnapshotDamaged, SnapshotStale
+from tljh_runbook.errors import NoSpace, RunbookError, SnapshotDamaged, SnapshotStale
 from tljh_runbook.hub import config, databases, files, health, installer, snapshot, sqlite_copy
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.snapshot import Source
@@ -45,16 +45,15 @@ def fresh_snapshot(source: Source) -> snapshot.Snapshot:
 
     Raises `SnapshotStale`, `SnapshotMissing`, `SnapshotDamaged`.
     """
-    newest = snapshot.find(source.backups, None)
-    complete = [path for path in reversed(snapshot.listed(source.backups)) if _complete(path)]
-    found = snapshot.verify(complete[0] if complete else newest)
-    if not complete:
-        raise SnapshotStale(f"No snapshot in {source.backups} holds all components.", hint=_BACKUP)
-    if found.manifest.hub != str(source.hub.prefix):
+    snapshot.find(source.backups, None)
+    all_of_it = (each for each in reversed(snapshot.listed(source.backups)) if _fits(each, source))
+    path = next(all_of_it, None)
+    if path is None:
         raise SnapshotStale(
-            f"The newest snapshot {found.path.name} is of another hub: {found.manifest.hub}.",
+            f"No snapshot in {source.backups} holds all components of {source.hub.prefix}.",
             hint=_BACKUP,
         )
+    found = snapshot.verify(path)
     limit = source.settings.upgrade.snapshot_age
     if not 0 <= found.age + 1 <= limit * 60 + 1:
         raise SnapshotStale(
@@ -65,13 +64,14 @@ def fresh_snapshot(source: Source) -> snapshot.Snapshot:
     return found
 
 
-def _complete(path: Path) -> bool:
-    """Say whether a snapshot holds all components; one that cannot be read counts, to be told."""
+def _fits(path: Path, source: Source) -> bool:
+    """Say whether a snapshot holds all of this hub; one that cannot be read counts, to be told."""
     try:
-        kept = snapshot.read(path).manifest.components
+        kept = snapshot.read(path).manifest
     except SnapshotDamaged:
         return True
-    return all(component.name in kept for component in every())
+    whole = all(component.name in kept.components for component in every())
+    return whole and kept.hub == str(source.hub.prefix)
 
 
 _BACKUP = "Make one now: invoke backup (on the hub: tljh-runbook backup), then upgrade again."
@@ -98,13 +98,7 @@ def _databases(source: Source) -> str:
 
 
 def _hub(source: Source) -> str:
-    seen = health.look(source.hub, source.services)
-    if not seen.healthy:
-        raise HubUnhealthy(
-            f"The hub is not healthy: {'; '.join(seen.wrong)}.",
-            hint="Bring it back first: an upgrade of a broken hub cannot be told from a broken "
-            "upgrade. Look at: journalctl -u jupyterhub -n 100",
-        )
+    seen = health.require(source.hub, source.services)
     return f"JupyterHub {seen.version} answers, its login page too"
 
 

@@ -9,7 +9,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tljh_runbook.errors import AccessDenied, NoSpace, SettingsInvalid
+from tljh_runbook.errors import AccessDenied, DiskFailed, NoSpace, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ ATTEMPTS = 5
 
 @contextmanager
 def disk_errors(where: Path, state: str) -> Iterator[None]:
-    """Turn a full disk or a missing permission below ``where`` into an error for a person.
+    """Turn an error of the system below ``where`` into one for a person.
 
     ``state`` says what state things are in afterwards.
     """
@@ -38,7 +38,10 @@ def disk_errors(where: Path, state: str) -> Iterator[None]:
                 f"{error.filename or where}: {error.strerror}. {state}",
                 hint="Run the same command as root, for example with sudo in front.",
             ) from error
-        raise
+        raise DiskFailed(
+            f"{error.filename or where}: {error.strerror}. {state}",
+            hint="Try again. If it stays, see what the system says: sudo dmesg | tail",
+        ) from error
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -90,8 +93,11 @@ def copy(source: Path, target: Path) -> os.stat_result:
         with os.fdopen(open_regular(source), "rb") as file:
             before = os.fstat(file.fileno())
             data = file.read()
+            file.seek(0)
+            # Twice, because a file's time tells too little: it is that of a write's beginning.
+            same = file.read() == data
             after = os.fstat(file.fileno())
-        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(data)):
+        if same and (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(data)):
             write_new(target, data)
             return before
     raise OSError(errno.EBUSY, "changes faster than it can be read", str(source))

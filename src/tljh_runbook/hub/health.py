@@ -43,6 +43,18 @@ def look(hub: Hub, manager: Services) -> Look:
     return Look(version, (*stopped, *wrong), pid)
 
 
+def require(hub: Hub, manager: Services) -> Look:
+    """Look at a hub that is to be healthy now. Raises `HubUnhealthy`."""
+    seen = look(hub, manager)
+    if not seen.healthy:
+        raise HubUnhealthy(
+            f"The hub is not healthy: {'; '.join(seen.wrong)}. Nothing was changed.",
+            hint="Bring it back first: an upgrade of a broken hub cannot be told from a broken "
+            "upgrade. Look at: journalctl -u jupyterhub -n 100",
+        )
+    return seen
+
+
 def _asked(address: config.Address) -> tuple[str, list[str]]:
     api, login = web.get(address.url("hub/api/")), web.get(address.url("hub/login"))
     version = _version(api)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
 from tljh_runbook.hub import changes
@@ -14,6 +17,7 @@ from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.snapshot import Source
 
 LOG = "installer.log"
+PAUSE = 0.1  # seconds between two looks at what the installer writes
 TAIL = 3  # lines of the log that an error repeats
 
 
@@ -45,41 +49,55 @@ def run(source: Source, wanted: Sequence[changes.Change], say: Callable[[str], N
 
 
 def _carry_out(hub: Hub, command: list[str], say: Callable[[str], None]) -> None:
-    """Run one command; its output goes to the log, its own messages to ``say``."""
-    environment = os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)}
-    log = hub.work / LOG
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    lines: list[str] = []
-    if not Path(command[0]).exists() and not shutil.which(command[0]):
+    """Run one command; its output goes to the log, and line by line to ``say``.
+
+    It writes to a file, not to us, and inherits our lock: when this process is killed, the command
+    ends what it began, and no other run begins beside it.
+    """
+    if not shutil.which(command[0]):
         raise InstallerFailed(
-            f"There is no {command[0]}, so nothing was installed.",
+            f"There is no {command[0]}, so nothing was installed",
             hint="An upgrade of the operating system may have taken the hub's Python away: run "
             "TLJH's installer by hand once, then upgrade again.",
         )
-    with (
-        os.fdopen(os.open(log, flags, 0o600), "w") as file,
-        subprocess.Popen(
+    log = hub.work / LOG
+    with _appended(log) as output, log.open(errors="replace") as read:
+        read.seek(0, os.SEEK_END)
+        process = subprocess.Popen(
             command,
-            env=environment,
+            env=os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process,
-    ):
-        for line in process.stdout or ():
-            file.write(line)
-            file.flush()
-            lines = [*lines, line.strip()][-TAIL:]
-            say(line.strip())
+            close_fds=False,  # Python's own descriptors are not inherited, the lock's is
+        )
+        last = deque(_said(process, read, say), maxlen=TAIL)
     if process.returncode:
         raise InstallerFailed(
             f"{'pip' if 'pip' in command else Path(command[1]).name} ended with "
-            f"{process.returncode}: {' | '.join(lines)}",
+            f"{process.returncode}: {' | '.join(last)}",
             hint=f"Read {log}. Correct the cause and run the upgrade again: it starts where it "
             "can. To go back instead, follow RESTORE.md in the newest snapshot.",
         )
+
+
+def _appended(log: Path) -> TextIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(log, flags, 0o600), "w")
+
+
+def _said(
+    process: subprocess.Popen[bytes], read: TextIO, say: Callable[[str], None]
+) -> Iterator[str]:
+    """Yield each line that the process writes, until it has ended."""
+    ended = False
+    while not ended:
+        ended = process.poll() is not None  # asked before the last look at what it wrote
+        for line in map(str.strip, read):
+            say(line)
+            yield line
+        if not ended:
+            time.sleep(PAUSE)
 
 
 def _python(hub: Hub) -> str:

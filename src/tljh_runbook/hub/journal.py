@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from tljh_runbook.hub import files, lock
@@ -33,7 +34,8 @@ class Journal:
     def line(self, text: str) -> None:
         """Enter what is being done within a phase."""
         if text:
-            self._write("line", text=text)
+            with suppress(OSError):  # a full disk must not stop what is being done
+                self._write("line", text=text)
 
     def end(self, code: int, **details: Any) -> None:
         """Enter the end, with the exit code that tells how it went."""
@@ -51,10 +53,18 @@ class Journal:
 def read(hub: Hub) -> list[Event]:
     """Return the events of the last upgrade; a line that is being written is left out."""
     try:
-        text = (hub.work / NAME).read_text(encoding="utf-8")
+        text = (hub.work / NAME).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [event for line in text.splitlines(keepends=True) if (event := _event(line))]
+
+
+def _event(line: str) -> Event | None:
+    """Return the event of a whole line; a power cut may leave another."""
+    with suppress(ValueError):
+        event = json.loads(line) if line.endswith("\n") else None
+        return event if isinstance(event, dict) and "kind" in event else None
+    return None
 
 
 def state(hub: Hub) -> Event:

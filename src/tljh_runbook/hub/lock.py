@@ -25,7 +25,8 @@ def hold(hub: Hub, what: str) -> Iterator[None]:
     """Hold the hub's lock while ``what`` is done. Raises `Busy` where another run holds it."""
     files.make_private(hub.work)
     file = hub.work / NAME
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    os.set_inheritable(descriptor, True)  # for the installer, which may outlive us
     try:
         deadline = time.monotonic() + PATIENCE
         while not _taken(descriptor):

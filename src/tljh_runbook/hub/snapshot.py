@@ -122,9 +122,9 @@ def create(source: Source, components: Iterable[Component], say: Say = lambda _:
     with files.disk_errors(backups, "No snapshot was made."):
         files.make_private(backups)
         with lock.hold(source.hub, "the backup"):
-            _forget_partial(backups)
+            _forget_partial(source)
             _enough_space(backups, sum(component.size(source) for component in wanted))
-            with _partial(backups) as (partial, name):
+            with _partial(source) as (partial, name):
                 _fill(partial, name, source, wanted, say)
                 _bring_to_disk(partial)
                 partial.rename(backups / name)
@@ -137,7 +137,13 @@ def listed(backups: Path) -> list[Path]:
     if not backups.is_dir():
         return []
     # A disk of its own has a lost+found as well.
-    return sorted(path for path in backups.iterdir() if NAMED.fullmatch(path.name))
+    return sorted((path for path in backups.iterdir() if NAMED.fullmatch(path.name)), key=_order)
+
+
+def _order(path: Path) -> tuple[str, int]:
+    """Order by time, and within a second by number: the tenth comes after the second."""
+    moment, _, number = path.name.partition("-")
+    return moment, int(number or 1)
 
 
 def find(backups: Path, name: str | None) -> Path:
@@ -151,7 +157,7 @@ def find(backups: Path, name: str | None) -> Path:
             f"There is no snapshot in {backups}.", hint="Make one: tljh-runbook backup"
         )
     if name is None:
-        return known[max(known)]
+        return list(known.values())[-1]
     if name not in known:
         raise SnapshotMissing(
             f"There is no snapshot {name!r} in {backups}.",
@@ -254,9 +260,9 @@ def _seal(
 
 
 @contextmanager
-def _partial(backups: Path) -> Iterator[tuple[Path, str]]:
-    name = _free_name(backups)
-    partial = backups / f"{PARTIAL}{name}"
+def _partial(source: Source) -> Iterator[tuple[Path, str]]:
+    name = _free_name(source.backups)
+    partial = source.backups / f"{_prefix(source)}{name}"
     partial.mkdir(mode=0o700)
     try:
         yield partial, name
@@ -274,10 +280,15 @@ def _free_name(backups: Path) -> str:
     return name
 
 
-def _forget_partial(backups: Path) -> None:
-    """Remove what a killed run left; the lock says that none is at work."""
-    for left in backups.glob(f"{PARTIAL}*"):
+def _forget_partial(source: Source) -> None:
+    """Remove what a killed run left; the hub's lock says that none is at work."""
+    for left in source.backups.glob(f"{_prefix(source)}*"):
         shutil.rmtree(left)
+
+
+def _prefix(source: Source) -> str:
+    """Return how this hub's unfinished snapshots begin: others may share the folder."""
+    return f"{PARTIAL}{hashlib.sha256(bytes(source.hub.prefix)).hexdigest()[:8]}-"
 
 
 def _enough_space(backups: Path, needed: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import InstallerFailed, PromiseBroken, SnapshotMissing
+from tljh_runbook.errors import InstallerFailed, PromiseBroken, SnapshotMissing, UpgradeCutOff
 from tljh_runbook.hub import (
     changes,
     checks,
@@ -57,6 +57,7 @@ def run(source: Source, log: Journal) -> Report:
     log.phase("Compare what is installed with what is asked")
     wanted = [*changes.software(source), *changes.settings(source)]
     if not wanted:
+        health.require(source.hub, source.services)
         return Report(changed=False, at=moment)
     log.phase("Check that nothing speaks against it")
     checks.require(source)
@@ -88,8 +89,15 @@ def prove(source: Source) -> Report | None:
 
     None when that upgrade changed nothing, or there was none: there is nothing to prove then.
     """
-    end = journal.state(source.hub)["end"] or {}
+    state = journal.state(source.hub)
+    end = state["end"] or {}
     last = end.get("report") or {}
+    if not last and state["events"]:
+        raise UpgradeCutOff(
+            "The last upgrade did not come to its end, so there is nothing to prove: "
+            f"{end['error']['message'] if end else 'it runs, or was cut off.'}",
+            hint="Run the upgrade again: tljh-runbook upgrade",
+        )
     if not last.get("changed"):
         return None
     file = source.backups / last["snapshot"] / manifest.REPORTS / _name(last["at"])

@@ -125,7 +125,10 @@ def _may_tell(place: Path) -> bool:
 
 
 def _plugs_in(package: Package, item: Distribution) -> bool:
-    groups = {point.group for point in item.entry_points}
+    try:
+        groups = {point.group for point in item.entry_points}
+    except (OSError, ValueError):  # pip is just writing it
+        groups = set()
     return (PLUGIN_GROUP in groups and package.name != TLJH_NAME) or package.name in COMPANIONS
 
 
@@ -137,12 +140,18 @@ def _package(item: Distribution) -> Package | None:
         return None
     if known is None or not ("Name" in known and "Version" in known):
         return None
-    commit = direct.get("vcs_info", {}).get("commit_id")
-    source = None
-    if commit:
-        below = f"#subdirectory={direct['subdirectory']}" if direct.get("subdirectory") else ""
-        source = f"{direct['vcs_info']['vcs']}+{direct['url']}@{commit}{below}"
+    commit, source = _commit(direct)
     return Package(canonical(known["Name"]), known["Version"], commit, source)
+
+
+def _commit(direct: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the commit that a ``direct_url.json`` tells, and what pip installs it from."""
+    try:
+        told = direct["vcs_info"]
+        below = f"#subdirectory={direct['subdirectory']}" if direct.get("subdirectory") else ""
+        return told["commit_id"], f"{told['vcs']}+{direct['url']}@{told['commit_id']}{below}"
+    except (KeyError, TypeError):
+        return None, None
 
 
 def _direct_url(item: Distribution) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 import traceback
@@ -45,6 +46,8 @@ def start(hub: Hub, command: list[str]) -> None:
 
 def run(source: Source) -> int:
     """Upgrade with a journal; return the exit code that the journal ends with."""
+    # A kill is no error to be told but an end without one; whoever reads the journal sees that.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with lock.hold(source.hub, "the upgrade"):
         log = Journal(source.hub)
         log.phase("Begin")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class Config:
         settings = config.read(source.hub)
         for path in _kept(source.hub):
             # An administrator may keep a file elsewhere and link to it; only root can.
-            folder.copy(path.resolve(), str(path.relative_to(source.hub.prefix)))
+            with suppress(FileNotFoundError):  # the proxy's rules come and go
+                folder.copy(path.resolve(), str(path.relative_to(source.hub.prefix)))
         return {"settings": len(settings)}
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:

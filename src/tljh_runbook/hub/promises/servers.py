@@ -38,7 +38,9 @@ def _api(address: config.Address, server: hubdb.Server) -> str:
 def _server(server: hubdb.Server, answers: bool) -> dict[str, Any]:
     # Spawners that start a process keep its number; others are judged by their answer alone.
     pid = server.state.get("pid")
-    return {"pid": pid, "started": processes.started(pid) if pid else None, "answers": answers}
+    started = processes.started(pid) if pid else None
+    container = server.state.get("object_id") or server.state.get("container_id")
+    return {"pid": pid, "started": started, "container": container, "answers": answers}
 
 
 def _change(was: dict[str, Any], now: dict[str, Any] | None) -> str:
@@ -46,6 +48,8 @@ def _change(was: dict[str, Any], now: dict[str, Any] | None) -> str:
         return "no longer known to the hub"
     if was["started"] and now["started"] is None:
         return f"its process {was['pid']} has ended"
+    if was["container"] != now["container"]:
+        return "another container"
     if (was["pid"], was["started"]) != (now["pid"], now["started"]):
         return f"restarted (pid {was['pid']}, now {now['pid']})"
     return "does not answer any more" if was["answers"] and not now["answers"] else ""
