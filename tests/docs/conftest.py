@@ -86,7 +86,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     why = "".join(f"; {count} × {reason}" for reason, count in reasons.items())
     pages = len({each.page for each in blocks})
     terminalreporter.write_line(
-        f"documented examples: {len(blocks)} blocks on {pages} pages, "
+        f"pages: {len(_site().pages)}; documented examples: {len(blocks)} blocks on {pages} pages, "
         f"{_executed(terminalreporter)} executed, {left_out} not executed{why}"
     )
 

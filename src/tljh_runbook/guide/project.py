@@ -36,9 +36,12 @@ def docs_test(c: Context) -> None:
 def test(c: Context) -> None:
     """Run everything: the gate, the tests, the site, and every documented example."""
     check(c)
-    _run(c, ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"))
-    _run(c, ("pytest",))
-    build(c)
+    _run(
+        c,
+        ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
+        ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
+        ("pytest",),
+    )
 
 
 def check(c: Context) -> None:

@@ -65,7 +65,8 @@ def _carry_out(hub: Hub, command: list[str], say: Callable[[str], None]) -> None
         read.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             command,
-            env=os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)},
+            env=_environment(hub),
+            cwd=hub.work,  # the plugin leaves an empty database wherever it is imported
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -79,6 +80,13 @@ def _carry_out(hub: Hub, command: list[str], say: Callable[[str], None]) -> None
             hint=f"Read {log}. Correct the cause and run the upgrade again: it starts where it "
             "can. To go back instead, follow RESTORE.md in the newest snapshot.",
         )
+
+
+def _environment(hub: Hub) -> dict[str, str]:
+    """Return our environment without what is meant for our own Python."""
+    foreign = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_REQUIRE_VIRTUALENV")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | {"TLJH_INSTALL_PREFIX": str(hub.prefix)}
 
 
 def _appended(log: Path) -> TextIO:

@@ -6,6 +6,7 @@ import configparser
 import http.client
 import shlex
 import subprocess
+import time
 import xml.parsers.expat
 import xmlrpc.client
 from typing import Protocol
@@ -61,10 +62,17 @@ class Supervisor:
         return info["pid"] if isinstance(info, dict) and info["statename"] == "RUNNING" else None
 
     def restart(self, name: str) -> None:
-        info = self._call("getProcessInfo", name)
-        if isinstance(info, dict) and info["statename"] not in {"STOPPED", "EXITED", "FATAL"}:
+        # A signal that reaches a program in its first moments is lost: let it start first.
+        deadline = time.monotonic() + WAIT
+        while (state := self._state(name)) == "STARTING" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if state not in {"STOPPED", "EXITED", "FATAL"}:
             self._call("stopProcess", name)
         self._call("startProcess", name)
+
+    def _state(self, name: str) -> str:
+        info = self._call("getProcessInfo", name)
+        return str(info["statename"]) if isinstance(info, dict) else ""
 
     def _call(self, method: str, name: str) -> object:
         try:

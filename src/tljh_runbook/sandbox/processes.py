@@ -30,9 +30,11 @@ def environment(layout: Layout) -> dict[str, str]:
 
 def find(layout: Layout) -> list[int]:
     """Return the ids of all living processes of the sandbox, except the one that asks."""
-    entry = os.fsencode(f"{MARKER}={layout.root}")
+    # An upgrade of the sandbox is started by the tool, which names the hub that it works on.
+    entries = {f"{MARKER}={layout.root}", f"TLJH_INSTALL_PREFIX={layout.prefix}"}
+    marks = {os.fsencode(entry) for entry in entries}
     ids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-    return [pid for pid in ids if pid != os.getpid() and entry in _environ(pid)]
+    return [pid for pid in ids if pid != os.getpid() and marks & set(_environ(pid))]
 
 
 def _environ(pid: int) -> list[bytes]:
