@@ -230,7 +230,8 @@ def upgrade_(source: Source, *, detach: bool, working: bool, as_json: bool) -> N
         worker.start(source.hub, [sys.executable, program, *sys.argv[1:], "--worker"])
         end = None if detach else worker.follow(source.hub, show.event if not as_json else _quiet)
     except KeyboardInterrupt:
-        click.echo("\nAn upgrade that has begun goes on. See how: tljh-runbook status", err=True)
+        told = show.typed("An upgrade that has begun goes on. See how: tljh-runbook status")
+        click.echo(f"\n{told}", err=True)
         sys.exit(INTERRUPTED)
     if end:
         _ended(end, as_json=as_json)

@@ -6,9 +6,15 @@ Colour and width follow the terminal; a pipe gets plain lines, never cut.
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from tljh_runbook.errors import SnapshotDamaged
 
@@ -22,12 +28,13 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.versions import Versions
 
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
+COMMANDS = re.compile(r"tljh-runbook (backup|check|prove|snapshots|status|upgrade|verify)\b")
 STYLES = {"ok": "green", "NO": "bold red", "kept": "green", "BROKEN": "bold red", "measured": "dim"}
 
 
 def line(text: str) -> None:
     """Print one line as it is."""
-    _console().print(clean(text), markup=False)
+    _console().print(clean(typed(text)), markup=False)
 
 
 def error(message: str, hint: str) -> None:
@@ -35,7 +42,15 @@ def error(message: str, hint: str) -> None:
     sys.stdout.flush()  # what was said before stays before it, in a pipe, too
     console = _console(stderr=True)
     console.print(f"[bold red]error:[/] {_escaped(message)}")
-    console.print(f"[bold]hint:[/] {_escaped(hint)}")
+    console.print(f"[bold]hint:[/] {_escaped(typed(hint))}")
+
+
+def typed(text: str) -> str:
+    """Return ``text`` with our commands as they are typed here, for the hub that was named."""
+    context = click.get_current_context(silent=True)
+    hub = context.params.get("hub") if context else None
+    place = f" --hub {shlex.quote(str(hub))}" if hub else ""
+    return COMMANDS.sub(lambda found: f"{_program()} {found[1]}{place}", text)
 
 
 def progress(text: str) -> None:
@@ -171,6 +186,17 @@ def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
     return Console(file=stream, width=width, highlight=False, soft_wrap=True, emoji=False)
+
+
+def _program() -> str:
+    """Return what is typed to run us: our name where the shell finds us by it, else our path."""
+    own = Path(sys.argv[0])
+    if own.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m tljh_runbook"
+    if shutil.which(own.name) == str(own):
+        return own.name
+    here = own.is_relative_to(Path.cwd())
+    return shlex.quote(str(own.relative_to(Path.cwd()) if here else own))
 
 
 def _escaped(text: str) -> str:

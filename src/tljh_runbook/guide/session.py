@@ -23,6 +23,8 @@ class Session:
     """Carries plans out against one target; ``sandbox`` points it elsewhere for later tasks."""
 
     target: Target = field(default_factory=Target)
+    sandbox: str = ""
+    """What stands before a task that works on the sandbox that was named."""
 
     def carry_out(self, step: Step, *, dry: bool) -> None:
         """Run the plan of ``step``; under ``dry`` print its lines and touch nothing."""
@@ -45,8 +47,13 @@ class Session:
         if code == errors.NoHub.code:
             self._point_at_sandbox()
         if isinstance(command, Check) and code == command.error.code:
-            _say(command.error)
+            self._say(command.error)
         raise Exit(code=code)
+
+    def _say(self, error: errors.RunbookError) -> None:
+        bare = shutil.which("invoke") == str(Path(sys.prefix) / "bin" / "invoke")
+        typed = f"{'invoke' if bare else './invoke'} {self.sandbox}"
+        sys.stderr.write(f"{error.message}\n{error.hint.replace('invoke ', typed)}\n")
 
     def _point_at_sandbox(self) -> None:
         for found in sorted(SANDBOXES.glob("*/sandbox.json")):
@@ -78,7 +85,3 @@ def _code(argv: list[str]) -> int:
         except KeyboardInterrupt:
             continue  # the command got it too, and knows best how to end
         return 128 - code if code < 0 else code
-
-
-def _say(error: errors.RunbookError) -> None:
-    sys.stderr.write(f"{error.message}\n{error.hint}\n")

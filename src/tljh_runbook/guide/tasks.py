@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def _sandbox(session: Session) -> Collection:
 
     def up(c: Context, folder: str = DEFAULT_SANDBOX) -> None:
         """Start a real small hub in a folder, or use the running one; later tasks work on it."""
+        session.sandbox = f"sandbox{_option(folder)} "
         session.run([_python(*_up(folder))], dry=c.config.run.dry)
         session.target = replace(session.target, hub=str(Path(folder).absolute() / "opt" / "tljh"))
 
@@ -83,8 +85,11 @@ def _sandbox(session: Session) -> Collection:
 
 
 def _up(folder: str) -> tuple[str, ...]:
-    option = "" if folder == DEFAULT_SANDBOX else f" --folder {folder}"
-    return ("up", folder, "--take-down", f"./invoke sandbox.down{option}")
+    return ("up", folder, "--take-down", f"./invoke sandbox.down{_option(folder)}")
+
+
+def _option(folder: str) -> str:
+    return "" if folder == DEFAULT_SANDBOX else f" --folder {shlex.quote(folder)}"
 
 
 def _python(*arguments: str) -> Run:

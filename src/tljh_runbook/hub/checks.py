@@ -74,7 +74,7 @@ def _fits(path: Path, source: Source) -> bool:
     return whole and kept.hub == str(source.hub.prefix)
 
 
-_BACKUP = "Make one now: invoke backup (on the hub: tljh-runbook backup), then upgrade again."
+_BACKUP = "Make one now: tljh-runbook backup"
 
 
 def _finding(name: str, check: Callable[[Source], str], source: Source) -> Finding:
