@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hub_folder
@@ -13,7 +14,7 @@ import pytest
 from hub_fixtures import Live, living
 from hub_folder import change
 
-from tljh_runbook.errors import PromiseBroken
+from tljh_runbook.errors import PromiseBroken, SettingsInvalid
 from tljh_runbook.hub import promises, upgrade
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.promises import Verdict
@@ -108,8 +109,7 @@ def test_what_was_not_measured_before_is_not_judged(live: Live) -> None:
         (PLUGIN, "DELETE FROM permissions WHERE id = 1", "environments",
          "permissions: course course-python:4f1c2ab is gone"),
         (PLUGIN, "DROP TABLE permissions", "environments", "permissions: course"),
-        (BUILDS, "UPDATE images SET status = 'failed'", "environments", "statistics:9d03e7f built"),
-        (BUILDS, "DELETE FROM images", "environments", "images: course-python:4f1c2ab built is"),
+        (BUILDS, "DELETE FROM images", "environments", "images: course-python:4f1c2ab is gone"),
         (HUB, "DELETE FROM spawners", "user servers", "alice: no longer known to the hub"),
         (HUB, "UPDATE spawners SET server_id = NULL", "user servers", "no longer known"),
         (HUB, state(1), "user servers", "alice: restarted (pid"),
@@ -288,3 +288,32 @@ def test_a_broken_promise_is_an_error_that_says_which() -> None:
     upgrade.require_kept([kept])
     with pytest.raises(PromiseBroken, match=r"user data \(missing: 'x'\)"):
         upgrade.require_kept([kept, lost])
+
+
+def test_a_build_that_ends_meanwhile_breaks_nothing(live: Live) -> None:
+    statement = "UPDATE images SET status = 'failed'"
+    verdicts = judged(live, lambda: change(live.hub.state / BUILDS, statement))
+    assert broken(verdicts) == []
+
+
+def test_a_home_of_a_thousand_nested_folders_is_walked(live: Live) -> None:
+    folder = os.open(live.hub.root / "home", os.O_RDONLY)
+    for _ in range(1500):  # deeper than any path may be long
+        os.mkdir("d" * 20, dir_fd=folder)
+        below = os.open("d" * 20, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    assert broken(judged(live, lambda: None)) == []
+    remove_nested(live.hub.root / "home" / ("d" * 20))
+
+
+def remove_nested(top: Path) -> None:
+    """pytest's own clean-up cannot: rm of coreutils can."""
+    subprocess.run(["rm", "-rf", str(top)], check=True)
+
+
+def test_without_a_folder_of_homes_nothing_is_claimed(live: Live) -> None:
+    settings = replace(live.source.settings, homes=str(live.hub.root / "nowhere"))
+    with pytest.raises(SettingsInvalid, match="There is no folder"):
+        promises.measure(replace(live.source, settings=settings))

@@ -59,3 +59,10 @@ def test_no_text_gives_a_requirement_that_is_not_pinned(text: str) -> None:
 
 def test_names_are_compared_as_pip_does() -> None:
     assert {canonical(name) for name in ("A-b", "a_B", "a.b", "a-_.b")} == {"a-b"}
+
+
+@pytest.mark.parametrize("user", ["me:secret@", "token@"])
+def test_a_secret_in_the_address_is_refused(user: str) -> None:
+    with pytest.raises(ValueError, match="git's own credentials") as told:
+        Requirement.parse(f"p @ git+https://{user}example.org/p@{'a' * 40}")
+    assert "secret" not in str(told.value)

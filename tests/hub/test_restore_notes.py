@@ -17,7 +17,7 @@ from tljh_runbook.hub import components, manifest, snapshot
 from tljh_runbook.hub.snapshot import Snapshot, Source
 
 # Only these are not carried out here: there is no service to stop, and no index to install from.
-LEFT_OUT = re.compile(r"supervisorctl .* (stop|start) |-m pip install ")
+LEFT_OUT = re.compile(r"supervisorctl .* (stop|start) |-m pip install |tljh-installer.py ")
 
 
 def notes(made: Snapshot) -> str:

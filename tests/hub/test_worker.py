@@ -246,6 +246,42 @@ def test_a_sick_hub_is_told_even_when_nothing_is_to_be_done(backed_up: Live) -> 
     assert upgraded(live)["code"] == HubUnhealthy.code
 
 
+def test_an_upgrade_that_was_cut_off_is_gone_on_with(backed_up: Live) -> None:
+    """Versions alone tell nothing: the installer puts them in first."""
+    live = backed_up
+    os.kill(installing(live), signal.SIGKILL)
+    go_on(live)
+    until(lambda: not lock.held(live.hub))
+    assert changes.software(live.source) == []
+    live.answer("/hub/api/", 502)  # nor may a hub that was left sick stand in the way
+    start(live)
+    until(lambda: "Wait for a healthy hub" in _texts(live))
+    live.answer("/hub/api/", 200, '{"version": "5.5.4"}')
+    end = worker.follow(live.hub, lambda _: None)
+    assert (end["code"], end["report"]["changed"]) == (0, True)
+    assert ["TLJH", "1.0.0", "2.0.0"] in end["report"]["changes"]
+    assert "running the TLJH installer" in _texts(live)
+    assert upgraded(live)["report"]["changed"] is False
+
+
+def test_an_installer_that_knows_no_versions_is_refused(backed_up: Live) -> None:
+    live = backed_up
+    (live.hub.root / "srv" / "tljh-installer.py").write_text("install('main')\n")
+    before = hub_folder.contents(live.hub.prefix)
+    end = upgraded(live)
+    assert (end["code"], "too old" in end["error"]["message"]) == (ToolMissing.code, True)
+    assert hub_folder.contents(live.hub.prefix) == before
+
+
+def test_a_backup_is_not_told_as_an_upgrade(backed_up: Live) -> None:
+    live = backed_up
+    os.kill(installing(live), signal.SIGKILL)
+    go_on(live)
+    until(lambda: not lock.held(live.hub))
+    with lock.hold(live.hub, "the backup"):
+        assert journal.state(live.hub)["running"] is False
+
+
 def test_an_upgrade_outlives_the_terminal_that_began_it(backed_up: Live) -> None:
     live = backed_up
     (live.hub.root / "srv" / "wait").touch()

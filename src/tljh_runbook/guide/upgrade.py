@@ -23,7 +23,8 @@ def _prove(target: Target) -> Check:
         ("tljh-runbook", "prove", "--hub", target.hub),
         PromiseBroken(
             "The upgrade did not keep all its promises.",
-            hint="Read the table above. RESTORE.md in the newest snapshot tells how to go back.",
+            hint="Read the table above. RESTORE.md in the snapshot that the upgrade started from "
+            "tells how to go back.",
         ),
     )
 

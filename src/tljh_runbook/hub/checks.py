@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import NoSpace, RunbookError, SnapshotDamaged, SnapshotStale
-from tljh_runbook.hub import config, databases, files, health, installer, snapshot, sqlite_copy
+from tljh_runbook.hub import (
+    changes,
+    config,
+    databases,
+    files,
+    health,
+    installer,
+    snapshot,
+    sqlite_copy,
+    unfinished,
+)
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.snapshot import Source
 
@@ -98,6 +108,8 @@ def _databases(source: Source) -> str:
 
 
 def _hub(source: Source) -> str:
+    if unfinished.read(source.hub):
+        return "an unfinished upgrade is gone on with, whatever the hub's state"
     seen = health.require(source.hub, source.services)
     return f"JupyterHub {seen.version} answers, its login page too"
 
@@ -118,7 +130,17 @@ def _installer(source: Source) -> str:
 
 
 def _snapshot(source: Source) -> str:
+    begun = unfinished.read(source.hub)
+    if begun:
+        return f"{snapshot.verify(source.backups / begun.snapshot).path.name}, as it began"
     return f"{fresh_snapshot(source).path.name}, verified"
+
+
+def _changes(source: Source) -> str:
+    wanted = [*changes.software(source), *changes.settings(source)]
+    if not wanted:
+        return "none: everything is as asked"
+    return ", ".join(f"{each.name} {each.before} → {each.after}" for each in wanted)
 
 
 CHECKS: dict[str, Callable[[Source], str]] = {
@@ -128,4 +150,5 @@ CHECKS: dict[str, Callable[[Source], str]] = {
     "disk": _space,
     "installer": _installer,
     "snapshot": _snapshot,
+    "changes": _changes,
 }

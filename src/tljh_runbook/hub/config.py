@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +68,23 @@ def unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
 
 def set_unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
     """Write those of ``defaults`` that are unset, in one moment; return them."""
-    missing = unset(hub, defaults)
+    with _locked(hub):
+        return _set(hub, unset(hub, defaults))
+
+
+@contextmanager
+def _locked(hub: Hub) -> Iterator[None]:
+    """Hold the lock that ``tljh-config`` of newer TLJH versions holds while it writes."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(hub.config / "config.yaml.lock", flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set(hub: Hub, missing: Flat) -> Flat:
     if missing:
         values = _values(hub, yaml.load)
         for name, value in missing.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
-from tljh_runbook.hub import changes
+from tljh_runbook.hub import changes, files
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.snapshot import Source
 
@@ -29,22 +29,28 @@ def script(source: Source) -> Path:
             f"The TLJH installer is not at {path}. Nothing was changed.",
             hint="Put TLJH's bootstrap.py there, or set upgrade.installer in the settings file.",
         )
+    if b"--version" not in files.read(path):
+        raise ToolMissing(
+            f"The TLJH installer in {path} is too old to install a given version. Nothing was "
+            "changed.",
+            hint="Put a newer bootstrap.py of TLJH there.",
+        )
     return path
 
 
 def run(source: Source, wanted: Sequence[changes.Change], say: Callable[[str], None]) -> None:
     """Upgrade the plugins and TLJH as asked. Raises `InstallerFailed`."""
     for change in wanted:
-        # Every commit of the plugin has the same version, so pip would keep the old one.
-        if change.requirement and change.requirement.commit:
+        if change.hidden:
             say(f"installing {change.name} at {change.after}")
             pip = [str(source.hub.python), "-m", "pip", "install", "--force-reinstall", "--no-deps"]
-            _carry_out(source.hub, [*pip, change.requirement.text], say)
+            _carry_out(source.hub, [*pip, change.hidden.text], say)
     say("running the TLJH installer")
     command = [_python(source.hub), str(script(source))]
     command += ["--version", source.settings.upgrade.tljh]
-    if source.settings.upgrade.plugins:
-        command += ["--plugin", *source.settings.upgrade.plugins]
+    plugins = [asked.text for asked in changes.asked(source)]
+    if plugins:
+        command += ["--plugin", *plugins]
     _carry_out(source.hub, command, say)
 
 
@@ -77,8 +83,7 @@ def _carry_out(hub: Hub, command: list[str], say: Callable[[str], None]) -> None
         raise InstallerFailed(
             f"{'pip' if 'pip' in command else Path(command[1]).name} ended with "
             f"{process.returncode}: {' | '.join(last)}",
-            hint=f"Read {log}. Correct the cause and run the upgrade again: it starts where it "
-            "can. To go back instead, follow RESTORE.md in the newest snapshot.",
+            hint=f"Read {log}. Correct the cause and run the upgrade again: tljh-runbook upgrade.",
         )
 
 
@@ -110,8 +115,5 @@ def _said(
 
 def _python(hub: Hub) -> str:
     """Return the Python that the hub's environment was made with."""
-    link = hub.python
-    while link.is_symlink():
-        target = link.readlink()
-        link = target if target.is_absolute() else link.parent / target
-    return str(link) if link.exists() and hub.environment not in link.parents else "python3"
+    own = hub.python.resolve()
+    return str(own) if own.exists() and hub.environment not in own.parents else "python3"

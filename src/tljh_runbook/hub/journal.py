@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from tljh_runbook.hub import files, lock
+from tljh_runbook.hub import files, lock, processes
 from tljh_runbook.hub.layout import Hub
 
 NAME = "upgrade.jsonl"
@@ -34,8 +34,7 @@ class Journal:
     def line(self, text: str) -> None:
         """Enter what is being done within a phase."""
         if text:
-            with suppress(OSError):  # a full disk must not stop what is being done
-                self._write("line", text=text)
+            self._write("line", text=text)
 
     def end(self, code: int, **details: Any) -> None:
         """Enter the end, with the exit code that tells how it went."""
@@ -45,9 +44,10 @@ class Journal:
         after = round(time.monotonic() - self._start, 1)
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         event = {"kind": kind, "at": moment, "after": after, "pid": os.getpid(), **details}
-        os.write(self._file, (json.dumps(event) + "\n").encode())
-        if kind != "line":
-            os.fsync(self._file)
+        with suppress(OSError):  # a full disk must not stop what is being done
+            os.write(self._file, (json.dumps(event) + "\n").encode())
+            if kind != "line":
+                os.fsync(self._file)
 
 
 def read(hub: Hub) -> list[Event]:
@@ -75,4 +75,6 @@ def state(hub: Hub) -> Event:
     running = lock.held(hub)  # asked first: what ends meanwhile has written its end by then
     events = read(hub)
     end = events[-1] if events and events[-1]["kind"] == "end" else None
-    return {"running": running and end is None and bool(events), "events": events, "end": end}
+    # Another run may hold the lock, a backup for example.
+    alive = bool(events) and processes.started(events[0]["pid"]) is not None
+    return {"running": running and alive and end is None, "events": events, "end": end}

@@ -34,6 +34,11 @@ class Requirement:
                 f"{text!r} is not pinned: write NAME==VERSION or NAME @ git+URL@COMMIT, with a "
                 "commit of 40 characters."
             )
+        if "@" in text.partition("://")[2].rpartition("@")[0]:
+            raise ValueError(
+                f"{canonical(by['name'])} is named with a user or a password in its address, which "
+                "every user of the machine could read. Keep them in git's own credentials."
+            )
         found = by.groupdict()
         return cls(
             text.strip(), canonical(found["name"]), found.get("version"), found.get("commit")

@@ -15,8 +15,9 @@ def render(manifest: Manifest, components: Iterable[Component], services: Servic
     parts = [
         f"# Giving back the snapshot {manifest.id} by hand\n",
         f"Taken of the hub {manifest.hub} on {manifest.host}, {manifest.created}.\n"
-        "Type the commands as root, in the folder that holds this file. Users' files and running\n"
-        "servers are not touched.\n",
+        "Type the commands as root, in the folder that holds this file. Users' files are not\n"
+        "touched. What the hub has learnt since is lost: new users, permissions, tokens. A user\n"
+        "server that was started since runs on, unknown to the hub; its owner starts another.\n",
         f"The hub ran these versions then:\n\n{wanted}\n",
         _section("Check that the snapshot is whole", [f"sha256sum -c {SUMS}"]),
         _section("Stop the hub and its proxy", [services.stop_line]),

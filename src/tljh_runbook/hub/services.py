@@ -18,7 +18,7 @@ from tljh_runbook.hub.settings import Settings
 
 HUB = "jupyterhub"
 PROXY = "traefik"
-WAIT = 60  # seconds a service manager may take to answer
+WAIT = 180  # seconds a service manager may take to answer
 
 
 class Services(Protocol):

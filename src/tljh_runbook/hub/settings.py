@@ -23,7 +23,7 @@ PLUGINS = (
     "@4e54be5b4ea0a838c49485ce948332383b40ef81#subdirectory=tljh-plasma",
     "tljh-repo2docker==3.0.15",
 )
-_RELEASE = re.compile(r"\d+(\.\w+)+|[0-9a-f]{40}")
+_RELEASE = re.compile(r"\d+\.\d+\.\w+|[0-9a-f]{40}")
 DEFAULTS = {"services.cull.timeout": 3600, "limits.memory": "2G", "limits.cpu": 2}
 
 

@@ -20,12 +20,17 @@ from tljh_runbook.hub import (
     manifest,
     promises,
     services,
+    unfinished,
     versions,
 )
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
-from tljh_runbook.hub.snapshot import Snapshot, Source
+from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
+from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.unfinished import Unfinished
+
+ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
 
 
 @dataclass(frozen=True)
@@ -56,32 +61,54 @@ def run(source: Source, log: Journal) -> Report:
     start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     log.phase("Compare what is installed with what is asked")
     wanted = [*changes.software(source), *changes.settings(source)]
-    if not wanted:
+    if not wanted and not unfinished.read(source.hub):
         health.require(source.hub, source.services)
         return Report(changed=False, at=moment)
-    log.phase("Check that nothing speaks against it")
-    checks.require(source)
-    kept = checks.fresh_snapshot(source)
-    before_labels = versions.installed(source.hub).rows()
-    log.phase("Measure the promises")
-    before = promises.measure(source)
+    begun = _begin(source, log)
     with Probe(targets(source)) as probe:
-        _install(source, log)
+        _install(source, begun, log)
         log.phase("Wait for a healthy hub")
-        health.wait(source.hub, source.services, source.settings.upgrade.healthy_within)
+        _wait(source, begun)
     log.phase("Measure the promises again")
     report = Report(
         changed=True,
         at=moment,
-        snapshot=kept.path.name,
+        snapshot=begun.snapshot,
         seconds=round(time.monotonic() - start, 1),
-        changes=_changed(source, before_labels, wanted),
-        verdicts=promises.judge(before, promises.measure(source)),
+        changes=_changed(source, begun.labels, wanted),
+        verdicts=promises.judge(begun.before, promises.measure(source)),
         outages=[outage.to_json() for outage in probe.outages],
-        before=before,
+        before=begun.before,
     )
-    _keep(report, kept)
+    _keep(report, source.backups / begun.snapshot)
+    unfinished.end(source.hub)
     return report
+
+
+def _begin(source: Source, log: Journal) -> Unfinished:
+    """Check and measure the hub and mark it; an unfinished upgrade is gone on with."""
+    log.phase("Check that nothing speaks against it")
+    checks.require(source)
+    begun = unfinished.read(source.hub)
+    if begun is None:
+        kept = checks.fresh_snapshot(source)
+        log.phase("Measure the promises")
+        labels = versions.installed(source.hub).rows()
+        begun = Unfinished(kept.path.name, labels, promises.measure(source))
+        unfinished.begin(source.hub, begun)
+    return begun
+
+
+def _wait(source: Source, begun: Unfinished) -> None:
+    """Wait until the hub is healthy, and until it leads to the user servers again."""
+    seconds = source.settings.upgrade.healthy_within
+    health.wait(source.hub, source.services, seconds)
+    deadline = time.monotonic() + min(seconds, ROUTES)
+    while time.monotonic() < deadline:
+        now = SERVERS.measure(source)
+        if SERVERS.judge(begun.before[SERVERS.name], now)[0]:
+            return
+        time.sleep(health.PAUSE)
 
 
 def prove(source: Source) -> Report | None:
@@ -129,20 +156,25 @@ def require_kept(verdicts: list[Verdict]) -> None:
         )
 
 
-def _install(source: Source, log: Journal) -> None:
+def _install(source: Source, begun: Unfinished, log: Journal) -> None:
     log.phase("Set the settings that are unset")
     config.set_unset(source.hub, source.settings.upgrade.defaults)
     pids = {name: source.services.pid(name) for name in (services.PROXY, services.HUB)}
     wanted = changes.software(source)
-    if wanted:
+    again = begun.labels != versions.installed(source.hub).rows()
+    if wanted or again:
         log.phase("Install")
         try:
             installer.run(source, wanted, log.line)
         except InstallerFailed as error:
-            raise InstallerFailed(f"{error.message}. {_state(source)}", hint=error.hint) from error
+            notes = source.backups / begun.snapshot / manifest.NOTES
+            raise InstallerFailed(
+                f"{error.message}. {_state(source)}",
+                hint=f"{error.hint} To go back instead, follow {notes}",
+            ) from error
     for name, pid in pids.items():
         # The installer restarts both; what it has restarted is not restarted twice.
-        if source.services.pid(name) == pid and (wanted or name == services.HUB):
+        if source.services.pid(name) == pid and (wanted or again or name == services.HUB):
             log.phase(f"Restart {name}")
             source.services.restart(name)
 
@@ -173,13 +205,14 @@ def _changed(
     return software + set_now
 
 
-def _keep(report: Report, kept: Snapshot) -> None:
+def _keep(report: Report, kept: Path) -> None:
     """Write the report beside the seal of the snapshot that the upgrade started from."""
-    files.make_private(kept.reports)
+    reports = kept / manifest.REPORTS
+    files.make_private(reports)
     values = asdict(report)
     data = json.dumps(values, indent=2, sort_keys=True).encode()
-    files.write_new(kept.reports / _name(report.at), data)
-    files.sync_folder(kept.reports)
+    files.write_new(reports / _name(report.at), data)
+    files.sync_folder(reports)
 
 
 def _name(at: str) -> str:

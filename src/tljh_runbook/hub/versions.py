@@ -30,6 +30,8 @@ class Package:
     version: str
     commit: str | None = None
     source: str | None = None
+    local: bool = False
+    """Installed from a folder or a file: no index has it."""
 
     @property
     def label(self) -> str:
@@ -141,7 +143,8 @@ def _package(item: Distribution) -> Package | None:
     if known is None or not ("Name" in known and "Version" in known):
         return None
     commit, source = _commit(direct)
-    return Package(canonical(known["Name"]), known["Version"], commit, source)
+    local = bool(direct) and commit is None
+    return Package(canonical(known["Name"]), known["Version"], commit, source, local)
 
 
 def _commit(direct: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -30,17 +30,19 @@ class Database:
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         found = databases.find(source.hub, source.services, source.settings)
-        return {name: self._keep(path, folder) for name, path in found.items()}
+        return {name: self._keep(name, path.resolve(), folder) for name, path in found.items()}
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
             yield from _give_back(entry.path, entry.origin or "", entry.mode, entry.uid, entry.gid)
 
-    def _keep(self, path: Path, folder: Folder) -> dict[str, Any]:
-        target = folder.place(path.name)
+    def _keep(self, name: str, path: Path, folder: Folder) -> dict[str, Any]:
+        taken = any(entry.path == f"{self.name}/{path.name}" for entry in folder.entries)
+        file = f"{name}-{path.name}" if taken else path.name
+        target = folder.place(file)
         status = path.stat()
         sqlite_copy.copy(path, target)
-        folder.record(path.name, path, status)
+        folder.record(file, path, status)
         return {
             "origin": str(path),
             "revision": sqlite.revision(target),

@@ -36,14 +36,29 @@ class Plugin:
                 folder.copy(path, str(path.relative_to(source.hub.prefix)))
         freeze = "".join(f"{package.requirement}\n" for _, package in sorted(known.items()))
         folder.write("hub-freeze.txt", freeze)
-        return {name: known[name].requirement for name in plugins}
+        return {
+            "tljh": found.version if (found := known.get(versions.TLJH_NAME)) else None,
+            "installer": source.settings.upgrade.installer,
+            "requirements": {name: known[name].requirement for name in plugins if name in known},
+            "copied": sorted(name for name in plugins if name in known and known[name].local),
+        }
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
-        python = shlex.quote(str(Path(manifest.hub) / "hub" / "bin" / "python"))
-        for requirement in manifest.components[self.name].values():
-            yield (
-                f"{python} -m pip install --force-reinstall --no-deps {shlex.quote(requirement)}"
-            )
+        kept = manifest.components[self.name]
+        prefix = shlex.quote(manifest.hub)
+        given = dict(kept["requirements"])
+        index = [shlex.quote(text) for name, text in given.items() if name not in kept["copied"]]
+        if kept["tljh"]:
+            installer = shlex.quote(kept["installer"])
+            plugins = f" --plugin {' '.join(index)}" if index else ""
+            yield "# This line only if TLJH was upgraded since; it also starts the hub:"
+            line = f"python3 {installer} --version {kept['tljh']}{plugins}"
+            yield f"TLJH_INSTALL_PREFIX={prefix} {line}"
+        for text in index:
+            yield f"{prefix}/hub/bin/python -m pip install --force-reinstall --no-deps {text}"
+        if kept["copied"]:
+            yield f"# No index has {', '.join(kept['copied'])}: the files were kept."
+            yield f"cp -a plugin/hub/. {prefix}/hub/"
 
 
 def _files(item: Distribution) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from tljh_runbook.hub.snapshot import Source
 # database -> what names a row of it to its users
 KEYS = {
     "plasma": ("permissions", 'SELECT "group", image FROM permissions ORDER BY 1, 2'),
-    "repo2docker": ("images", "SELECT name, status FROM images ORDER BY 1, 2"),
+    "repo2docker": ("images", "SELECT name FROM images ORDER BY 1"),
 }
 
 

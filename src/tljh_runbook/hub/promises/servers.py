@@ -26,8 +26,11 @@ class Servers:
         changed = [each for each in changed if not each.endswith(": ")]
         if changed:
             return False, "; ".join(changed)
-        names = f", same process: {', '.join(before)}" if before else ""
-        return True, f"{len(before)} of {len(before)} run on{names}"
+        same = [name for name, was in before.items() if was["started"]]
+        answer = [name for name in before if name not in same]
+        told = f", same process: {', '.join(same)}" if same else ""
+        told += f", answering: {', '.join(answer)}" if answer else ""
+        return True, f"{len(before)} of {len(before)} run on{told}"
 
 
 def _api(address: config.Address, server: hubdb.Server) -> str:
