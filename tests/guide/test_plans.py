@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tljh_runbook.errors import NoHub
 from tljh_runbook.guide import catalog
 from tljh_runbook.guide.steps import Step, Target
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 STEPS = pytest.mark.parametrize("step", catalog.every(), ids=lambda step: step.name)
 
@@ -41,6 +45,19 @@ def test_every_line_names_its_target(step: Step) -> None:
     for command in step.plan(target):
         assert any(target.hub in word for word in command.argv)
         assert shlex.split(command.line) == list(command.argv)
+
+
+@pytest.mark.parametrize("name", ["hub", "my hüb", "it's", 'a "b" = c'])
+def test_the_playbook_is_told_the_whole_path(name: str, tmp_path: Path) -> None:
+    """Ansible splits NAME=VALUE at blanks: typed literally, the line must still name this hub."""
+    hub = tmp_path / name / "opt" / "tljh"
+    line = catalog.find("upgrade.run").plan(Target(hub=str(hub)))[0].line
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert f"There is no TLJH hub at {hub}: " in done.stderr
+    assert done.returncode == NoHub.code
 
 
 @STEPS

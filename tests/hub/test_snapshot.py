@@ -20,7 +20,14 @@ import hub_folder
 import pytest
 from hub_fixtures import until
 
-from tljh_runbook.errors import Busy, NoSpace, SettingsInvalid, SnapshotDamaged, SnapshotMissing
+from tljh_runbook.errors import (
+    Busy,
+    DatabaseDamaged,
+    NoSpace,
+    SettingsInvalid,
+    SnapshotDamaged,
+    SnapshotMissing,
+)
 from tljh_runbook.hub import components, lock, manifest, snapshot
 from tljh_runbook.hub.snapshot import Snapshot, Source
 
@@ -409,3 +416,11 @@ def test_the_unfinished_snapshot_of_another_hub_is_left_alone(source: Source) ->
     other.mkdir(parents=True)
     snapshot.create(source, components.every())
     assert other.is_dir()
+
+
+def test_an_empty_database_is_damaged_not_sound(source: Source) -> None:
+    """A full disk leaves such a file, and SQLite takes it for a database without tables."""
+    (source.hub.state / "jupyterhub.sqlite").write_bytes(b"")
+    with pytest.raises(DatabaseDamaged, match="holds no table"):
+        snapshot.create(source, components.every())
+    assert snapshot.listed(source.backups) == []

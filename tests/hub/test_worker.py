@@ -27,6 +27,7 @@ from tljh_runbook.errors import (
 )
 from tljh_runbook.hub import (
     changes,
+    checks,
     components,
     config,
     journal,
@@ -271,6 +272,16 @@ def test_an_installer_that_knows_no_versions_is_refused(backed_up: Live) -> None
     end = upgraded(live)
     assert (end["code"], "too old" in end["error"]["message"]) == (ToolMissing.code, True)
     assert hub_folder.contents(live.hub.prefix) == before
+
+
+def test_while_an_upgrade_runs_the_hub_is_not_judged(backed_up: Live) -> None:
+    live = backed_up
+    installing(live)
+    with pytest.raises(Busy, match="runs now"):
+        checks.run(live.source)
+    go_on(live)
+    worker.follow(live.hub, lambda _: None)
+    assert checks.run(live.source)
 
 
 def test_a_backup_is_not_told_as_an_upgrade(backed_up: Live) -> None:

@@ -16,6 +16,7 @@ from tljh_runbook import errors
 from tljh_runbook.guide.steps import Check, Plan, Run, Step, Target
 
 SANDBOXES = Path(".sandbox")
+INTERRUPTED = 130
 
 
 @dataclass
@@ -25,9 +26,11 @@ class Session:
     target: Target = field(default_factory=Target)
     sandbox: str = ""
     """What stands before a task that works on the sandbox that was named."""
+    task: str = "status"
 
     def carry_out(self, step: Step, *, dry: bool) -> None:
         """Run the plan of ``step``; under ``dry`` print its lines and touch nothing."""
+        self.task = step.command.partition(" ")[2]
         self.run(step.plan(self.target), dry=dry)
 
     def run(self, plan: Plan, *, dry: bool) -> None:
@@ -41,27 +44,32 @@ class Session:
 
     def _carry_out(self, command: Run, argv: list[str]) -> None:
         print(f"+ {shlex.join(argv)}", flush=True)  # noqa: T201
-        code = _code(argv)
+        code, interrupted = _code(argv)
         if code == 0:
             return
+        if interrupted and command.argv[0] == "ansible-playbook":
+            self._say("An upgrade that has begun goes on by itself.", "See how: invoke status")
+        if interrupted:
+            raise Exit(code=INTERRUPTED)
         if code == errors.NoHub.code:
-            self._point_at_sandbox()
+            self._point_elsewhere()
         if isinstance(command, Check) and code == command.error.code:
-            self._say(command.error)
+            self._say(command.error.message, command.error.hint)
         raise Exit(code=code)
 
-    def _say(self, error: errors.RunbookError) -> None:
+    def _say(self, message: str, hint: str) -> None:
         bare = shutil.which("invoke") == str(Path(sys.prefix) / "bin" / "invoke")
         typed = f"{'invoke' if bare else './invoke'} {self.sandbox}"
-        sys.stderr.write(f"{error.message}\n{error.hint.replace('invoke ', typed)}\n")
+        sys.stderr.write(f"{message}\n{hint.replace('invoke ', typed)}\n")
 
-    def _point_at_sandbox(self) -> None:
+    def _point_elsewhere(self) -> None:
+        sys.stderr.write(f"For a hub elsewhere: INVOKE_TLJH_HUB=DIR ./invoke {self.task}\n")
         for found in sorted(SANDBOXES.glob("*/sandbox.json")):
             folder = found.parent
             option = "" if folder.name == "default" else f" --folder {shlex.quote(str(folder))}"
             sys.stderr.write(
                 f"A sandbox is up in {folder}. Name it first to work on it: "
-                f"./invoke sandbox{option} status\n"
+                f"./invoke sandbox{option} {self.task}\n"
             )
 
 
@@ -76,12 +84,14 @@ def program(name: str) -> str:
     return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)
 
 
-def _code(argv: list[str]) -> int:
-    """Run a command on this terminal; return its exit code."""
+def _code(argv: list[str]) -> tuple[int, bool]:
+    """Run a command on this terminal; return its exit code, and whether Ctrl-C was typed."""
     process = subprocess.Popen(argv)
+    interrupted = False
     while True:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            continue  # the command got it too, and knows best how to end
-        return 128 - code if code < 0 else code
+            interrupted = True  # the command got it too, and knows best how to end
+            continue
+        return (128 - code if code < 0 else code), interrupted

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 from tljh_runbook.errors import PromiseBroken
 from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
 
@@ -13,9 +16,10 @@ def _check(target: Target) -> Run:
 
 
 def _run(target: Target) -> Run:
-    return Run(
-        ("ansible-playbook", "-i", target.inventory, "-e", f"tljh_prefix={target.hub}", PLAYBOOK)
-    )
+    plain = f"tljh_prefix={target.hub}"
+    # Ansible splits NAME=VALUE at blanks; what is not plain must be JSON.
+    named = plain if shlex.quote(plain) == plain else json.dumps({"tljh_prefix": target.hub})
+    return Run(("ansible-playbook", "-i", target.inventory, "-e", named, PLAYBOOK))
 
 
 def _prove(target: Target) -> Check:

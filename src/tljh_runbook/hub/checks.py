@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.errors import NoSpace, RunbookError, SnapshotDamaged, SnapshotStale
+from tljh_runbook.errors import Busy, NoSpace, RunbookError, SnapshotDamaged, SnapshotStale
 from tljh_runbook.hub import (
     changes,
     config,
@@ -16,8 +17,8 @@ from tljh_runbook.hub import (
     files,
     health,
     installer,
+    journal,
     snapshot,
-    sqlite_copy,
     unfinished,
 )
 from tljh_runbook.hub.components import every
@@ -38,7 +39,18 @@ class Finding:
 def run(source: Source) -> list[Finding]:
     """Make every check, whatever the others found."""
     files.make_private(source.hub.work)
+    _idle(source)
     return [_finding(name, check, source) for name, check in CHECKS.items()]
+
+
+def _idle(source: Source) -> None:
+    """Raise `Busy` while an upgrade runs: the hub is sick then, and is to be left alone."""
+    state = journal.state(source.hub)
+    if state["running"] and state["events"][0]["pid"] != os.getpid():
+        raise Busy(
+            "An upgrade of this hub runs now. Leave the hub alone until it has ended.",
+            hint="See how it goes: tljh-runbook status",
+        )
 
 
 def require(source: Source) -> list[Finding]:
@@ -103,7 +115,7 @@ def _databases(source: Source) -> str:
     with tempfile.TemporaryDirectory(dir=source.hub.work) as folder:
         # A check of the hub's own file would make the hub wait; a copy is checked as it is made.
         for name, path in found.items():
-            sqlite_copy.copy(path, Path(folder) / name)
+            databases.copy(path, Path(folder) / name)
     return f"{', '.join(found)}: sound"
 
 

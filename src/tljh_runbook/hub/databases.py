@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tljh_runbook.errors import DatabaseMissing
-from tljh_runbook.hub import processes, services
+from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing
+from tljh_runbook.hub import processes, services, sqlite, sqlite_copy
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.settings import Settings
@@ -41,6 +41,21 @@ def find(hub: Hub, manager: Services, settings: Settings) -> dict[str, Path]:
             f"databases: {{{name}: /path/to/file}}",
         )
     return found
+
+
+def copy(path: Path, target: Path) -> None:
+    """Write a sound copy of a database to ``target``; raises what `sqlite_copy.copy` raises.
+
+    A full disk can leave an empty file, which SQLite takes for sound: `DatabaseDamaged` here.
+    """
+    sqlite_copy.copy(path, target)
+    if not sqlite.rows(target):
+        target.unlink()
+        raise DatabaseDamaged(
+            f"{path} is empty: it holds no table at all. Nothing was changed.",
+            hint="Leave it as it is, and follow RESTORE.md in the newest sound snapshot. "
+            "tljh-runbook snapshots lists them.",
+        )
 
 
 def _place(name: str, hub: Hub, pid: int | None, settings: Settings) -> Path:

@@ -50,7 +50,7 @@ def require(hub: Hub, manager: Services) -> Look:
         raise HubUnhealthy(
             f"The hub is not healthy: {'; '.join(seen.wrong)}. Nothing was changed.",
             hint="Bring it back first: an upgrade of a broken hub cannot be told from a broken "
-            "upgrade. Look at: journalctl -u jupyterhub -n 100",
+            f"upgrade. Read the hub's log: {manager.log_line}",
         )
     return seen
 
@@ -81,8 +81,7 @@ def wait(hub: Hub, manager: Services, seconds: float) -> Look:
             wrong = "; ".join(now.wrong) or "it restarts again and again"
             raise HubUnhealthy(
                 f"The hub at {hub.prefix} is not healthy after {seconds:.0f} s: {wrong}.",
-                hint="Read the hub's log: journalctl -u jupyterhub -n 100 "
-                "(in a sandbox: var/log in its folder).",
+                hint=f"Read the hub's log: {manager.log_line}",
             )
         before = now
 

@@ -6,9 +6,11 @@ import configparser
 import http.client
 import shlex
 import subprocess
+import sys
 import time
 import xml.parsers.expat
 import xmlrpc.client
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
@@ -26,6 +28,7 @@ class Services(Protocol):
 
     stop_line: str
     start_line: str
+    log_line: str
 
     def pid(self, name: str) -> int | None:
         """Return the main process of a running service."""
@@ -39,6 +42,7 @@ class Systemd:
 
     stop_line = "systemctl stop jupyterhub.service traefik.service"
     start_line = "systemctl start traefik.service jupyterhub.service"
+    log_line = "journalctl -u jupyterhub -n 100"
 
     def pid(self, name: str) -> int | None:
         pid = int(_systemctl("show", "--property=MainPID", "--value", f"{name}.service") or 0)
@@ -53,7 +57,10 @@ class Supervisor:
 
     def __init__(self, hub: Hub) -> None:
         self._file = hub.root / "etc" / "supervisor" / "supervisord.conf"
-        control = f"supervisorctl -c {shlex.quote(str(self._file))}"
+        program = Path(sys.executable).with_name("supervisorctl")
+        command = str(program) if program.exists() else program.name
+        control = shlex.join([command, "-c", str(self._file)])
+        self.log_line = shlex.join(["tail", "-n", "100", str(hub.root / "var/log/jupyterhub.log")])
         self.stop_line = f"{control} stop jupyterhub traefik"
         self.start_line = f"{control} start traefik jupyterhub"
 

@@ -47,7 +47,8 @@ _ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
     "not a database": (
         DatabaseMissing,
         "{name} is not a SQLite database. Nothing was changed.",
-        "See what it is: sudo head -c 100 {path} | xxd",
+        "Leave the file as it is, and follow RESTORE.md in the newest sound snapshot. "
+        "tljh-runbook snapshots lists them",
     ),
     "readonly": (
         AccessDenied,

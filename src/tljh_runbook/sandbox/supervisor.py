@@ -32,6 +32,11 @@ port = {host}:{port}
 username = sandbox
 password = {password}
 
+[supervisorctl]
+serverurl = http://{host}:{port}
+username = sandbox
+password = {password}
+
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import databases, sqlite, sqlite_copy
+from tljh_runbook.hub import databases, sqlite
 from tljh_runbook.hub.components import Source
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.snapshot import Folder
@@ -41,7 +41,7 @@ class Database:
         file = f"{name}-{path.name}" if taken else path.name
         target = folder.place(file)
         status = path.stat()
-        sqlite_copy.copy(path, target)
+        databases.copy(path, target)
         folder.record(file, path, status)
         return {
             "origin": str(path),

@@ -18,6 +18,7 @@ DOCUMENTATION = """
     short_description: shows the progress of tljh-runbook
     description: Shows tasks in one line each, and the events of an upgrade as they come.
 """
+CUT_OFF = 28  # as tljh-runbook itself says it
 FAILED, UNREACHABLE = 2, 4  # what ansible-playbook itself ends with
 
 
@@ -48,8 +49,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             return
         end = upgrade.get("end") or {}
         error = end.get("error") or {}
+        if upgrade.get("events") and not end:
+            end, error = {"code": CUT_OFF}, {"message": "the upgrade was cut off before its end"}
+            error["hint"] = "Run the upgrade again: it goes on with what it began."
         self._code = int(end.get("code") or _whole(result._result.get("rc")) or FAILED)
         said = error.get("message") or _said(result._result)
+        sys.stdout.flush()  # what was said before stays before it, in a pipe, too
         self._display.display(f"{_host(result)}: {said}", color="red", stderr=True)
         if error.get("hint"):
             self._display.display(f"hint: {error['hint']}", stderr=True)
