@@ -34,11 +34,13 @@ STYLES = {"ok": "green", "NO": "bold red", "kept": "green", "BROKEN": "bold red"
 
 def line(text: str) -> None:
     """Print one line as it is."""
+    _forget_progress()
     _console().print(clean(typed(text)), markup=False)
 
 
 def error(message: str, hint: str) -> None:
     """Print an error and what to do about it, on standard error."""
+    _forget_progress()
     sys.stdout.flush()  # what was said before stays before it, in a pipe, too
     console = _console(stderr=True)
     console.print(f"[bold red]error:[/] {_escaped(message)}")
@@ -56,12 +58,20 @@ def typed(text: str) -> str:
 def progress(text: str) -> None:
     """Show what is being done, on a terminal only; the next line takes its place."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{clean(text)} …\r")
+        _forget_progress()
+        sys.stderr.write(f"{clean(text)} …")
+        sys.stderr.flush()
+
+
+def _forget_progress() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
         sys.stderr.flush()
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under their columns' names."""
+    _forget_progress()
     from rich.table import Table  # noqa: PLC0415 - rich is slow to import, and often not needed
     from rich.text import Text  # noqa: PLC0415
 
