@@ -60,7 +60,7 @@ class Config:
 
 def _kept(hub: Hub) -> Iterator[Path]:
     for path in files.walk(hub.config):
-        if path.is_file():
+        if path.is_file() and not path.name.endswith(".lock"):  # empty, and made anew
             yield path
     for pattern in STATE_FILES:
         for path in sorted(hub.state.glob(pattern)):
