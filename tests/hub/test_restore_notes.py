@@ -108,9 +108,9 @@ def test_a_log_beside_a_database_does_not_play_into_what_was_given_back(
 
 def test_only_services_and_pip_are_left_to_the_reader(made: Snapshot) -> None:
     left_out = carry_out(made)
-    assert [line.split(" ", 1)[0] for line in left_out if "supervisorctl" in line] == [
-        "supervisorctl"
-    ] * 2
+    control = [line.split() for line in left_out if "supervisorctl" in line]
+    assert [words[-3] for words in control] == ["stop", "start"]
+    assert all(Path(words[0]).is_file() for words in control)  # it can be typed as it stands
     pip = [line for line in left_out if " pip install " in line]
     assert len(pip) == 1
     assert hub_folder.OLD_COMMIT in pip[0]
