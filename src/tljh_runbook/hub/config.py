@@ -29,7 +29,11 @@ class Address:
 
     def url(self, path: str) -> str:
         """Return the address of ``path`` below the hub's base URL."""
-        return f"{self.scheme}://{self.host}:{self.port}{self.base}{path}"
+        return self.at(f"{self.base}{path}")
+
+    def at(self, path: str) -> str:
+        """Return the address of an absolute ``path`` of the proxy."""
+        return f"{self.scheme}://{self.host}:{self.port}{path}"
 
 
 def read(hub: Hub) -> Flat:

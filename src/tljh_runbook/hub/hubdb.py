@@ -20,6 +20,11 @@ class Server:
     state: dict[str, Any]
 
     @property
+    def api(self) -> str:
+        """The path that answers without a login."""
+        return f"{self.base}api"
+
+    @property
     def label(self) -> str:
         return f"{self.user}/{self.name}" if self.name else self.user
 

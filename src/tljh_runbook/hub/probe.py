@@ -91,8 +91,7 @@ def targets(source: Source) -> dict[str, str]:
     """Return what is probed: the hub's health page and the API of each running user server."""
     address = config.address(source.hub)
     found = databases.find(source.hub, source.services, source.settings)
-    here = f"{address.scheme}://{address.host}:{address.port}"
     servers = hubdb.servers(found["jupyterhub"])
     return {"hub": address.url("hub/health")} | {
-        f"server of {server.label}": f"{here}{server.base}api" for server in servers
+        f"server of {server.label}": address.at(server.api) for server in servers
     }

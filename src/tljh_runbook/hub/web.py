@@ -17,7 +17,6 @@ class Answer:
 
     status: int
     body: str = ""
-    location: str = ""
 
     @property
     def ok(self) -> bool:
@@ -38,7 +37,7 @@ def get(url: str, *, timeout: float = 5.0) -> Answer:
             connection.request("GET", target, headers={"User-Agent": "tljh-runbook"})
             answer = connection.getresponse()
             body = answer.read(LIMIT).decode(errors="replace")
-            return Answer(answer.status, body, answer.getheader("Location", ""))
+            return Answer(answer.status, body)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(0, str(error) or type(error).__name__)
 

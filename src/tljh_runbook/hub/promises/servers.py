@@ -17,7 +17,7 @@ class Servers:
         found = databases.find(source.hub, source.services, source.settings)
         address = config.address(source.hub)
         return {
-            server.label: _server(server, web.get(_api(address, server)).ok)
+            server.label: _server(server, web.get(address.at(server.api)).ok)
             for server in hubdb.servers(found["jupyterhub"])
         }
 
@@ -31,11 +31,6 @@ class Servers:
         told = f", same process: {', '.join(same)}" if same else ""
         told += f", answering: {', '.join(answer)}" if answer else ""
         return True, f"{len(before)} of {len(before)} run on{told}"
-
-
-def _api(address: config.Address, server: hubdb.Server) -> str:
-    """Return an address of a user server that answers without a login."""
-    return f"{address.scheme}://{address.host}:{address.port}{server.base}api"
 
 
 def _server(server: hubdb.Server, answers: bool) -> dict[str, Any]:
