@@ -16,6 +16,7 @@ import click
 from tljh_runbook import __version__, show
 from tljh_runbook.errors import AccessDenied, PromiseBroken, RunbookError, SnapshotDamaged
 from tljh_runbook.hub import (
+    capture,
     checks,
     components,
     health,
@@ -28,7 +29,8 @@ from tljh_runbook.hub import (
     versions,
     worker,
 )
-from tljh_runbook.hub.snapshot import Snapshot, Source
+from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.source import Source
 
 INTERRUPTED = 130
 
@@ -116,7 +118,8 @@ def check(source: Source, *, as_json: bool) -> None:
     findings = checks.run(source)
     if as_json:
         rows = [
-            {"check": each.name, "ok": not each.error, "found": each.found} for each in findings
+            {"check": each.name, "ok": not each.error, "found": each.found, "warning": each.warning}
+            for each in findings
         ]
         show.data(rows)
     else:
@@ -137,7 +140,7 @@ def backup(source: Source, names: tuple[str, ...], *, as_json: bool) -> None:
       tljh-runbook backup
       tljh-runbook backup database --hub /opt/tljh
     """
-    made = snapshot.create(source, components.chosen(names), show.progress)
+    made = capture.create(source, components.chosen(names), show.progress)
     if as_json:
         show.data(_about(made))
     else:

@@ -136,13 +136,73 @@ class SandboxFailed(RunbookError):
     code = 27
 
 
+class UpgradeCutOff(RunbookError):
+    """The upgrade's own process was ended before its work was."""
+
+    code = 28
+
+
 class DiskFailed(RunbookError):
     """A disk or file system reports an error, or a file changes faster than it can be read."""
 
     code = 29
 
 
-class UpgradeCutOff(RunbookError):
-    """The upgrade's own process was ended before its work was."""
+class RepositoryLocked(RunbookError):
+    """The repository of user data does not open with the password that is here."""
 
-    code = 28
+    code = 30
+
+
+class RepositoryForeign(RunbookError):
+    """The repository holds the user data of another hub."""
+
+    code = 31
+
+
+class RepositoryUnreachable(RunbookError):
+    """The repository of user data cannot be reached."""
+
+    code = 32
+
+
+class RepositoryDamaged(RunbookError):
+    """The repository of user data is there, but restic cannot read it."""
+
+    code = 33
+
+
+class DatabaseForeign(RunbookError):
+    """A database is of a kind that the runbook cannot keep."""
+
+    code = 34
+
+
+class AccountConflict(RunbookError):
+    """A user or group exists already with another number than the one that was kept."""
+
+    code = 35
+
+
+class SnapshotNewer(RunbookError):
+    """The snapshot was written in a newer format than this version reads."""
+
+    code = 36
+
+
+class NotKept(RunbookError):
+    """What is asked for is not in the snapshot."""
+
+    code = 37
+
+
+class NotConfirmed(RunbookError):
+    """What overwrites something was not confirmed."""
+
+    code = 38
+
+
+class RestoreFailed(RunbookError):
+    """Giving back stopped half way; what was replaced is kept."""
+
+    code = 39

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(r"tljh-runbook (backup|check|prove|snapshots|status|upgrade|verify)\b")
-STYLES = {"ok": "green", "NO": "bold red", "kept": "green", "BROKEN": "bold red", "measured": "dim"}
+STYLES = {
+    "ok": "green",
+    "warning": "yellow",
+    "NO": "bold red",
+    "kept": "green",
+    "BROKEN": "bold red",
+    "measured": "dim",
+}
 
 
 def line(text: str) -> None:
@@ -45,6 +52,13 @@ def error(message: str, hint: str) -> None:
     console = _console(stderr=True)
     console.print(f"[bold red]error:[/] {_escaped(message)}")
     console.print(f"[bold]hint:[/] {_escaped(typed(hint))}")
+
+
+def warning(text: str) -> None:
+    """Print what is worth doing soon, on standard error."""
+    _forget_progress()
+    sys.stdout.flush()
+    _console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(typed(text))}")
 
 
 def typed(text: str) -> str:
@@ -100,11 +114,13 @@ def data(values: Any) -> None:
 
 def findings(found: Sequence[Finding]) -> None:
     """Print what the checks found, then the remedies."""
-    rows = [[each.name, "NO" if each.error else "ok", each.found] for each in found]
+    rows = [[each.name, _word(each), each.found] for each in found]
     table(["check", "", "found"], rows)
     for each in found:
         if each.error:
             error(each.error.message, each.error.hint)
+        elif each.warning:
+            warning(each.warning)
 
 
 def snapshot(made: Snapshot) -> None:
@@ -117,6 +133,9 @@ def snapshot(made: Snapshot) -> None:
         for name, found in files.items()
     ]
     table(["component", "files", "size"], rows)
+    for name, details in kept.components.items():
+        if details.get("note"):
+            warning(f"{name}: {details['note']}")
     line(f"Sealed and read back: {made.path}")
 
 
@@ -213,6 +232,12 @@ def _escaped(text: str) -> str:
     from rich.markup import escape  # noqa: PLC0415
 
     return escape(clean(text))
+
+
+def _word(each: Finding) -> str:
+    if each.error:
+        return "NO"
+    return "warning" if each.warning else "ok"
 
 
 def _row(found: Snapshot) -> list[str]:

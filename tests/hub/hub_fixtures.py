@@ -25,7 +25,7 @@ import tljh_runbook
 from tljh_runbook.errors import ServicesUnreachable
 from tljh_runbook.hub import processes, services, settings
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

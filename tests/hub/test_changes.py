@@ -9,7 +9,7 @@ import pytest
 
 from tljh_runbook.hub import changes
 from tljh_runbook.hub.settings import PLUGINS, UpgradeSettings
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 
 def asking(source: Source, **wanted: object) -> Source:

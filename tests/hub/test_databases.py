@@ -16,7 +16,7 @@ from hub_fixtures import living, supervisor, until
 from tljh_runbook.errors import DatabaseMissing
 from tljh_runbook.hub import databases, processes, services
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 NAMES = {
     "jupyterhub": "jupyterhub.sqlite",

@@ -13,7 +13,7 @@ from hub_fixtures import Live, free_port, living, until
 from tljh_runbook.errors import HubUnhealthy, ServicesUnreachable
 from tljh_runbook.hub import checks, config, health, processes, services, web
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import components, manifest, snapshot
-from tljh_runbook.hub.snapshot import Snapshot, Source
+from tljh_runbook.hub import capture, components, manifest
+from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.source import Source
 
 # Only these are not carried out here: there is no service to stop, and no index to install from.
 LEFT_OUT = re.compile(r"supervisorctl .* (stop|start) |-m pip install |tljh-installer.py ")
@@ -66,7 +67,7 @@ def made(source: Source) -> Snapshot:
         os.chown(odd, 1234, 4321)
         os.chown(source.hub.state / "tljh_plasma.sqlite", 1234, 4321)
     settle(source)
-    return snapshot.create(source, components.every())
+    return capture.create(source, components.every())
 
 
 def test_what_was_destroyed_comes_back_byte_by_byte(source: Source, made: Snapshot) -> None:

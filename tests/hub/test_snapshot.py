@@ -28,12 +28,13 @@ from tljh_runbook.errors import (
     SnapshotDamaged,
     SnapshotMissing,
 )
-from tljh_runbook.hub import components, lock, manifest, snapshot
-from tljh_runbook.hub.snapshot import Snapshot, Source
+from tljh_runbook.hub import capture, components, lock, manifest, snapshot
+from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.source import Source
 
 
 def backup(source: Source, *names: str) -> Snapshot:
-    return snapshot.create(source, components.chosen(names))
+    return capture.create(source, components.chosen(names))
 
 
 @pytest.fixture
@@ -345,7 +346,7 @@ def half_way(source: Source) -> Iterator[subprocess.Popen[str]]:
         (folder / f"{number}.toml").write_text("[a]\n")
     command = [sys.executable, "-m", "tljh_runbook", "backup", "--hub", str(source.hub.prefix)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        begun = f"{snapshot.PARTIAL}*/config/config/traefik_config.d/*"
+        begun = f"{capture.PARTIAL}*/config/config/traefik_config.d/*"
         until(lambda: any(source.backups.glob(begun)))
         yield process
 
@@ -365,7 +366,7 @@ def test_an_interruption_leaves_nothing(source: Source, number: signal.Signals, 
 def test_after_a_killed_backup_the_next_one_cleans_up(source: Source) -> None:
     with half_way(source) as process:
         process.kill()
-    assert [name[:9] for name in left_in(source)] == [snapshot.PARTIAL]
+    assert [name[:9] for name in left_in(source)] == [capture.PARTIAL]
     assert snapshot.listed(source.backups) == []
     made = backup(source)
     assert left_in(source) == [made.path.name]
@@ -414,7 +415,7 @@ def test_the_tenth_snapshot_of_a_second_comes_after_the_second(source: Source) -
 def test_the_unfinished_snapshot_of_another_hub_is_left_alone(source: Source) -> None:
     other = source.backups / ".partial-00000000-20260101T000000Z"
     other.mkdir(parents=True)
-    snapshot.create(source, components.every())
+    capture.create(source, components.every())
     assert other.is_dir()
 
 
@@ -422,5 +423,5 @@ def test_an_empty_database_is_damaged_not_sound(source: Source) -> None:
     """A full disk leaves such a file, and SQLite takes it for a database without tables."""
     (source.hub.state / "jupyterhub.sqlite").write_bytes(b"")
     with pytest.raises(DatabaseDamaged, match="holds no table"):
-        snapshot.create(source, components.every())
+        capture.create(source, components.every())
     assert snapshot.listed(source.backups) == []

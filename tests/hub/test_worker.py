@@ -26,6 +26,7 @@ from tljh_runbook.errors import (
     UpgradeCutOff,
 )
 from tljh_runbook.hub import (
+    capture,
     changes,
     checks,
     components,
@@ -45,7 +46,7 @@ from tljh_runbook.hub.snapshot import Snapshot
 
 @pytest.fixture
 def backed_up(live: Live) -> Live:
-    snapshot.create(live.source, components.every())
+    capture.create(live.source, components.every())
     return live
 
 
@@ -133,7 +134,7 @@ def test_when_everything_is_as_asked_nothing_is_changed_or_restarted(backed_up: 
 def test_without_a_fresh_snapshot_nothing_is_changed(live: Live) -> None:
     before = hub_folder.contents(live.hub.prefix)
     assert upgraded(live)["code"] == SnapshotMissing.code
-    made = snapshot.create(live.source, components.every())
+    made = capture.create(live.source, components.every())
     hours_ago = time.strftime(manifest.CREATED, time.gmtime(time.time() - 7200))
     age(made, hours_ago)
     end = upgraded(live)

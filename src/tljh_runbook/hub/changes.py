@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tljh_runbook.hub import config, versions
 from tljh_runbook.hub.requirements import Requirement
 from tljh_runbook.hub.settings import DEFAULTS, PLUGINS, TLJH
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 
 @dataclass(frozen=True)

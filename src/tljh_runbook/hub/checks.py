@@ -22,18 +22,21 @@ from tljh_runbook.hub import (
     unfinished,
 )
 from tljh_runbook.hub.components import every
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
+Found = str | tuple[str, None, str]  # what was found, and with it a warning
 ROOM = 2 << 30  # bytes an upgrade may need beside the hub's environment
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; ``error`` is None where all is well."""
+    """What one check found; ``error`` is None where all is well, or only worth a warning."""
 
     name: str
     found: str
     error: RunbookError | None = None
+    warning: str = ""
+    """What to do about something that does not speak against an upgrade."""
 
 
 def run(source: Source) -> list[Finding]:
@@ -99,9 +102,10 @@ def _fits(path: Path, source: Source) -> bool:
 _BACKUP = "Make one now: tljh-runbook backup"
 
 
-def _finding(name: str, check: Callable[[Source], str], source: Source) -> Finding:
+def _finding(name: str, check: Callable[[Source], Found], source: Source) -> Finding:
     try:
-        return Finding(name, check(source))
+        found = check(source)
+        return Finding(name, found) if isinstance(found, str) else Finding(name, *found)
     except RunbookError as error:
         return Finding(name, error.message, error)
 
@@ -155,7 +159,7 @@ def _changes(source: Source) -> str:
     return ", ".join(f"{each.name} {each.before} → {each.after}" for each in wanted)
 
 
-CHECKS: dict[str, Callable[[Source], str]] = {
+CHECKS: dict[str, Callable[[Source], Found]] = {
     "configuration": _config,
     "databases": _databases,
     "hub": _hub,

@@ -14,7 +14,7 @@ from typing import TextIO
 from tljh_runbook.errors import InstallerFailed, ToolMissing
 from tljh_runbook.hub import changes, files
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 LOG = "installer.log"
 PAUSE = 0.1  # seconds between two looks at what the installer writes

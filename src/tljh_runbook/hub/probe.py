@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from tljh_runbook.hub import config, databases, hubdb, web
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 EVERY = 0.1  # seconds between two questions
 TIMEOUT = 2.0  # seconds after which a question counts as not answered

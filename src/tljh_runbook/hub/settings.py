@@ -24,6 +24,15 @@ PLUGINS = (
     "tljh-repo2docker==3.0.15",
 )
 _RELEASE = re.compile(r"\d+\.\d+\.\w+|[0-9a-f]{40}")
+EXCLUDE = (
+    ".cache",
+    ".local/share/Trash",
+    ".Trash-*",
+    ".conda/pkgs",
+    "miniconda3/pkgs",
+    "node_modules/.cache",
+    "__pycache__",
+)
 DEFAULTS = {"services.cull.timeout": 3600, "limits.memory": "2G", "limits.cpu": 2}
 
 
@@ -58,6 +67,54 @@ class UpgradeSettings:
 
 
 @dataclass(frozen=True)
+class UserDataSettings:
+    """Where users' files are kept, and what of them."""
+
+    repository: str = _setting(
+        "/var/backups/tljh-user-data",
+        "The restic repository that keeps users' files: a folder below the server's root, or any "
+        "address that restic knows, such as `sftp:backup@example.org:/hub` or "
+        "`rest:https://backup.example.org/hub`.",
+    )
+    password_file: str = _setting(
+        "/etc/tljh-runbook.password",
+        "The file with the repository's password, below the server's root. It is made on first "
+        "use. Without it nobody can read the repository: keep a copy elsewhere.",
+    )
+    name: str = _setting(
+        "",
+        "The name under which this hub's files are kept; empty means the server's name and the "
+        "hub's folder. Set it on a new server that takes the place of an old one.",
+    )
+    also: tuple[str, ...] = _setting(
+        (),
+        "More folders to keep beside the home directories, below the server's root, such as "
+        "`/srv/data`.",
+    )
+    exclude: tuple[str, ...] = _setting(
+        EXCLUDE, "What is not kept, as restic's patterns: what programs make again by themselves."
+    )
+    options: dict[str, Any] = _setting(
+        {}, "Options for restic's way to the repository, such as `sftp.command`."
+    )
+    environment_file: str = _setting(
+        "",
+        "A file of lines `NAME=VALUE` with what the repository's address needs besides, such as "
+        "the keys of an object store. Nobody but its owner may read it.",
+    )
+
+
+@dataclass(frozen=True)
+class KeepSettings:
+    """Which snapshots are kept when old ones are removed."""
+
+    last: int = _setting(3, "How many of the newest snapshots are kept.")
+    daily: int = _setting(7, "For how many days the last snapshot of the day is kept.")
+    weekly: int = _setting(4, "For how many weeks the last snapshot of the week is kept.")
+    monthly: int = _setting(6, "For how many months the last snapshot of the month is kept.")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of one hub."""
 
@@ -74,6 +131,17 @@ class Settings:
         {},
         "Where a database lies that is not found by itself: the name `jupyterhub`, `plasma` or "
         "`repo2docker`, and an absolute path.",
+    )
+    save_images: bool = _setting(
+        False,
+        "Whether each snapshot holds the environments' Docker images themselves, several GB each, "
+        "and not only what they are built from.",
+    )
+    user_data: UserDataSettings = field(
+        default_factory=UserDataSettings, metadata={"doc": "Where users' files are kept."}
+    )
+    keep: KeepSettings = field(
+        default_factory=KeepSettings, metadata={"doc": "Which snapshots are kept."}
     )
     upgrade: UpgradeSettings = field(
         default_factory=UpgradeSettings, metadata={"doc": "What an upgrade installs."}
@@ -133,6 +201,17 @@ def _placed(hub: Hub, settings: Settings) -> Settings:
         settings,
         backups=place(settings.backups),
         homes=place(settings.homes),
+        user_data=replace(
+            settings.user_data,
+            # Any other kind of repository begins with its name and a colon.
+            repository=place(settings.user_data.repository)
+            if settings.user_data.repository.startswith("/")
+            else settings.user_data.repository,
+            password_file=place(settings.user_data.password_file),
+            environment_file=settings.user_data.environment_file
+            and place(settings.user_data.environment_file),
+            also=tuple(map(place, settings.user_data.also)),
+        ),
         upgrade=replace(settings.upgrade, installer=place(settings.upgrade.installer)),
     )
 
@@ -144,6 +223,9 @@ def checked(settings: Settings, path: Path) -> Settings:
     for number in ("snapshot_age", "healthy_within"):
         if getattr(settings.upgrade, number) <= 0:
             raise _invalid(path, f"upgrade.{number} must be greater than 0.")
+    for number in ("last", "daily", "weekly", "monthly"):
+        if getattr(settings.keep, number) < (number == "last"):
+            raise _invalid(path, f"keep.{number} must be at least {int(number == 'last')}.")
     for name, place in settings.databases.items():
         if name not in {"jupyterhub", "plasma", "repo2docker"}:
             raise _invalid(path, f"databases: no database is called {name!r}.")
@@ -188,8 +270,9 @@ def _value(default: Any, value: Any, path: Path, name: str) -> Any:
         raise _invalid(path, f"{name} must hold names and values.")
     if type(value) is type(default):
         return value
-    wanted = "a whole number" if isinstance(default, int) else "a text (write it in quotes)"
-    raise _invalid(path, f"{name} must be {wanted}, not {value!r}.")
+    wanted = {bool: "true or false", int: "a whole number"}
+    kind = wanted.get(type(default), "a text (write it in quotes)")
+    raise _invalid(path, f"{name} must be {kind}, not {value!r}.")
 
 
 def _invalid(path: Path, why: str) -> SettingsInvalid:

@@ -27,7 +27,7 @@ from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.unfinished import Unfinished
 
 ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers

@@ -14,7 +14,7 @@ from tljh_runbook.errors import RunbookError, UpgradeCutOff
 from tljh_runbook.hub import journal, lock, upgrade
 from tljh_runbook.hub.journal import Event, Journal
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 LOG = "worker.log"
 PAUSE = 0.2  # seconds between two looks into the journal

@@ -18,7 +18,12 @@ class ComponentList(Table):
 
     def _row(self, each: components.Component) -> nodes.definition_list_item:
         label = self.label("component", each.name)
-        return self.entry(label, [nodes.Text(each.title)], self.parse_text_to_nodes(each.left_out))
+        return self.entry(label, [nodes.Text(each.title)], self._what(each))
+
+    def _what(self, each: components.Component) -> list[nodes.Node]:
+        kept = "".join(f"- {line}\n" for line in each.kept)
+        left_out = "".join(f"- {what}: {why}\n" for what, why in each.left_out)
+        return self.parse_text_to_nodes(f"Kept:\n\n{kept}\nNot kept:\n\n{left_out}")
 
 
 class PromiseList(Table):

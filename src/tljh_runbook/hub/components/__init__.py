@@ -15,22 +15,10 @@ from tljh_runbook.errors import StepUnknown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tljh_runbook.hub.layout import Hub
+    from tljh_runbook.hub.capture import Folder
     from tljh_runbook.hub.manifest import Manifest
-    from tljh_runbook.hub.services import Services
-    from tljh_runbook.hub.settings import Settings
-    from tljh_runbook.hub.snapshot import Folder
-
-
-class Source(Protocol):
-    """The hub that a component is captured from."""
-
-    @property
-    def hub(self) -> Hub: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def services(self) -> Services: ...
+    from tljh_runbook.hub.restoration import Action, Restoration
+    from tljh_runbook.hub.source import Source
 
 
 class Component(Protocol):
@@ -38,24 +26,35 @@ class Component(Protocol):
 
     name: str
     title: str
-    left_out: str
-    """What is deliberately not kept, and why: one sentence."""
+    order: int
+    """Its place in giving back, lowest first: accounts come before the files that they own."""
+    kept: tuple[str, ...]
+    """What is kept, one short line of MyST each."""
+    left_out: tuple[tuple[str, str], ...]
+    """What is deliberately not kept, and why: two short texts of MyST each."""
 
     def size(self, source: Source) -> int:
-        """Return about how many bytes a copy will take."""
+        """Return about how many bytes a copy will take in the folder of the snapshots."""
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
-        """Copy the component into ``folder`` while the hub runs; return what to remember."""
+        """Copy the component into ``folder`` while the hub runs; return what to remember.
+
+        ``note`` in it is a line for the person who makes the backup: what could not be kept, why,
+        and what to do about it.
+        """
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         """Yield the shell commands that give the component back without this tool."""
 
+    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        """Yield what giving it back takes, nothing where all is as kept. Looks only."""
+
 
 def every() -> tuple[Component, ...]:
-    """Return all components, by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """Return all components, in the order in which they are given back."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
     modules = (importlib.import_module(f"{__name__}.{name}") for name in names)
-    return tuple(module.COMPONENT for module in modules)
+    return tuple(sorted((module.COMPONENT for module in modules), key=lambda each: each.order))
 
 
 def chosen(names: Iterable[str]) -> tuple[Component, ...]:

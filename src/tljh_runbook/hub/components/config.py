@@ -8,11 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import config, files
-from tljh_runbook.hub.components import Source
+from tljh_runbook.hub import config, exchange, files
+from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
-from tljh_runbook.hub.snapshot import Folder
+from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.source import Source
 
 # In state/, beside the databases. The proxy's own files are made anew by the installer; they are
 # kept to compare with.
@@ -32,10 +33,14 @@ class Config:
 
     name = "config"
     title = "Configuration"
-    left_out = (
-        "TLS keys and certificates that `config.yaml` names elsewhere, systemd units and "
-        "drop-ins: not yet."
+    order = 60
+    kept = (
+        "all of `config/`: `config.yaml`, `jupyterhub_config.d`, `traefik_config.d`",
+        "the secrets in `state/`: of cookies, of the proxy, of Let's Encrypt, and passwords that "
+        "users chose themselves",
+        "the proxy's own settings `traefik.toml` and `rules/`, to compare with",
     )
+    left_out = (("lock files", "They are empty, and made anew."),)
 
     def size(self, source: Source) -> int:
         return sum(path.stat().st_size for path in _kept(source.hub))
@@ -47,6 +52,9 @@ class Config:
             with suppress(FileNotFoundError):  # the proxy's rules come and go
                 folder.copy(path.resolve(), str(path.relative_to(source.hub.prefix)))
         return {"settings": len(settings)}
+
+    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        return exchange.actions(restoration, restoration.kept.manifest.of(self.name))
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import databases, sqlite
-from tljh_runbook.hub.components import Source
+from tljh_runbook.hub import databases, exchange, sqlite
+from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.manifest import Manifest
-from tljh_runbook.hub.snapshot import Folder
+from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.source import Source
+
+BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database file
 
 
 class Database:
@@ -18,9 +21,16 @@ class Database:
 
     name = "database"
     title = "Database"
+    order = 50
+    kept = (
+        "a consistent copy of every database of the hub: users, groups, tokens and servers; the "
+        "plugin's permissions; the builds of the environments",
+    )
     left_out = (
-        "The copies `jupyterhub.sqlite.<time>` that the hub makes when it migrates: they are "
-        "backups themselves, and after a full disk they can be cut short."
+        (
+            "the copies `jupyterhub.sqlite.<time>` that the hub makes when it migrates",
+            "They are backups themselves, and after a full disk they can be cut short.",
+        ),
     )
 
     def size(self, source: Source) -> int:
@@ -31,6 +41,10 @@ class Database:
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         found = databases.find(source.hub, source.services, source.settings)
         return {name: self._keep(name, path.resolve(), folder) for name, path in found.items()}
+
+    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        entries = restoration.kept.manifest.of(self.name)
+        return exchange.actions(restoration, entries, beside=BESIDE)
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
@@ -56,7 +70,7 @@ def _bytes(path: Path) -> int:
 
 
 def _give_back(path: str, origin: str, mode: int, uid: int, gid: int) -> Iterator[str]:
-    beside = " ".join(shlex.quote(f"{origin}{end}") for end in ("-journal", "-wal", "-shm"))
+    beside = " ".join(shlex.quote(f"{origin}{end}") for end in BESIDE)
     yield f"rm -f {beside}"
     yield (f"install -m {mode:04o} -o {uid} -g {gid} {shlex.quote(path)} {shlex.quote(origin)}")
 

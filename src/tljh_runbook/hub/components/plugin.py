@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import versions
-from tljh_runbook.hub.components import Source
+from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.manifest import Manifest
-from tljh_runbook.hub.snapshot import Folder
+from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.source import Source
 
 
 class Plugin:
@@ -19,9 +20,14 @@ class Plugin:
 
     name = "plugin"
     title = "Plugins"
+    order = 70
+    kept = (
+        "what pip needs to install each plugin again: its version, repository and commit",
+        "a copy of the installed files of each plugin, in case its repository is gone",
+    )
     left_out = (
-        "Compiled `.pyc` files, which Python makes again. The plugin's own database is kept with "
-        "the databases."
+        ("compiled `.pyc` files", "Python makes them again."),
+        ("the plugin's own database", "It is kept with the databases."),
     )
 
     def size(self, source: Source) -> int:
@@ -42,6 +48,10 @@ class Plugin:
             "requirements": {name: known[name].requirement for name in plugins if name in known},
             "copied": sorted(name for name in plugins if name in known and known[name].local),
         }
+
+    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        del restoration
+        return ()
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         kept = manifest.components[self.name]

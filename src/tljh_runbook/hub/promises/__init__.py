@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from tljh_runbook.hub.snapshot import Source
+    from tljh_runbook.hub.source import Source
 
 Measures = dict[str, Any]
 

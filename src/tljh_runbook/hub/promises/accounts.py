@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tljh_runbook.hub import databases, hubdb
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 
 class Accounts:

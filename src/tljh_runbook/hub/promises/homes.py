@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import SettingsInvalid
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 # What running servers make and remove all the time.
 VOLATILE = {".cache", ".ipynb_checkpoints", "runtime"}

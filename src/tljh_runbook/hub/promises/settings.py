@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from tljh_runbook.hub import config
-from tljh_runbook.hub.snapshot import Source
+from tljh_runbook.hub.source import Source
 
 
 class SettingsKept:

@@ -1,0 +1,183 @@
+"""Making a snapshot: every component captured, checked and sealed, or nothing at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tljh_runbook import __version__
+from tljh_runbook.errors import NoSpace
+from tljh_runbook.hub import files, lock, manifest, restore_notes, snapshot, versions
+from tljh_runbook.hub.components import Component
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.manifest import Entry, Manifest
+from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTIAL = ".partial-"
+RESERVE = 16 << 20  # bytes left free on the disk whatever a snapshot takes
+Say = Callable[[str], None]
+
+
+@dataclass
+class Folder:
+    """One component's place in a snapshot that is being written."""
+
+    snapshot: Path
+    component: str
+    hub: Hub
+    entries: list[Entry] = field(default_factory=list)
+
+    def place(self, name: str) -> Path:
+        """Return where the file ``name`` goes, its folders made."""
+        path = self.snapshot / self.component / name
+        for parent in reversed(path.relative_to(self.snapshot).parents):
+            # mkdir(parents=True) would give the mode to the last one only.
+            (self.snapshot / parent).mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def copy(self, origin: Path, name: str) -> None:
+        """Keep a copy of the small file ``origin``."""
+        status = files.copy(origin, self.place(name))
+        self.record(name, origin, status)
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a text that is no file on the hub."""
+        files.write_new(self.place(name), text.encode())
+        self.record(name, None, self.place(name).stat())
+
+    def record(self, name: str, origin: Path | None, status: os.stat_result) -> None:
+        """Enter a file that was put at ``place(name)``, with its origin's mode and owner."""
+        path = f"{self.component}/{name}"
+        size, sha = files.digest(self.snapshot / path)
+        self.entries.append(
+            Entry(
+                path=path,
+                component=self.component,
+                origin=str(origin) if origin else None,
+                size=size,
+                sha256=sha,
+                mode=stat.S_IMODE(status.st_mode),
+                uid=status.st_uid,
+                gid=status.st_gid,
+                mtime_ns=status.st_mtime_ns,
+            )
+        )
+
+
+def create(source: Source, components: Iterable[Component], say: Say = lambda _: None) -> Snapshot:
+    """Capture ``components`` while the hub runs, check and seal them; return the snapshot.
+
+    Whatever goes wrong leaves no snapshot and nothing half written.
+    Raises `Busy`, `NoSpace`, `AccessDenied` and what a component raises.
+    """
+    wanted = tuple(components)
+    backups = source.backups
+    with files.disk_errors(backups, "No snapshot was made."):
+        files.make_private(backups)
+        with lock.hold(source.hub, "the backup"):
+            _forget_partial(source)
+            _enough_space(backups, sum(component.size(source) for component in wanted))
+            with _partial(source) as (partial, name):
+                _fill(partial, name, source, wanted, say)
+                _bring_to_disk(partial)
+                partial.rename(backups / name)
+            files.sync_folder(backups)
+    return snapshot.verify(backups / name)
+
+
+def _fill(
+    partial: Path, name: str, source: Source, components: tuple[Component, ...], say: Say
+) -> None:
+    folders, details = [], {}
+    for component in components:
+        say(component.title)
+        folder = Folder(partial, component.name, source.hub)
+        details[component.name] = component.capture(source, folder)
+        folders.append(folder)
+    found = versions.installed(source.hub)
+    entries = sorted((entry for each in folders for entry in each.entries), key=lambda e: e.path)
+    sealed = Manifest(
+        id=name,
+        created=time.strftime(manifest.CREATED, time.gmtime()),
+        hub=str(source.hub.prefix),
+        host=socket.gethostname(),
+        tool=__version__,
+        versions=found.to_json(),
+        labels=found.rows(),
+        components=details,
+        files=tuple(entries),
+        notes_sha256="",
+    )
+    _seal(partial, sealed, components, source)
+
+
+def _seal(
+    partial: Path, draft: Manifest, components: tuple[Component, ...], source: Source
+) -> None:
+    notes = os.fsencode(restore_notes.render(draft, components, source.services))
+    sealed = Manifest(**{**vars(draft), "notes_sha256": hashlib.sha256(notes).hexdigest()})
+    data = sealed.to_bytes()
+    sums = manifest.sums(manifest.sealed(sealed, hashlib.sha256(data).hexdigest()))
+    files.write_new(partial / manifest.NOTES, notes)
+    files.write_new(partial / manifest.SUMS, sums)
+    files.write_new(partial / manifest.NAME, data)
+
+
+@contextmanager
+def _partial(source: Source) -> Iterator[tuple[Path, str]]:
+    name = _free_name(source.backups)
+    partial = source.backups / f"{_prefix(source)}{name}"
+    partial.mkdir(mode=0o700)
+    try:
+        yield partial, name
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _free_name(backups: Path) -> str:
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    number, name = 1, moment
+    while (backups / name).exists():
+        number += 1
+        name = f"{moment}-{number}"
+    return name
+
+
+def _forget_partial(source: Source) -> None:
+    """Remove what a killed run left; the hub's lock says that none is at work."""
+    for left in source.backups.glob(f"{_prefix(source)}*"):
+        shutil.rmtree(left)
+
+
+def _prefix(source: Source) -> str:
+    """Return how this hub's unfinished snapshots begin: others may share the folder."""
+    return f"{PARTIAL}{hashlib.sha256(bytes(source.hub.prefix)).hexdigest()[:8]}-"
+
+
+def _enough_space(backups: Path, needed: int) -> None:
+    free = shutil.disk_usage(backups).free
+    if free < needed + RESERVE:
+        raise NoSpace(
+            f"The disk that holds {backups} has {free >> 20} MB free; the snapshot needs about "
+            f"{(needed + RESERVE) >> 20} MB. No snapshot was made.",
+            hint="Free some room, or set `backups` in the settings file to a larger disk.",
+        )
+
+
+def _bring_to_disk(partial: Path) -> None:
+    for folder, _, _ in os.walk(partial):
+        files.sync_folder(Path(folder))

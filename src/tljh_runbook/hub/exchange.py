@@ -1,0 +1,163 @@
+"""Files given back to their place: staged beside it, exchanged while the hub is stopped."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tljh_runbook.errors import RestoreFailed, SnapshotDamaged
+from tljh_runbook.hub import files
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.manifest import Entry
+from tljh_runbook.hub.restoration import Action, Restoration
+
+STAGED = ".tljh-runbook-restore"
+
+
+def actions(
+    restoration: Restoration, entries: Iterable[Entry], beside: tuple[str, ...] = ()
+) -> Iterator[Action]:
+    """Yield an action for each file that is not on the hub as it was kept.
+
+    ``beside`` are the endings of files that belong to the one replaced and must go with it.
+    """
+    for entry in entries:
+        if entry.origin is None:
+            continue
+        place = _Place(restoration, entry, Path(entry.origin), beside)
+        before = place.before()
+        if before:
+            yield Action(
+                what=str(place.target),
+                before=before,
+                after="as kept",
+                prepare=place.stage,
+                discard=place.discard,
+                carry_out=place.exchange,
+                stopped=True,
+            )
+
+
+class _Place:
+    """One file of a snapshot and its place on the hub."""
+
+    def __init__(
+        self, restoration: Restoration, entry: Entry, target: Path, beside: tuple[str, ...]
+    ) -> None:
+        self._restoration = restoration
+        self._entry = entry
+        self.target = target
+        self._beside = beside
+        self._staged = target.with_name(f".{target.name}{STAGED}")
+        self._made: list[Path] = []
+
+    def before(self) -> str:
+        """Say how the live file differs from the kept one; nothing when it does not."""
+        try:
+            size, sha = files.digest(self.target)
+            status = self.target.lstat()
+        except FileNotFoundError:
+            return "missing"
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.ENXIO}:
+                return "not a file"
+            raise
+        if (size, sha) != (self._entry.size, self._entry.sha256):
+            return "differs"
+        owner = (status.st_uid, status.st_gid, status.st_mode & 0o7777)
+        wanted = (self._entry.uid, self._entry.gid, self._entry.mode)
+        return "" if owner == wanted else "another owner or mode"
+
+    def stage(self) -> None:
+        """Write the kept file beside its place, whole and checked."""
+        self._make_parents()
+        self._staged.unlink(missing_ok=True)
+        origin = self._restoration.kept.path / self._entry.path
+        write_copy(origin, self._staged, self._entry)
+
+    def discard(self) -> None:
+        """Take away what was staged, and folders that were made for it."""
+        self._staged.unlink(missing_ok=True)
+        for folder in reversed(self._made):
+            try:
+                folder.rmdir()
+            except OSError:  # something is in it by now
+                return
+
+    def exchange(self) -> None:
+        """Keep what is in the place, then put the staged file there."""
+        for end in ("", *self._beside):
+            live = self.target.with_name(f"{self.target.name}{end}")
+            if os.path.lexists(live):
+                keep(self._restoration.replaced, live)
+                if end:
+                    live.unlink()
+        if self.target.is_dir() and not self.target.is_symlink():
+            shutil.rmtree(self.target)
+        self._staged.replace(self.target)
+        files.sync_folder(self.target.parent)
+
+    def _make_parents(self) -> None:
+        # TLJH's own folders are for root alone; what lies elsewhere must be found by others.
+        hub = self._restoration.source.hub
+        mode = 0o700 if self.target.is_relative_to(hub.prefix) else 0o755
+        for parent in reversed(self.target.parents):
+            if not parent.exists():
+                parent.mkdir(mode=folder_mode(hub, parent, mode))
+                self._made.append(parent)
+
+
+def folder_mode(hub: Hub, folder: Path, usual: int) -> int:
+    """Return the mode that a folder is made with: the prefix itself is open to everybody."""
+    return 0o755 if folder == hub.prefix else usual
+
+
+def write_copy(origin: Path, target: Path, entry: Entry) -> None:
+    """Write a sealed file anew, with owner, mode and time, on the disk and checked.
+
+    Raises `SnapshotDamaged` when it is not as sealed.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with (
+        os.fdopen(files.open_regular(origin), "rb") as read,
+        os.fdopen(os.open(target, flags, 0o600), "wb") as write,
+    ):
+        shutil.copyfileobj(read, write, files.CHUNK)
+        write.flush()
+        status = os.fstat(write.fileno())
+        if (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
+            os.fchown(write.fileno(), entry.uid, entry.gid)
+        os.fchmod(write.fileno(), entry.mode)
+        os.utime(write.fileno(), ns=(entry.mtime_ns, entry.mtime_ns))
+        os.fsync(write.fileno())
+    if files.digest(target) != (entry.size, entry.sha256):
+        target.unlink()
+        raise SnapshotDamaged(
+            f"{origin} is not as it was sealed. Nothing was changed.",
+            hint="Choose another snapshot. tljh-runbook snapshots lists them.",
+        )
+
+
+def keep(replaced: Path, live: Path) -> None:
+    """Keep ``live`` as it is in the folder ``replaced``, under its whole path, on the disk.
+
+    Raises `RestoreFailed` when something is kept there already: it is never overwritten.
+    """
+    target = replaced / str(live).lstrip("/")
+    if os.path.lexists(target):
+        raise RestoreFailed(
+            f"{target} is there already; {live} was not replaced.",
+            hint="Wait a second and restore again: what was given back so far is left as it is.",
+        )
+    files.make_private(target.parent)
+    if live.is_dir() and not live.is_symlink():
+        shutil.copytree(live, target, symlinks=True)
+    else:
+        shutil.copy2(live, target, follow_symlinks=False)
+    if target.is_file() and not target.is_symlink():
+        with target.open("rb") as written:
+            os.fsync(written.fileno())
+    files.sync_folder(target.parent)

@@ -1,0 +1,24 @@
+"""The hub that a command works on: where it lies, what was set, who runs its services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.services import Services
+from tljh_runbook.hub.settings import Settings
+
+
+@dataclass(frozen=True)
+class Source:
+    """One hub, ready to be worked on."""
+
+    hub: Hub
+    settings: Settings
+    services: Services
+
+    @property
+    def backups(self) -> Path:
+        """The folder that holds the snapshots."""
+        return Path(self.settings.backups)
