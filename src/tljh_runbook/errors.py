@@ -184,7 +184,7 @@ class AccountConflict(RunbookError):
     code = 35
 
 
-class SnapshotNewer(RunbookError):
+class SnapshotNewer(SnapshotDamaged):  # as unusable as a damaged one, wherever one is skipped
     """The snapshot was written in a newer format than this version reads."""
 
     code = 36

@@ -1,154 +1,101 @@
-"""How things look on a terminal: aligned tables, sizes and ages that a person reads.
-
-Colour and width follow the terminal; a pipe gets plain lines, never cut.
-"""
+"""What each command shows of what it found."""
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from tljh_runbook import terminal
 from tljh_runbook.errors import SnapshotDamaged
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tljh_runbook.hub.checks import Finding
     from tljh_runbook.hub.health import Look
     from tljh_runbook.hub.layout import Hub
+    from tljh_runbook.hub.manifest import Manifest
+    from tljh_runbook.hub.restoration import Action, Restoration
+    from tljh_runbook.hub.restore import Outcome
+    from tljh_runbook.hub.retention import Judged
     from tljh_runbook.hub.snapshot import Snapshot
     from tljh_runbook.hub.versions import Versions
-
-PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
-COMMANDS = re.compile(r"tljh-runbook (backup|check|prove|snapshots|status|upgrade|verify)\b")
-STYLES = {
-    "ok": "green",
-    "warning": "yellow",
-    "NO": "bold red",
-    "kept": "green",
-    "BROKEN": "bold red",
-    "measured": "dim",
-}
-
-
-def line(text: str) -> None:
-    """Print one line as it is."""
-    _forget_progress()
-    _console().print(clean(typed(text)), markup=False)
-
-
-def error(message: str, hint: str) -> None:
-    """Print an error and what to do about it, on standard error."""
-    _forget_progress()
-    sys.stdout.flush()  # what was said before stays before it, in a pipe, too
-    console = _console(stderr=True)
-    console.print(f"[bold red]error:[/] {_escaped(message)}")
-    console.print(f"[bold]hint:[/] {_escaped(typed(hint))}")
-
-
-def warning(text: str) -> None:
-    """Print what is worth doing soon, on standard error."""
-    _forget_progress()
-    sys.stdout.flush()
-    _console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(typed(text))}")
-
-
-def typed(text: str) -> str:
-    """Return ``text`` with our commands as they are typed here, for the hub that was named."""
-    context = click.get_current_context(silent=True)
-    hub = context.params.get("hub") if context else None
-    place = f" --hub {shlex.quote(str(hub))}" if hub else ""
-    return COMMANDS.sub(lambda found: f"{_program()} {found[1]}{place}", text)
-
-
-def progress(text: str) -> None:
-    """Show what is being done, on a terminal only; the next line takes its place."""
-    if sys.stderr.isatty():
-        _forget_progress()
-        sys.stderr.write(f"{clean(text)} …")
-        sys.stderr.flush()
-
-
-def _forget_progress() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")
-        sys.stderr.flush()
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their columns' names."""
-    _forget_progress()
-    from rich.table import Table  # noqa: PLC0415 - rich is slow to import, and often not needed
-    from rich.text import Text  # noqa: PLC0415
-
-    drawn = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        padding=(0, 2, 0, 0),
-        show_header=any(columns),
-    )
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(clean(cell), style=STYLES.get(cell, "")) for cell in row))
-    console = _console()
-    with console.capture() as captured:
-        console.print(drawn, crop=False)
-    # rich pads every line to the table's width: nobody wants those blanks in a pipe.
-    sys.stdout.write("".join(f"{each.rstrip()}\n" for each in captured.get().splitlines()))
-
-
-def data(values: Any) -> None:
-    """Print values as JSON, for scripts."""
-    sys.stdout.write(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def findings(found: Sequence[Finding]) -> None:
     """Print what the checks found, then the remedies."""
     rows = [[each.name, _word(each), each.found] for each in found]
-    table(["check", "", "found"], rows)
+    terminal.table(["check", "", "found"], rows)
     for each in found:
         if each.error:
-            error(each.error.message, each.error.hint)
+            terminal.error(each.error.message, each.error.hint)
         elif each.warning:
-            warning(each.warning)
+            terminal.warning(each.warning)
 
 
 def snapshot(made: Snapshot) -> None:
     """Print a snapshot that was just made."""
     kept = made.manifest
-    line(f"Snapshot {kept.id} of {kept.hub}")
-    files = {name: kept.of(name) for name in kept.components}
-    rows = [
-        [name, str(len(found)), size(sum(entry.size for entry in found))]
-        for name, found in files.items()
-    ]
-    table(["component", "files", "size"], rows)
-    for name, details in kept.components.items():
-        if details.get("note"):
-            warning(f"{name}: {details['note']}")
-    line(f"Sealed and read back: {made.path}")
+    terminal.line(f"Snapshot {kept.id} of {kept.hub}")
+    _components(kept)
+    terminal.line(f"Sealed and read back: {made.path}")
 
 
 def snapshots(found: Sequence[Snapshot | SnapshotDamaged]) -> None:
     """Print a list of snapshots."""
     if not found:
-        line("There is no snapshot yet. Make one: tljh-runbook backup")
+        terminal.line("There is no snapshot yet. Make one: tljh-runbook backup")
         return
     columns = ["snapshot", "age", "size", "components", "TLJH", "JupyterHub"]
-    table(columns, [_row(each) for each in found if not isinstance(each, SnapshotDamaged)])
+    terminal.table(columns, [_row(each) for each in found if not isinstance(each, SnapshotDamaged)])
     for each in found:
         if isinstance(each, SnapshotDamaged):
-            error(each.message, each.hint)
+            terminal.error(each.message, each.hint)
+
+
+def contents(found: Snapshot) -> None:
+    """Print what is in a snapshot."""
+    kept = found.manifest
+    rows = [["snapshot", kept.id], ["made", kept.created], ["hub", f"{kept.hub} on {kept.host}"]]
+    terminal.table(["", ""], [*rows, *([name, label] for name, label in kept.labels.items())])
+    terminal.line("")
+    _components(kept)
+    terminal.line(f"It lies in {found.path}")
+
+
+def pruned(judged: Sequence[Judged], *, dry_run: bool) -> None:
+    """Print which snapshots are kept, and which went."""
+    word = "would go" if dry_run else "removed"
+    rows = [
+        [each.id, terminal.size(each.size), "kept" if each.kept else word, ", ".join(each.reasons)]
+        for each in judged
+    ]
+    terminal.table(["snapshot", "size", "", "because"], rows)
+    gone = [each for each in judged if not each.kept]
+    freed = terminal.size(sum(each.size for each in gone))
+    terminal.line(f"{len(gone)} of {len(judged)} {word}, {freed} in the folder of the snapshots.")
+
+
+def planned(restoration: Restoration, actions: Sequence[Action]) -> None:
+    """Print what giving back would change."""
+    kept = restoration.kept.manifest
+    terminal.line(f"From the snapshot {kept.id}, {terminal.age(restoration.kept.age)} old:")
+    if not actions:
+        terminal.line("Everything is as it was kept: there is nothing to give back.")
+        return
+    rows = [[each.what, each.before, each.after] for each in actions]
+    terminal.table(["what", "now", "then"], rows)
+    if any(each.stopped for each in actions):
+        terminal.line("The hub and its proxy stop for it; users' servers run on.")
+
+
+def restored(outcome: Outcome) -> None:
+    """Print what was given back."""
+    if outcome.actions:
+        terminal.line(f"Given back in {outcome.seconds:.1f} s, the hub is healthy.")
+    for name, runs in outcome.servers.items():
+        terminal.line(f"The server of {name} {'runs on' if runs else 'is not known any more'}.")
+    if outcome.replaced:
+        terminal.line(f"What was replaced is kept in {outcome.replaced}")
 
 
 def status(
@@ -162,15 +109,15 @@ def status(
     rows = [["hub", str(hub.prefix)], ["state", "; ".join(seen.wrong) or "healthy"]]
     rows += [[name, label] for name, label in found.rows().items()]
     rows += [["newest snapshot", _newest(newest)], ["last upgrade", _last(last)]]
-    table(["", ""], rows)
+    terminal.table(["", ""], rows)
 
 
 def event(each: dict[str, Any]) -> None:
     """Print one event of an upgrade as it comes."""
     if each["kind"] == "phase":
-        line(f"{each['after']:6.1f} s  {each['text']}")
+        terminal.line(f"{each['after']:6.1f} s  {each['text']}")
     elif each["kind"] == "line" and sys.stdout.isatty():
-        line(f"          {each['text'][:160]}")
+        terminal.line(f"          {each['text'][:160]}")
 
 
 def report(found: dict[str, Any]) -> None:
@@ -178,60 +125,28 @@ def report(found: dict[str, Any]) -> None:
     if not found:
         return
     if not found["changed"]:
-        line("Everything is as asked: nothing was changed, nothing was restarted.")
+        terminal.line("Everything is as asked: nothing was changed, nothing was restarted.")
         return
-    table(["changed", "before", "now"], found["changes"])
-    line("")
+    terminal.table(["changed", "before", "now"], found["changes"])
+    terminal.line("")
     rows = [[each["promise"], each["word"], each["measured"]] for each in found["verdicts"]]
     rows += [
         [f"{each['name']} away", "measured", f"{each['away']:.1f} s"] for each in found["outages"]
     ]
-    table(["promise", "", "measured"], rows)
+    terminal.table(["promise", "", "measured"], rows)
 
 
-def clean(text: str) -> str:
-    """Return ``text`` with what would command a terminal made visible."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as a person says it, rounded up as `ls -h` does."""
-    megabytes = -(-count // 1_000_000)
-    return f"{megabytes} MB" if megabytes < 1000 else f"{count / 1e9:.1f} GB"
-
-
-def age(seconds: float) -> str:
-    """Return a time span as a person says it."""
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            number = int(seconds // length)
-            return f"{number} {unit}{'' if number == 1 else 's'}"
-    return f"{max(0, int(seconds))} s"
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console  # noqa: PLC0415
-
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=True, emoji=False)
-
-
-def _program() -> str:
-    """Return what is typed to run us: our name where the shell finds us by it, else our path."""
-    own = Path(sys.argv[0])
-    if own.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m tljh_runbook"
-    if shutil.which(own.name) == str(own):
-        return own.name
-    here = own.is_relative_to(Path.cwd())
-    return shlex.quote(str(own.relative_to(Path.cwd()) if here else own))
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape  # noqa: PLC0415
-
-    return escape(clean(text))
+def _components(kept: Manifest) -> None:
+    """Print the components of a snapshot, and what could not be kept."""
+    files = {name: kept.of(name) for name in kept.components}
+    rows = [
+        [name, str(len(found)), terminal.size(sum(entry.size for entry in found))]
+        for name, found in files.items()
+    ]
+    terminal.table(["component", "files", "size"], rows)
+    for name, details in kept.components.items():
+        if details.get("note"):
+            terminal.warning(f"{name}: {details['note']}")
 
 
 def _word(each: Finding) -> str:
@@ -243,7 +158,13 @@ def _word(each: Finding) -> str:
 def _row(found: Snapshot) -> list[str]:
     kept = found.manifest
     versions = [kept.labels.get(name, "") for name in ("TLJH", "JupyterHub")]
-    return [kept.id, age(found.age), size(kept.size), ", ".join(kept.components), *versions]
+    return [
+        kept.id,
+        terminal.age(found.age),
+        terminal.size(kept.size),
+        ", ".join(kept.components),
+        *versions,
+    ]
 
 
 def _newest(found: Snapshot | SnapshotDamaged | None) -> str:
@@ -251,7 +172,7 @@ def _newest(found: Snapshot | SnapshotDamaged | None) -> str:
         return "none"
     if isinstance(found, SnapshotDamaged):
         return found.message
-    return f"{found.manifest.id}, {age(found.age)} old"
+    return f"{found.manifest.id}, {terminal.age(found.age)} old"
 
 
 def _last(state: dict[str, Any]) -> str:

@@ -33,10 +33,11 @@ def _verify(target: Target) -> Check:
     default=True,
 )
 def everything(target: Target) -> Plan:
-    """Make one snapshot of the database, the configuration and the plugins, and read it back.
+    """Make one snapshot of everything that the hub cannot make again, and read it back.
 
     The hub runs on meanwhile, and nobody notices. All components are kept in *one* snapshot, so
-    that they belong together: {step}`upgrade` starts from such a snapshot and from no other.
+    that they belong together: {step}`upgrade` starts from such a snapshot and from no other. Users'
+    files go into a repository of their own, which the snapshot names.
     """
     return [_backup(target), _verify(target)]
 
@@ -94,6 +95,90 @@ def plugin(target: Target) -> Plan:
     but in its database, which {step}`backup.database` keeps.
     """
     return [_backup(target, "plugin")]
+
+
+@step(
+    "backup.environments",
+    "User environments",
+    check="`environments/environments.json` in the snapshot names every environment.",
+    undo=NOTHING,
+)
+def environments(target: Target) -> Plan:
+    """Make a snapshot of what each user environment was built from.
+
+    User environments are Docker images, built by tljh-repo2docker from a repository. Kept are the
+    image's number, the repository, its version, the build arguments, the name that users see, the
+    limits and the owner: enough to build it again. The images themselves take several GB each;
+    they are kept as well when the {ref}`setting <setting-save-images>` `save_images` is true.
+
+    A rebuilt environment must keep the *name that users see*: users' folders are named after it.
+    """
+    return [_backup(target, "environments")]
+
+
+@step(
+    "backup.user-data",
+    "User data",
+    check="`tljh-runbook snapshots show` says of how many files the user data is.",
+    undo=NOTHING,
+)
+def user_data(target: Target) -> Plan:
+    """Keep the home directories of all users, with owners, rights and times.
+
+    They go into a [restic](https://restic.net) repository: encrypted, and only what has changed
+    takes time and room. By default it lies on the same server, which helps against mistakes but
+    not against a dead disk: set `user_data.repository` to another machine.
+
+    The repository opens with the password in `/etc/tljh-runbook.password` only. Keep a copy of it
+    elsewhere, see {ref}`emergency-copy`.
+    """
+    return [_backup(target, "user-data")]
+
+
+@step(
+    "backup.accounts",
+    "Accounts",
+    check="`accounts/accounts.json` in the snapshot names every account.",
+    undo=NOTHING,
+)
+def accounts(target: Target) -> Plan:
+    """Make a snapshot of the server's accounts of hub users, and of their groups.
+
+    Files belong to *numbers*, not to names: on a new server, a home that is given back is only
+    its owner's when the account has the number that it had. Kept are the records of hub users and
+    their groups, never whole system files.
+    """
+    return [_backup(target, "accounts")]
+
+
+@step(
+    "backup.software",
+    "Software",
+    check="`software/` in the snapshot holds the list of every package.",
+    undo=NOTHING,
+)
+def software(target: Target) -> Plan:
+    """Make a snapshot of the list of all installed packages, with versions and commits.
+
+    There is one list for the hub's environment and one for the users' environment `/opt/tljh/user`.
+    Lists, not copies: packages come from their indexes again.
+    """
+    return [_backup(target, "software")]
+
+
+@step(
+    "backup.services",
+    "Services",
+    check="`services/` in the snapshot holds the units of the hub and its proxy.",
+    undo=NOTHING,
+)
+def services(target: Target) -> Plan:
+    """Make a snapshot of the services' units, and of the TLS files that `config.yaml` names.
+
+    The installer writes the units anew at each upgrade; your own drop-ins beside them are only
+    yours.
+    """
+    return [_backup(target, "services")]
 
 
 @step(

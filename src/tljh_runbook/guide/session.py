@@ -7,8 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from invoke.exceptions import Exit
 
@@ -28,10 +30,10 @@ class Session:
     """What stands before a task that works on the sandbox that was named."""
     task: str = "status"
 
-    def carry_out(self, step: Step, *, dry: bool) -> None:
+    def carry_out(self, step: Step, options: Mapping[str, Any], *, dry: bool) -> None:
         """Run the plan of ``step``; under ``dry`` print its lines and touch nothing."""
         self.task = step.command.partition(" ")[2]
-        self.run(step.plan(self.target), dry=dry)
+        self.run(step.plan(self.target, **options), dry=dry)
 
     def run(self, plan: Plan, *, dry: bool) -> None:
         """Run the commands of ``plan`` in turn. Raises `Exit` with the code of one that fails."""

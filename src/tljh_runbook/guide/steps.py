@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tljh_runbook.errors import RunbookError
 
@@ -45,7 +45,9 @@ class Step:
     """One documented action.
 
     ``prose`` is MyST, written for an operator; its first line is the summary. ``check`` says how
-    to see that the step worked, ``undo`` how to take it back.
+    to see that the step worked, ``undo`` how to take it back. ``options`` explain what ``plan``
+    takes besides its target: only whole tasks that a person starts by hand have any, because
+    invoke runs a task twice that is called twice with different options.
     """
 
     name: str
@@ -53,9 +55,10 @@ class Step:
     prose: str
     check: str
     undo: str
-    plan: Callable[[Target], Plan]
+    plan: Callable[..., Plan]
     file: str
     default: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -68,12 +71,18 @@ class Step:
         return f"invoke {self.name.partition('.')[0] if self.default else self.name}"
 
 
-def step(
-    name: str, title: str, *, check: str, undo: str, default: bool = False
-) -> Callable[[Callable[[Target], Plan]], Step]:
+def step(  # noqa: PLR0913 - each is a part of the page
+    name: str,
+    title: str,
+    *,
+    check: str,
+    undo: str,
+    default: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Callable[[Callable[..., Plan]], Step]:
     """Make a step of a function that returns its plan; the docstring is its prose."""
 
-    def make(plan: Callable[[Target], Plan]) -> Step:
+    def make(plan: Callable[..., Plan]) -> Step:
         return Step(
             name=name,
             title=title,
@@ -83,6 +92,7 @@ def step(
             plan=plan,
             file=inspect.getfile(plan),
             default=default,
+            options=options or {},
         )
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -44,14 +45,22 @@ def _place(root: Collection, step: Step, made: Task[Any]) -> None:
 
 
 def _task(step: Step, session: Session) -> Task[Any]:
-    def body(c: Context) -> None:
+    def body(c: Context, **options: Any) -> None:
         _aim(session, c)
-        session.carry_out(step, dry=c.config.run.dry)
+        session.carry_out(step, options, dry=c.config.run.dry)
 
     body.__doc__ = step.summary
     # invoke runs tasks of equal name and code once: these have all the same code.
     body.__name__ = step.name
-    return Task(body)
+    body.__signature__ = _signature(step)  # type: ignore[attr-defined]
+    return Task(body, help=dict(step.options), auto_shortflags=False)
+
+
+def _signature(step: Step) -> inspect.Signature:
+    """Return what invoke is to read options from: those of the plan, behind the context."""
+    taken = inspect.signature(step.plan).parameters
+    first = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature([first, *(taken[name] for name in step.options)])
 
 
 def _aim(session: Session, c: Context) -> None:

@@ -37,6 +37,7 @@ def actions(
                 prepare=place.stage,
                 discard=place.discard,
                 carry_out=place.exchange,
+                undo=place.put_back,
                 stopped=True,
             )
 
@@ -72,7 +73,15 @@ class _Place:
         return "" if owner == wanted else "another owner or mode"
 
     def stage(self) -> None:
-        """Write the kept file beside its place, whole and checked."""
+        """Write the kept file beside its place, whole and checked.
+
+        Raises `RestoreFailed` when a folder is in the place.
+        """
+        if self.target.is_dir() and not self.target.is_symlink():
+            raise RestoreFailed(
+                f"{self.target} is a folder, where a file was kept. Nothing was changed.",
+                hint="Move that folder away, and restore again.",
+            )
         self._make_parents()
         self._staged.unlink(missing_ok=True)
         origin = self._restoration.kept.path / self._entry.path
@@ -89,16 +98,28 @@ class _Place:
 
     def exchange(self) -> None:
         """Keep what is in the place, then put the staged file there."""
-        for end in ("", *self._beside):
-            live = self.target.with_name(f"{self.target.name}{end}")
-            if os.path.lexists(live):
-                keep(self._restoration.replaced, live)
-                if end:
-                    live.unlink()
-        if self.target.is_dir() and not self.target.is_symlink():
-            shutil.rmtree(self.target)
+        for live in self._live():
+            keep(self._restoration.replaced, live)
+        for live in self._live()[1:]:
+            live.unlink()
         self._staged.replace(self.target)
         files.sync_folder(self.target.parent)
+
+    def put_back(self) -> None:
+        """Put what was kept into its place again, with what belonged to it."""
+        for live in self._names():
+            kept = _kept(self._restoration.replaced, live)
+            if os.path.lexists(kept):
+                copy_file(kept, live)
+            elif not self._staged.exists():  # it was given back, where nothing had been
+                live.unlink(missing_ok=True)
+        files.sync_folder(self.target.parent)
+
+    def _names(self) -> list[Path]:
+        return [self.target.with_name(f"{self.target.name}{end}") for end in ("", *self._beside)]
+
+    def _live(self) -> list[Path]:
+        return [path for path in self._names() if os.path.lexists(path)]
 
     def _make_parents(self) -> None:
         # TLJH's own folders are for root alone; what lies elsewhere must be found by others.
@@ -146,18 +167,29 @@ def keep(replaced: Path, live: Path) -> None:
 
     Raises `RestoreFailed` when something is kept there already: it is never overwritten.
     """
-    target = replaced / str(live).lstrip("/")
+    target = _kept(replaced, live)
     if os.path.lexists(target):
         raise RestoreFailed(
             f"{target} is there already; {live} was not replaced.",
             hint="Wait a second and restore again: what was given back so far is left as it is.",
         )
     files.make_private(target.parent)
-    if live.is_dir() and not live.is_symlink():
-        shutil.copytree(live, target, symlinks=True)
-    else:
-        shutil.copy2(live, target, follow_symlinks=False)
-    if target.is_file() and not target.is_symlink():
-        with target.open("rb") as written:
+    copy_file(live, target)
+
+
+def _kept(replaced: Path, live: Path) -> Path:
+    return replaced / str(live).lstrip("/")
+
+
+def copy_file(origin: Path, target: Path) -> None:
+    """Copy a file, or a link as a link, with mode, owner and times; on the disk, then renamed."""
+    new = target.with_name(f".{target.name}{STAGED}")
+    new.unlink(missing_ok=True)
+    shutil.copy2(origin, new, follow_symlinks=False)
+    status = origin.lstat()
+    os.chown(new, status.st_uid, status.st_gid, follow_symlinks=False)
+    if not new.is_symlink():
+        with new.open("rb") as written:
             os.fsync(written.fileno())
+    new.replace(target)
     files.sync_folder(target.parent)

@@ -18,6 +18,7 @@ from tljh_runbook.hub.source import Source
 
 LOG = "installer.log"
 PAUSE = 0.1  # seconds between two looks at what the installer writes
+Say = Callable[[str], None]
 TAIL = 3  # lines of the log that an error repeats
 
 
@@ -38,23 +39,35 @@ def script(source: Source) -> Path:
     return path
 
 
-def run(source: Source, wanted: Sequence[changes.Change], say: Callable[[str], None]) -> None:
+def run(source: Source, wanted: Sequence[changes.Change], say: Say) -> None:
     """Upgrade the plugins and TLJH as asked. Raises `InstallerFailed`."""
-    for change in wanted:
-        if change.hidden:
-            say(f"installing {change.name} at {change.after}")
-            pip = [str(source.hub.python), "-m", "pip", "install", "--force-reinstall", "--no-deps"]
-            _carry_out(source.hub, [*pip, change.hidden.text], say)
-    say("running the TLJH installer")
-    command = [_python(source.hub), str(script(source))]
-    command += ["--version", source.settings.upgrade.tljh]
+    force([change.hidden.text for change in wanted if change.hidden], source, say)
     plugins = [asked.text for asked in changes.asked(source)]
-    if plugins:
-        command += ["--plugin", *plugins]
-    _carry_out(source.hub, command, say)
+    install(source.settings.upgrade.tljh, plugins, source, say)
 
 
-def _carry_out(hub: Hub, command: list[str], say: Callable[[str], None]) -> None:
+def install(tljh: str, plugins: Sequence[str], source: Source, say: Say) -> None:
+    """Have TLJH's installer put in a version of TLJH and plugins (pip requirements).
+
+    Raises `InstallerFailed`.
+    """
+    say("running the TLJH installer")
+    command = [_python(source.hub), str(script(source)), "--version", tljh]
+    _carry_out(source.hub, [*command, "--plugin", *plugins] if plugins else command, say)
+
+
+def force(requirements: Sequence[str], source: Source, say: Say) -> None:
+    """Have pip put in packages that it takes for satisfied: of equal version, another commit.
+
+    Raises `InstallerFailed`.
+    """
+    for each in requirements:
+        say(f"installing {each.partition(' @ ')[0]}")
+        pip = [str(source.hub.python), "-m", "pip", "install", "--force-reinstall", "--no-deps"]
+        _carry_out(source.hub, [*pip, each], say)
+
+
+def _carry_out(hub: Hub, command: list[str], say: Say) -> None:
     """Run one command; its output goes to the log, and line by line to ``say``.
 
     It writes to a file, not to us, and inherits our lock: when this process is killed, the command
@@ -99,9 +112,7 @@ def _appended(log: Path) -> TextIO:
     return os.fdopen(os.open(log, flags, 0o600), "w")
 
 
-def _said(
-    process: subprocess.Popen[bytes], read: TextIO, say: Callable[[str], None]
-) -> Iterator[str]:
+def _said(process: subprocess.Popen[bytes], read: TextIO, say: Say) -> Iterator[str]:
     """Yield each line that the process writes, until it has ended."""
     ended = False
     while not ended:

@@ -78,3 +78,18 @@ def find(prefix: Path) -> Hub:
             hint="Run the same command as root, for example with sudo in front.",
         )
     return hub
+
+
+def remains(prefix: Path) -> Hub:
+    """Return the hub at ``prefix``, of which something may be missing.
+
+    Raises `NoHub` where there is neither a hub nor anything that the runbook knows of one.
+    """
+    hub = Hub(Path(os.path.abspath(prefix)))  # noqa: PTH100 - resolve() would follow links
+    left = (hub.prefix, hub.settings_file, hub.work)
+    if not any(os.path.lexists(path) for path in left):
+        raise NoHub(
+            f"There is no TLJH hub at {hub.prefix}, and nothing is left of one.",
+            hint="Name the hub's folder with --hub DIR. Is this the server that it ran on?",
+        )
+    return hub

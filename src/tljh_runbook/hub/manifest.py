@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import SnapshotDamaged
+from tljh_runbook.errors import SnapshotDamaged, SnapshotNewer
 
 FORMAT = 1
 CREATED = "%Y-%m-%dT%H:%M:%SZ"
@@ -31,6 +33,10 @@ class Entry:
     uid: int
     gid: int
     mtime_ns: int
+
+    def below(self, paths: Sequence[Path]) -> bool:
+        """Say whether the file came from one of ``paths``, or from below one."""
+        return any(Path(self.origin).is_relative_to(path) for path in paths if self.origin)
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,11 @@ def read(data: bytes, what: str) -> Manifest:
     try:
         values = json.loads(data)
         if values["format"] != FORMAT:
-            raise SnapshotDamaged(
+            raise SnapshotNewer(
                 f"The snapshot {what} has format {values['format']}; this version of the tool "
-                f"reads format {FORMAT}.",
-                hint="Use the version of tljh-runbook that wrote it, or follow its RESTORE.md.",
+                f"reads format {FORMAT}. Nothing was changed.",
+                hint=f"Use the newer tljh-runbook that wrote it (it was {values.get('tool')}), or "
+                "follow its RESTORE.md.",
             )
         files = tuple(Entry(**entry) for entry in values.pop("files"))
         manifest = Manifest(**values, files=files)

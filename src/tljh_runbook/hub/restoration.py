@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tljh_runbook.hub.manifest import Entry
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 
@@ -23,8 +24,9 @@ class Action:
 
     ``before`` and ``after`` are a few words or a version.  ``prepare`` is called while nothing has
     been changed yet, and may raise; ``discard`` takes back what it left beside.  ``carry_out``
-    changes the hub; with ``stopped`` it is called while hub and proxy are stopped.  An action
-    that was carried out once is not offered again: so an interrupted run can be run again.
+    changes the hub; with ``stopped`` it is called while hub and proxy are stopped, and ``undo``
+    takes it back when a later one fails; without ``undo`` there is only doing it again.  What was
+    given back once is not offered again: so an interrupted run can be run again.
     """
 
     what: str
@@ -34,6 +36,7 @@ class Action:
     prepare: Callable[[], None] = _nothing
     discard: Callable[[], None] = _nothing
     stopped: bool = False
+    undo: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,16 @@ class Restoration:
     source: Source
     kept: Snapshot
     say: Say = print
+    paths: tuple[Path, ...] = ()
+    """What alone is given back, with all that is below it; everything when there is none."""
     missing_only: bool = False
     """User data: give back what is missing, and leave alone what has changed since."""
     moment: str = field(default_factory=lambda: time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+
+    def entries(self, component: str) -> list[Entry]:
+        """Return the files of a component that are given back."""
+        found = self.kept.manifest.of(component)
+        return [each for each in found if each.below(self.paths)] if self.paths else found
 
     @property
     def replaced(self) -> Path:

@@ -20,6 +20,7 @@ from tljh_runbook.hub.settings import Settings
 
 HUB = "jupyterhub"
 PROXY = "traefik"
+DOWN = {"STOPPED", "EXITED", "FATAL"}
 WAIT = 180  # seconds a service manager may take to answer
 
 
@@ -36,6 +37,12 @@ class Services(Protocol):
     def restart(self, name: str) -> None:
         """Restart a service and return when its process runs."""
 
+    def stop(self, name: str) -> None:
+        """Stop a service, if it runs, and return when its process has ended."""
+
+    def start(self, name: str) -> None:
+        """Start a service, if it does not run, and return when its process runs."""
+
 
 class Systemd:
     """systemd, as on a server."""
@@ -50,6 +57,12 @@ class Systemd:
 
     def restart(self, name: str) -> None:
         _systemctl("restart", f"{name}.service")
+
+    def stop(self, name: str) -> None:
+        _systemctl("stop", f"{name}.service")
+
+    def start(self, name: str) -> None:
+        _systemctl("start", f"{name}.service")
 
 
 class Supervisor:
@@ -69,13 +82,24 @@ class Supervisor:
         return info["pid"] if isinstance(info, dict) and info["statename"] == "RUNNING" else None
 
     def restart(self, name: str) -> None:
+        self.stop(name)
+        self.start(name)
+
+    def stop(self, name: str) -> None:
         # A signal that reaches a program in its first moments is lost: let it start first.
+        if self._settled(name) not in DOWN:
+            self._call("stopProcess", name)
+
+    def start(self, name: str) -> None:
+        if self._settled(name) in DOWN:
+            self._call("startProcess", name)
+
+    def _settled(self, name: str) -> str:
+        """Return a program's state once it is not just starting."""
         deadline = time.monotonic() + WAIT
         while (state := self._state(name)) == "STARTING" and time.monotonic() < deadline:
             time.sleep(0.1)
-        if state not in {"STOPPED", "EXITED", "FATAL"}:
-            self._call("stopProcess", name)
-        self._call("startProcess", name)
+        return state
 
     def _state(self, name: str) -> str:
         info = self._call("getProcessInfo", name)

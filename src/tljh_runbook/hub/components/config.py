@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import config, exchange, files
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
-# In state/, beside the databases. The proxy's own files are made anew by the installer; they are
-# kept to compare with.
-STATE_FILES = (
-    "jupyterhub_cookie_secret",
-    "tljh_repo2docker_cookie_secret",
-    "traefik-api.secret",
-    "acme.json",
-    "passwords.dbm*",
-    "traefik.toml",
-    "rules/*.toml",
-)
+# The proxy's own files in state/: they are made anew, and kept to compare with.
+MADE_ANEW = ("traefik.toml", "rules/*.toml")
+LARGEST = 16 << 20  # bytes: a larger file in state/ is neither a setting nor a secret
+SQLITE = b"SQLite format 3\0"
 
 
 class Config:
@@ -37,10 +32,14 @@ class Config:
     kept = (
         "all of `config/`: `config.yaml`, `jupyterhub_config.d`, `traefik_config.d`",
         "the secrets in `state/`: of cookies, of the proxy, of Let's Encrypt, and passwords that "
-        "users chose themselves",
-        "the proxy's own settings `traefik.toml` and `rules/`, to compare with",
+        "users chose themselves; and every other small file there",
+        "the proxy's own `traefik.toml` and `rules/`, given back only where they are missing",
     )
-    left_out = (("lock files", "They are empty, and made anew."),)
+    left_out = (
+        ("lock files, logs and process numbers", "They are made anew."),
+        ("files larger than 16 MB in `state/`", "They are neither settings nor secrets."),
+        ("databases in `state/`", "They are kept as databases, by a copy that is consistent."),
+    )
 
     def size(self, source: Source) -> int:
         return sum(path.stat().st_size for path in _kept(source.hub))
@@ -54,7 +53,10 @@ class Config:
         return {"settings": len(settings)}
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        return exchange.actions(restoration, restoration.kept.manifest.of(self.name))
+        entries = restoration.entries(self.name)
+        # The proxy's own files are made anew; they are only better than nothing.
+        wanted = [each for each in entries if not _made_anew(each.path) or _gone(each)]
+        return exchange.actions(restoration, wanted)
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
@@ -66,14 +68,31 @@ class Config:
             )
 
 
+def _made_anew(path: str) -> bool:
+    return any(fnmatch(path, f"config/state/{pattern}") for pattern in MADE_ANEW)
+
+
+def _gone(entry: Entry) -> bool:
+    return not os.path.lexists(entry.origin or "")
+
+
 def _kept(hub: Hub) -> Iterator[Path]:
     for path in files.walk(hub.config):
-        if path.is_file() and not path.name.endswith(".lock"):  # empty, and made anew
+        if path.is_file() and not path.name.endswith(".lock"):
             yield path
-    for pattern in STATE_FILES:
-        for path in sorted(hub.state.glob(pattern)):
-            if path.is_file():
-                yield path
+    for path in files.walk(hub.state):
+        if _is_setting(path):
+            yield path
+
+
+def _is_setting(path: Path) -> bool:
+    """Say whether a file in state/ is a setting or a secret: small, and no database."""
+    if path.name.endswith((".lock", ".log", ".pid")) or ".sqlite" in path.name:
+        return False
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        return False
+    with path.open("rb") as file:
+        return file.read(len(SQLITE)) != SQLITE
 
 
 COMPONENT = Config()

@@ -43,7 +43,7 @@ class Database:
         return {name: self._keep(name, path.resolve(), folder) for name, path in found.items()}
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        entries = restoration.kept.manifest.of(self.name)
+        entries = restoration.entries(self.name)
         return exchange.actions(restoration, entries, beside=BESIDE)
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:

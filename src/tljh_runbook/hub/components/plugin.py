@@ -8,8 +8,9 @@ from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import versions
+from tljh_runbook.hub import installer, versions
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
@@ -46,12 +47,31 @@ class Plugin:
             "tljh": found.version if (found := known.get(versions.TLJH_NAME)) else None,
             "installer": source.settings.upgrade.installer,
             "requirements": {name: known[name].requirement for name in plugins if name in known},
-            "copied": sorted(name for name in plugins if name in known and known[name].local),
+            "copied": {
+                name: _top(source.hub, item)
+                for name, item in plugins.items()
+                if name in known and known[name].local
+            },
         }
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        del restoration
-        return ()
+        kept = restoration.kept.manifest.components[self.name]
+        known = versions.packages(restoration.source.hub)
+        given = {
+            name: text for name, text in kept["requirements"].items() if name not in kept["copied"]
+        }
+        now = {name: known[name].requirement for name in given if name in known}
+        tljh = found.version if (found := known.get(versions.TLJH_NAME)) else None
+        if (tljh, now) == (kept["tljh"], given):
+            return
+        yield Action(
+            what="TLJH and plugins",
+            before=_told(tljh, now),
+            after=_told(kept["tljh"], given),
+            prepare=lambda: _require_installer(restoration.source),
+            carry_out=lambda: _install(restoration, kept["tljh"], given, now),
+            stopped=True,
+        )
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         kept = manifest.components[self.name]
@@ -68,7 +88,35 @@ class Plugin:
             yield f"{prefix}/hub/bin/python -m pip install --force-reinstall --no-deps {text}"
         if kept["copied"]:
             yield f"# No index has {', '.join(kept['copied'])}: the files were kept."
-            yield f"cp -a plugin/hub/. {prefix}/hub/"
+        for top in (top for tops in kept["copied"].values() for top in tops):
+            below = shlex.quote(str(Path(top).parent))
+            yield f"cp -R {shlex.quote(f'plugin/{top}')} {prefix}/{below}/"
+
+
+def _told(tljh: str | None, requirements: dict[str, str]) -> str:
+    plugins = [f"{name} {text.rpartition('@')[2][:12]}" for name, text in requirements.items()]
+    return ", ".join([f"TLJH {tljh or 'not installed'}", *plugins]).replace("==", " ")
+
+
+def _require_installer(source: Source) -> None:
+    installer.script(source)
+
+
+def _install(
+    restoration: Restoration, tljh: str | None, given: dict[str, str], now: dict[str, str]
+) -> None:
+    """Put in the versions that were kept; of equal version pip must be told to."""
+    source, say = restoration.source, restoration.say
+    if tljh:
+        installer.install(tljh, list(given.values()), source, say)
+    installer.force([text for name, text in given.items() if now.get(name) != text], source, say)
+
+
+def _top(hub: Hub, item: Distribution) -> list[str]:
+    """Return the uppermost folders and files of a plugin below the hub's prefix."""
+    base = Path(str(item.locate_file("")))
+    tops = {base / path.relative_to(base).parts[0] for path in _files(item)}
+    return sorted(str(path.relative_to(hub.prefix)) for path in tops)
 
 
 def _files(item: Distribution) -> Iterator[Path]:

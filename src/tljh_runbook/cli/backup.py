@@ -1,0 +1,79 @@
+"""The commands that make, verify and remove snapshots."""
+
+from __future__ import annotations
+
+import click
+
+from tljh_runbook import show, terminal
+from tljh_runbook.cli.options import on_hub, snapshot_names
+from tljh_runbook.cli.snapshots import about
+from tljh_runbook.hub import capture, components, retention, snapshot
+from tljh_runbook.hub.source import Source
+
+
+def component_names(*_: object) -> list[str]:
+    """Return the components, for the shell's completion."""
+    return [component.name for component in components.every()]
+
+
+@click.command()
+@click.argument("names", metavar="[COMPONENT]...", nargs=-1, shell_complete=component_names)
+@on_hub()
+def backup(source: Source, names: tuple[str, ...], *, as_json: bool) -> None:
+    """Make a snapshot of the hub while it runs: of all components, or of those named.
+
+    \b
+    Examples:
+      tljh-runbook backup
+      tljh-runbook backup database --hub /opt/tljh
+    """
+    made = capture.create(source, components.chosen(names), terminal.progress)
+    if as_json:
+        terminal.data(about(made))
+    else:
+        show.snapshot(made)
+
+
+@click.command()
+@click.argument("name", metavar="[SNAPSHOT]", required=False, shell_complete=snapshot_names)
+@on_hub(whole=False)
+def verify(source: Source, name: str | None, *, as_json: bool) -> None:
+    """Read every byte of a snapshot, the newest by default, and compare it with its seal.
+
+    \b
+    Examples:
+      tljh-runbook verify
+      tljh-runbook verify 20260115T220000Z
+    """
+    found = snapshot.verify(snapshot.find(source.backups, name), terminal.progress)
+    if as_json:
+        terminal.data(about(found))
+    else:
+        terminal.line(
+            f"Snapshot {found.path.name} is whole: {len(found.manifest.files)} files, "
+            f"{terminal.size(found.manifest.size)}, every byte as sealed."
+        )
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@on_hub(whole=False)
+def prune(source: Source, *, dry_run: bool, as_json: bool) -> None:
+    """Remove old snapshots as the settings `keep` say, and the user data that only they need.
+
+    Never the newest one that is whole, and never one that an upgrade may need for going back.
+
+    \b
+    Example:
+      tljh-runbook prune --dry-run
+    """
+    judged = retention.judge(source, terminal.progress)
+    if not dry_run:
+        retention.remove(source, judged, terminal.progress)
+    if as_json:
+        terminal.data([each.to_json() for each in judged])
+    else:
+        show.pruned(judged, dry_run=dry_run)
+
+
+COMMANDS = (backup, verify, prune)

@@ -1,0 +1,107 @@
+"""What all commands have in common: the hub they work on, and how they end."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from tljh_runbook import terminal
+from tljh_runbook.errors import AccessDenied, RunbookError
+from tljh_runbook.hub import layout, services, settings, snapshot
+from tljh_runbook.hub.source import Source
+
+INTERRUPTED = 130
+
+HUB = click.option(
+    "--hub",
+    type=click.Path(path_type=Path),
+    default=layout.DEFAULT_PREFIX,
+    show_default=True,
+    metavar="DIR",
+    help="The folder that TLJH is installed in.",
+)
+SETTINGS = click.option(
+    "--settings",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The settings file, instead of etc/tljh-runbook.yaml on the hub's server.",
+)
+BACKUPS = click.option(
+    "--backups", metavar="DIR", help="The folder that holds the snapshots, instead of the setting."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print data for a script.")
+
+
+def on_hub(*, whole: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options that name its hub, and errors that a person can read.
+
+    Without ``whole`` the hub may be in ruins: there is something to give back then.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(
+            hub: Path, file: Path | None, backups: str | None, *, as_json: bool, **rest: Any
+        ) -> None:
+            with told(as_json=as_json):
+                found = layout.find(hub) if whole else layout.remains(hub)
+                function(source(found, file, backups), as_json=as_json, **rest)
+
+        for option in (JSON, BACKUPS, SETTINGS, HUB):
+            run = option(run)
+        return run
+
+    return decorate
+
+
+@contextmanager
+def told(*, as_json: bool) -> Iterator[None]:
+    """Turn errors and interruptions into a message and an exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    except RunbookError as error:
+        fail(error, as_json=as_json)
+    except PermissionError as error:
+        denied = f"{error.filename}: {error.strerror}. Nothing was changed."
+        hint = "Run the same command as root, for example with sudo in front."
+        fail(AccessDenied(denied, hint=hint), as_json=as_json)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted. Nothing half written was left.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def fail(error: RunbookError, *, as_json: bool) -> NoReturn:
+    """Print an error and leave with its exit code."""
+    if as_json:
+        terminal.data({"error": error.to_json()})
+    terminal.error(error.message, error.hint)
+    sys.exit(error.code)
+
+
+def source(hub: layout.Hub, file: Path | None, backups: str | None) -> Source:
+    """Return the hub with its settings; a folder of snapshots that was typed comes first."""
+    found = settings.load(hub, file)
+    if backups:
+        found = replace(found, backups=str(Path(backups).absolute()))
+    return Source(hub, found, services.of(hub, found))
+
+
+def snapshot_names(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Return the snapshots whose names begin so, for the shell's completion."""
+    try:
+        hub = layout.remains(context.params.get("hub") or layout.DEFAULT_PREFIX)
+        found = source(hub, context.params.get("file"), context.params.get("backups"))
+        return [path.name for path in snapshot.listed(found.backups) if path.name.startswith(begun)]
+    except (RunbookError, OSError):  # nothing to offer, and no place to say why
+        return []

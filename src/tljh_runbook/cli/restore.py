@@ -1,0 +1,130 @@
+"""The command that gives a snapshot back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tljh_runbook import show, terminal
+from tljh_runbook.cli.backup import component_names
+from tljh_runbook.cli.options import on_hub, snapshot_names
+from tljh_runbook.errors import NotConfirmed
+from tljh_runbook.hub import choice, snapshot
+from tljh_runbook.hub import restore as restoring
+from tljh_runbook.hub.choice import Choice, Request
+from tljh_runbook.hub.restoration import Restoration
+from tljh_runbook.hub.source import Source
+
+
+@click.command()
+@click.argument("names", metavar="[COMPONENT]...", nargs=-1, shell_complete=component_names)
+@click.option("--snapshot", "name", shell_complete=snapshot_names, help="Not the newest, but this.")
+@click.option("--as-of", metavar="DATE", help="The newest until a day (2026-01-15) or moment.")
+@click.option("--user", help="Only the home of this user of the hub.")
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Only this file or folder, by its whole path; with --user also below the home.",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write it into a new folder, to look at it first.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@on_hub(whole=False)
+def restore(  # noqa: PLR0913 - each is an option that a person types
+    source: Source,
+    *,
+    names: tuple[str, ...],
+    name: str | None,
+    as_of: str | None,
+    user: str | None,
+    paths: tuple[Path, ...],
+    into: Path | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Give back the hub's state, single components, a user's home, or one file, as it was.
+
+    Without a component all are given back; of users' files then only those that are missing, and
+    what users have changed since is left alone. The hub and its proxy are stopped for a moment,
+    users' servers run on. What is replaced is kept.
+
+    \b
+    Examples:
+      tljh-runbook restore --dry-run
+      tljh-runbook restore database --snapshot 20260115T220000Z
+      tljh-runbook restore --user alice --path lesson.ipynb --as-of 2026-01-15
+      tljh-runbook restore config --into /root/look
+    """
+    request = Request(names, user, paths, name, _moment(as_of))
+    chosen = choice.choose(source, request)
+    restoration = Restoration(
+        source,
+        snapshot.verify(chosen.kept.path, terminal.progress),
+        terminal.progress,
+        paths=chosen.paths,
+        missing_only=request.everything,
+    )
+    if into:
+        written = restoring.copy_out(restoration, chosen.components, into.absolute())
+        _say_written(written, into, as_json=as_json)
+    else:
+        _give_back(restoration, chosen, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def _give_back(
+    restoration: Restoration, chosen: Choice, *, dry_run: bool, yes: bool, as_json: bool
+) -> None:
+    actions = restoring.plan(restoration, chosen.components)
+    if not as_json:
+        show.planned(restoration, actions)
+    if dry_run:
+        if as_json:
+            terminal.data({"changes": [restoring.told(each) for each in actions]})
+        return
+    if actions and not yes:
+        _confirm()
+    outcome = restoring.carry_out(restoration, actions)
+    if as_json:
+        terminal.data(outcome.to_json())
+    else:
+        show.restored(outcome)
+
+
+def _confirm() -> None:
+    """Ask before anything is overwritten. Raises `NotConfirmed`."""
+    if sys.stdin.isatty() and click.confirm("Give this back now?", err=True):
+        return
+    raise NotConfirmed(
+        "Nothing was given back, and nothing was changed: it was not confirmed.",
+        hint="A script adds --yes. To look at it first: --into DIR",
+    )
+
+
+def _say_written(written: list[Path], into: Path, *, as_json: bool) -> None:
+    if as_json:
+        terminal.data({"written": [str(path) for path in written]})
+    else:
+        terminal.line(f"{len(written)} files are in {into} now. Nothing else was changed.")
+
+
+def _moment(text: str | None) -> float | None:
+    try:
+        return choice.moment(text) if text else None
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no day such as 2026-01-15, and no moment such as '2026-01-15 22:00'.",
+            param_hint="--as-of",
+        ) from error
+
+
+COMMANDS = (restore,)

@@ -1,0 +1,61 @@
+"""The command that shows how a hub is, and the one that teaches a shell our commands."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from tljh_runbook import show, terminal
+from tljh_runbook.cli.options import on_hub
+from tljh_runbook.cli.snapshots import read
+from tljh_runbook.hub import health, journal, snapshot, versions
+from tljh_runbook.hub.source import Source
+
+
+@click.command()
+@on_hub()
+def status(source: Source, *, as_json: bool) -> None:
+    """Show the hub, its versions, its newest snapshot and its last upgrade.
+
+    \b
+    Example:
+      tljh-runbook status --hub /opt/tljh
+    """
+    seen = health.look(source.hub, source.services)
+    found = versions.installed(source.hub)
+    kept = snapshot.listed(source.backups)
+    last = journal.state(source.hub)
+    if as_json:
+        values = {
+            "hub": str(source.hub.prefix),
+            "healthy": seen.healthy,
+            "wrong": seen.wrong,
+            "versions": found.to_json(),
+            "snapshots": [path.name for path in kept],
+            "upgrade": last,
+        }
+        terminal.data(values)
+    else:
+        show.status(source.hub, seen, found, read(kept[-1]) if kept else None, last)
+
+
+NAME = "tljh-runbook"
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what teaches a shell to complete our commands, options and snapshots.
+
+    \b
+    Example, for bash:
+      tljh-runbook completion bash > /etc/bash_completion.d/tljh-runbook
+    """
+    made = get_completion_class(shell)
+    if made:
+        root = click.get_current_context().find_root().command
+        click.echo(made(root, {}, NAME, f"_{NAME.upper().replace('-', '_')}_COMPLETE").source())
+
+
+COMMANDS = (status, completion)

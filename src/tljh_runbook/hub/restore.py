@@ -1,0 +1,193 @@
+"""Giving a snapshot back: planned, prepared, carried out while the hub is stopped, proved."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.errors import RunbookError, SettingsInvalid
+from tljh_runbook.hub import exchange, files, health, lock, services
+from tljh_runbook.hub.components import Component
+from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
+from tljh_runbook.hub.restoration import Action, Restoration
+
+ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
+MARK = "restore.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was given back; ``replaced`` is where the old things are, if there are any."""
+
+    actions: list[Action]
+    seconds: float
+    replaced: Path | None
+    servers: dict[str, bool] = field(default_factory=dict)
+    """User servers that ran before, and whether they answer again."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "changes": [told(each) for each in self.actions],
+            "seconds": self.seconds,
+            "replaced": str(self.replaced) if self.replaced else None,
+            "servers": self.servers,
+        }
+
+
+def told(action: Action) -> dict[str, str]:
+    """Return what a script may know of an action."""
+    return {"what": action.what, "before": action.before, "after": action.after}
+
+
+def plan(restoration: Restoration, components: Iterable[Component]) -> list[Action]:
+    """Return what giving back takes, in the order in which it is done. Looks only."""
+    found: list[Action] = []
+    for component in components:
+        restoration.say(f"Comparing: {component.title}")
+        found += component.give_back(restoration)
+    return found
+
+
+def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
+    """Carry the actions out; hub and proxy are stopped only for those that need it.
+
+    When one fails, those that went before it while the hub was stopped are taken back.
+    Raises `Busy`, `HubUnhealthy` and what an action raises.
+    """
+    start = time.monotonic()
+    source = restoration.source
+    files.make_private(source.hub.work)
+    with lock.hold(source.hub, "the restore"):
+        again = cut_off(source.hub.work) is not None
+        running = _answering(restoration)
+        with _prepared(restoration, actions):
+            _mark(restoration)
+            for action in actions:
+                if not action.stopped:
+                    restoration.say(action.what)
+                    action.carry_out()
+            stopped = [action for action in actions if action.stopped]
+            if stopped or again:
+                _while_stopped(restoration, stopped)
+                restoration.say("Waiting for a healthy hub")
+                seconds = source.settings.upgrade.healthy_within
+                health.wait(source.hub, source.services, seconds)
+        (source.hub.work / MARK).unlink()
+        seen = _wait_for_servers(restoration, running) if stopped or again else {}
+    replaced = restoration.replaced if restoration.replaced.exists() else None
+    return Outcome(list(actions), round(time.monotonic() - start, 1), replaced, seen)
+
+
+def cut_off(work: Path) -> dict[str, Any] | None:
+    """Return what is known of a restore that did not come to its end."""
+    try:
+        known: dict[str, Any] = json.loads(files.read(work / MARK))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {"snapshot": "unknown"}
+    return known
+
+
+def copy_out(restoration: Restoration, components: Iterable[Component], folder: Path) -> list[Path]:
+    """Write the kept files into a new folder, to look at them there; return where they are.
+
+    Each lies under the whole path that it has on the hub. Raises `SettingsInvalid` when the folder
+    is there already and holds something.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise SettingsInvalid(
+            f"{folder} is not empty. Nothing was written.", hint="Name a folder that is not there."
+        )
+    written = []
+    with files.disk_errors(folder, "What was written so far is in it; nothing else was changed."):
+        files.make_private(folder)
+        for component in components:
+            for entry in restoration.entries(component.name):
+                target = folder / (entry.origin or entry.path).lstrip("/")
+                files.make_private(target.parent)
+                exchange.write_copy(restoration.kept.path / entry.path, target, entry)
+                written.append(target)
+    return written
+
+
+@contextmanager
+def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[None]:
+    """Prepare every action before the first is carried out; take back what is left beside."""
+    begun: list[Action] = []
+    try:
+        with files.disk_errors(restoration.source.hub.prefix, "Nothing was changed."):
+            for action in actions:
+                restoration.say(f"Preparing {action.what}")
+                begun.append(action)
+                action.prepare()
+        yield
+    finally:
+        for action in begun:
+            action.discard()
+
+
+def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
+    manager = restoration.source.services
+    done: list[Action] = []
+    restoration.say("Stopping the hub and its proxy")
+    manager.stop(services.HUB)
+    try:
+        manager.stop(services.PROXY)
+        for action in actions:
+            restoration.say(action.what)
+            done.append(action)
+            action.carry_out()
+    except BaseException as error:
+        _take_back(restoration, done, error)
+        raise
+    finally:
+        restoration.say("Starting the proxy and the hub")
+        manager.start(services.PROXY)
+        manager.start(services.HUB)
+
+
+def _take_back(restoration: Restoration, done: Sequence[Action], error: BaseException) -> None:
+    """Undo what was done while the hub was stopped, the last first."""
+    if any(action.undo is None for action in done):
+        return  # software was changed: only doing it again helps, and the mark says so
+    for action in reversed(done):
+        restoration.say(f"Taking back {action.what}")
+        if action.undo:
+            action.undo()
+    if isinstance(error, RunbookError):
+        error.message += " What had been given back before was taken back."
+
+
+def _mark(restoration: Restoration) -> None:
+    """Remember that a restore has begun: only one that ends removes the mark."""
+    known = {"snapshot": restoration.kept.path.name, "at": restoration.moment}
+    path = restoration.source.hub.work / MARK
+    path.unlink(missing_ok=True)
+    files.write_new(path, json.dumps(known).encode())
+    files.sync_folder(path.parent)
+
+
+def _answering(restoration: Restoration) -> dict[str, Any]:
+    """Return the user servers that answer now; none where the hub cannot tell any more."""
+    try:
+        measured: dict[str, Any] = SERVERS.measure(restoration.source)
+    except RunbookError:
+        return {}
+    return {name: each for name, each in measured.items() if each["answers"]}
+
+
+def _wait_for_servers(restoration: Restoration, before: dict[str, Any]) -> dict[str, bool]:
+    """Wait until the hub leads to the user servers again; say which it leads to."""
+    deadline = time.monotonic() + ROUTES
+    while True:
+        now = SERVERS.measure(restoration.source)
+        same = {name: SERVERS.judge({name: was}, now)[0] for name, was in before.items()}
+        if all(same.values()) or time.monotonic() > deadline:
+            return same
+        time.sleep(health.PAUSE)

@@ -1,0 +1,127 @@
+"""Which snapshots are kept when old ones are removed, and why."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tljh_runbook.errors import SnapshotDamaged
+from tljh_runbook.hub import files, lock, manifest, snapshot, unfinished
+from tljh_runbook.hub.settings import KeepSettings
+from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.source import Source
+
+REMOVED = ".removed-"
+Say = Callable[[str], None]
+# A period is named by the time format that is equal for all moments in it.
+PERIODS = {"daily": "%Y-%m-%d", "weekly": "%G week %V", "monthly": "%Y-%m"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One snapshot, and why it is kept; without a reason it goes."""
+
+    id: str
+    size: int
+    reasons: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        return bool(self.reasons)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "kept": self.kept}
+
+
+def judge(source: Source, say: Say = lambda _: None) -> list[Judged]:
+    """Say of every snapshot of this hub whether it is kept, oldest first.
+
+    One that cannot be read is kept: a person must look at it.
+    """
+    found: list[Snapshot] = []
+    reasons: dict[str, list[str]] = {}
+    for path in snapshot.listed(source.backups):
+        reasons[path.name] = []
+        try:
+            found.append(snapshot.read(path))
+        except SnapshotDamaged:
+            reasons[path.name].append("cannot be read")
+    sizes = {each.path.name: each.manifest.size for each in found}
+    for each in found:
+        if each.manifest.hub != str(source.hub.prefix):
+            reasons[each.path.name].append("of another hub")
+    own = [each for each in found if not reasons[each.path.name]]
+    for name, why in [*_scheduled(own, source.settings.keep), *_needed(source, own, say)]:
+        reasons[name].append(why)
+    return [Judged(name, sizes.get(name, 0), tuple(why)) for name, why in reasons.items()]
+
+
+def remove(source: Source, judged: Iterable[Judged], say: Say = lambda _: None) -> None:
+    """Remove the snapshots that nothing keeps. One half removed is not listed any more."""
+    with (
+        files.disk_errors(source.backups, "What was removed so far is gone, the rest is whole."),
+        lock.hold(source.hub, "the removal of old snapshots"),
+    ):
+        for each in judged:
+            if not each.kept:
+                say(f"Removing {each.id}")
+                (source.backups / each.id).rename(source.backups / f"{REMOVED}{each.id}")
+        files.sync_folder(source.backups)
+        for left in source.backups.glob(f"{REMOVED}*"):
+            shutil.rmtree(left)
+
+
+def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str]]:
+    """Return name and reason of what the settings keep.
+
+    Snapshots of different components are counted apart: ten of the configuration alone do not
+    push out the last one of everything.
+    """
+    kinds: dict[tuple[str, ...], list[Snapshot]] = {}
+    for each in reversed(found):
+        kinds.setdefault(tuple(sorted(each.manifest.components)), []).append(each)
+    kept = []
+    for newest_first in kinds.values():
+        kept += [(each.path.name, "last") for each in newest_first[: keep.last]]
+        for period, form in PERIODS.items():
+            kept += _last_of_each(newest_first, form, period, getattr(keep, period))
+    return kept
+
+
+def _last_of_each(
+    newest_first: list[Snapshot], form: str, period: str, count: int
+) -> list[tuple[str, str]]:
+    """Return the last snapshot of each of the newest ``count`` periods that have one."""
+    last: dict[str, str] = {}
+    for each in newest_first:
+        moment = time.strptime(each.manifest.created, manifest.CREATED)
+        last.setdefault(time.strftime(form, moment), each.path.name)
+    return [(name, period) for name in list(last.values())[:count]]
+
+
+def _needed(source: Source, found: list[Snapshot], say: Say) -> list[tuple[str, str]]:
+    """Return name and reason of what is kept whatever the settings say."""
+    begun = unfinished.read(source.hub)
+    needed = [(begun.snapshot, "an unfinished upgrade")] if begun else []
+    upgraded = [each for each in found if each.reports.is_dir()]
+    needed += [(each.path.name, "going back from the last upgrade") for each in upgraded[-1:]]
+    needed += [(name, "the newest that is whole") for name in _newest_whole(found, say)]
+    known = {each.path.name for each in found}
+    return [(name, why) for name, why in needed if name in known]
+
+
+def _newest_whole(found: list[Snapshot], say: Say) -> list[str]:
+    """Return the newest snapshot of all components that are kept at all, when it verifies."""
+    most = max((len(each.manifest.components) for each in found), default=0)
+    for each in reversed(found):
+        if len(each.manifest.components) == most:
+            say(f"Verifying {each.path.name}")
+            try:
+                snapshot.verify(each.path)
+            except SnapshotDamaged:
+                continue
+            return [each.path.name]
+    return []

@@ -1,0 +1,151 @@
+"""How text gets to a terminal: tables that align, sizes and ages that a person reads.
+
+Colour and width follow the terminal; a pipe gets plain lines, never cut.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
+COMMANDS = re.compile(
+    r"tljh-runbook (backup|check|password|prove|prune|restore|snapshots|status|upgrade|verify)\b"
+)
+STYLES = {
+    "ok": "green",
+    "warning": "yellow",
+    "NO": "bold red",
+    "kept": "green",
+    "BROKEN": "bold red",
+    "measured": "dim",
+}
+
+
+def line(text: str) -> None:
+    """Print one line as it is."""
+    _forget_progress()
+    _console().print(clean(typed(text)), markup=False)
+
+
+def error(message: str, hint: str) -> None:
+    """Print an error and what to do about it, on standard error."""
+    _forget_progress()
+    sys.stdout.flush()  # what was said before stays before it, in a pipe, too
+    console = _console(stderr=True)
+    console.print(f"[bold red]error:[/] {_escaped(message)}")
+    console.print(f"[bold]hint:[/] {_escaped(typed(hint))}")
+
+
+def warning(text: str) -> None:
+    """Print what is worth doing soon, on standard error."""
+    _forget_progress()
+    sys.stdout.flush()
+    _console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(typed(text))}")
+
+
+def typed(text: str) -> str:
+    """Return ``text`` with our commands as they are typed here, for the hub that was named."""
+    context = click.get_current_context(silent=True)
+    hub = context.params.get("hub") if context else None
+    place = f" --hub {shlex.quote(str(hub))}" if hub else ""
+    return COMMANDS.sub(lambda found: f"{_program()} {found[1]}{place}", text)
+
+
+def progress(text: str) -> None:
+    """Show what is being done, on a terminal only; the next line takes its place."""
+    if sys.stderr.isatty():
+        _forget_progress()
+        sys.stderr.write(f"{clean(text)} …")
+        sys.stderr.flush()
+
+
+def _forget_progress() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+        sys.stderr.flush()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their columns' names."""
+    _forget_progress()
+    from rich.table import Table  # noqa: PLC0415 - rich is slow to import, and often not needed
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        padding=(0, 2, 0, 0),
+        show_header=any(columns),
+    )
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(clean(cell), style=STYLES.get(cell, "")) for cell in row))
+    console = _console()
+    with console.capture() as captured:
+        console.print(drawn, crop=False)
+    # rich pads every line to the table's width: nobody wants those blanks in a pipe.
+    sys.stdout.write("".join(f"{each.rstrip()}\n" for each in captured.get().splitlines()))
+
+
+def data(values: Any) -> None:
+    """Print values as JSON, for scripts."""
+    sys.stdout.write(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def clean(text: str) -> str:
+    """Return ``text`` with what would command a terminal made visible."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as a person says it, rounded up as `ls -h` does."""
+    megabytes = -(-count // 1_000_000)
+    return f"{megabytes} MB" if megabytes < 1000 else f"{count / 1e9:.1f} GB"
+
+
+def age(seconds: float) -> str:
+    """Return a time span as a person says it."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{max(0, int(seconds))} s"
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console  # noqa: PLC0415
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=True, emoji=False)
+
+
+def _program() -> str:
+    """Return what is typed to run us: our name where the shell finds us by it, else our path."""
+    own = Path(sys.argv[0])
+    if own.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m tljh_runbook"
+    if shutil.which(own.name) == str(own):
+        return own.name
+    here = own.is_relative_to(Path.cwd())
+    return shlex.quote(str(own.relative_to(Path.cwd()) if here else own))
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(clean(text))
