@@ -23,6 +23,11 @@ class RunbookError(Exception):
         self.message = message
         self.hint = hint
 
+    def add(self, sentence: str) -> None:
+        """Say more: in what state things are after the error was dealt with."""
+        self.message = f"{self.message} {sentence}"
+        self.args = (self.message,)
+
     def to_json(self) -> dict[str, str | int]:
         """Return the error as data."""
         return {"message": self.message, "hint": self.hint, "code": self.code}

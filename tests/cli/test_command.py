@@ -20,7 +20,18 @@ from tljh_runbook import errors
 from tljh_runbook.hub import journal, lock
 from tljh_runbook.hub.layout import Hub
 
-COMMANDS = ["backup", "check", "prove", "snapshots", "status", "upgrade", "verify"]
+COMMANDS = [
+    "backup",
+    "check",
+    "completion",
+    "prove",
+    "prune",
+    "restore",
+    "snapshots",
+    "status",
+    "upgrade",
+    "verify",
+]
 
 
 def stop_manager(hub: Hub) -> None:
@@ -303,3 +314,160 @@ def test_a_reader_that_leaves_early_gets_no_traceback(hub: Hub) -> None:
     command = f"{sys.executable} -m tljh_runbook status --hub {hub.prefix} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.fixture
+def backed_up(live: Live, cli: Cli) -> Live:
+    """A hub that lives, with a snapshot of its configuration and its databases."""
+    assert cli("backup", "config", "database", "--hub", live.hub.prefix).returncode == 0
+    return live
+
+
+def change_settings(hub: Hub) -> str:
+    text = hub.config_file.read_text() + "# changed since\n"
+    hub.config_file.write_text(text)
+    return text
+
+
+def test_restore_asks_first(backed_up: Live) -> None:
+    changed = change_settings(backed_up.hub)
+    command = [sys.executable, "-m", "tljh_runbook", "restore", "config"]
+    for answer, code in (("n", errors.NotConfirmed.code), ("y", 0)):
+        child = pexpect.spawn(command[0], [*command[1:], "--hub", str(backed_up.hub.prefix)])
+        child.expect("Give this back now")
+        assert backed_up.hub.config_file.read_text() == changed
+        child.sendline(answer)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == code
+    assert "changed since" not in backed_up.hub.config_file.read_text()
+
+
+def test_restore_does_not_guess_in_a_script(backed_up: Live, cli: Cli) -> None:
+    changed = change_settings(backed_up.hub)
+    done = cli("restore", "config", "--hub", backed_up.hub.prefix, stdin=subprocess.DEVNULL)
+    assert done.returncode == errors.NotConfirmed.code
+    assert "A script adds --yes" in done.stderr
+    assert backed_up.hub.config_file.read_text() == changed
+
+
+def test_restore_tells_a_script(backed_up: Live, cli: Cli) -> None:
+    change_settings(backed_up.hub)
+    hub = ("--hub", backed_up.hub.prefix, "--json")
+    seen = json.loads(cli("restore", "config", "--dry-run", *hub).stdout)
+    change = {"what": str(backed_up.hub.config_file), "before": "differs", "after": "as kept"}
+    assert seen == {"changes": [change]}
+    assert "changed since" in backed_up.hub.config_file.read_text()
+    done = json.loads(cli("restore", "config", "--yes", *hub).stdout)
+    assert done["changes"] == [change]
+    assert done["servers"] == {"alice": True}
+    assert Path(done["replaced"]).is_dir()
+
+
+@pytest.mark.parametrize("day", ["2020-01-01", "2020-01-01 10:00"])
+def test_restore_as_of_a_day_before_the_first(backed_up: Live, cli: Cli, day: str) -> None:
+    done = cli("restore", "--as-of", day, "--hub", backed_up.hub.prefix)
+    assert done.returncode == errors.SnapshotMissing.code
+    assert "Nothing was changed" in done.stderr
+
+
+def test_restore_as_of_no_day(backed_up: Live, cli: Cli) -> None:
+    done = cli("restore", "--as-of", "monday", "--hub", backed_up.hub.prefix)
+    assert done.returncode == 2
+    assert "no day such as 2026-01-15" in done.stderr
+
+
+def test_restore_after_all_of_the_hub_is_gone(backed_up: Live, cli: Cli) -> None:
+    """Even without its folders the hub is found: by its settings, and what the runbook knows."""
+    shutil.rmtree(backed_up.hub.config)
+    done = cli(
+        "restore", "config", "--into", backed_up.hub.root / "look", "--hub", backed_up.hub.prefix
+    )
+    assert done.returncode == 0, done.stderr
+    shown = backed_up.hub.root / "look" / str(backed_up.hub.config_file).lstrip("/")
+    assert shown.is_file()
+
+
+def test_a_check_tells_of_a_restore_that_was_cut_off(backed_up: Live, cli: Cli) -> None:
+    hub_folder.keep(backed_up.hub.work / "restore.json", '{"snapshot": "20260101T000000Z"}', 0o600)
+    done = cli("check", "--hub", backed_up.hub.prefix)
+    assert done.returncode == errors.RestoreFailed.code
+    assert "20260101T000000Z did not come to its end" in done.stderr
+
+
+def test_two_snapshots_are_compared(backed_up: Live, cli: Cli) -> None:
+    hub = ("--hub", backed_up.hub.prefix)
+    first = json.loads(cli("snapshots", "--json", *hub).stdout)[0]["id"]
+    database = backed_up.hub.state / "tljh_plasma.sqlite"
+    hub_folder.change(database, "DELETE FROM permissions WHERE rowid = 1")
+    second = json.loads(cli("backup", "database", "--json", *hub).stdout)["id"]
+    found = json.loads(cli("snapshots", "diff", first, second, "--json", *hub).stdout)
+    told = {(each["component"], each["what"]): (each["older"], each["newer"]) for each in found}
+    rows = len(hub_folder.IMAGES)
+    assert told["database", "plasma: rows of permissions"] == (str(rows), str(rows - 1))
+    assert told["config", ""] == ("kept", "")
+    same = cli("snapshots", "diff", second, second, *hub)
+    assert same.stdout == "The two snapshots hold the same.\n"
+
+
+def test_the_hub_may_be_named_before_or_behind_a_subcommand(backed_up: Live, cli: Cli) -> None:
+    hub = ("--hub", backed_up.hub.prefix)
+    before, behind = cli("snapshots", *hub, "show"), cli("snapshots", "show", *hub)
+    assert before.returncode == 0, before.stderr
+    assert before.stdout == behind.stdout
+    assert str(backed_up.hub.prefix) in before.stdout
+
+
+def test_prune_tells_before_it_removes(backed_up: Live, cli: Cli) -> None:
+    hub = ("--hub", backed_up.hub.prefix)
+    hub_folder.keep(
+        backed_up.hub.settings_file,
+        hub_folder.SETTINGS + "keep: {last: 1, daily: 0, weekly: 0, monthly: 0}\n",
+        0o644,
+    )
+    assert cli("backup", "config", "database", *hub).returncode == 0
+    seen = cli("prune", "--dry-run", *hub)
+    assert "1 of 2 would go" in seen.stdout
+    assert len(json.loads(cli("snapshots", "--json", *hub).stdout)) == 2
+    assert "1 of 2 removed" in cli("prune", *hub).stdout
+    assert len(json.loads(cli("snapshots", "--json", *hub).stdout)) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        (["tljh-runbook", "rest"], "restore"),
+        (["tljh-runbook", "backup", "data"], "database"),
+        (["tljh-runbook", "restore", "--as"], "--as-of"),
+    ],
+)
+def test_completion(cli: Cli, typed: list[str], wanted: str) -> None:
+    """Ask as the script that `completion bash` prints asks."""
+    script = cli("completion", "bash").stdout
+    assert "_TLJH_RUNBOOK_COMPLETE=bash_complete" in script
+    asked = {
+        "_TLJH_RUNBOOK_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(typed),
+        "COMP_CWORD": str(len(typed) - 1),
+    }
+    program = Path(sys.executable).with_name("tljh-runbook")
+    done = subprocess.run(
+        [program], env=os.environ | asked, capture_output=True, text=True, check=False
+    )
+    assert f"plain,{wanted}" in done.stdout.splitlines()
+
+
+def test_completion_knows_the_snapshots(backed_up: Live, cli: Cli) -> None:
+    hub = str(backed_up.hub.prefix)
+    known = json.loads(cli("snapshots", "--json", "--hub", hub).stdout)[0]["id"]
+    typed = ["tljh-runbook", "verify", "--hub", hub, "20"]
+    asked = {
+        "_TLJH_RUNBOOK_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(typed),
+        "COMP_CWORD": str(len(typed) - 1),
+    }
+    program = Path(sys.executable).with_name("tljh-runbook")
+    done = subprocess.run(
+        [program], env=os.environ | asked, capture_output=True, text=True, check=False
+    )
+    assert f"plain,{known}" in done.stdout.splitlines()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from tljh_runbook import terminal
 from tljh_runbook.errors import AccessDenied, RunbookError
@@ -52,6 +53,13 @@ def on_hub(*, whole: bool = True) -> Callable[[Callable[..., None]], Callable[..
         def run(
             hub: Path, file: Path | None, backups: str | None, *, as_json: bool, **rest: Any
         ) -> None:
+            context = click.get_current_context()
+            if context.invoked_subcommand:  # that one finds the hub, as it was named here
+                return
+            hub, file, backups = (
+                _inherited(context, name, value)
+                for name, value in (("hub", hub), ("file", file), ("backups", backups))
+            )
             with told(as_json=as_json):
                 found = layout.find(hub) if whole else layout.remains(hub)
                 function(source(found, file, backups), as_json=as_json, **rest)
@@ -61,6 +69,13 @@ def on_hub(*, whole: bool = True) -> Callable[[Callable[..., None]], Callable[..
         return run
 
     return decorate
+
+
+def _inherited(context: click.Context, name: str, value: Any) -> Any:
+    """Return an option's value, or what was typed before the name of a subcommand."""
+    typed = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    above = context.parent.params.get(name) if context.parent else None
+    return value if typed or above is None else above
 
 
 @contextmanager

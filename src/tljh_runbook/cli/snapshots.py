@@ -26,8 +26,6 @@ def snapshots(source: Source, *, as_json: bool) -> None:
       tljh-runbook snapshots show 20260115T220000Z
       tljh-runbook snapshots diff 20260115T220000Z 20260116T220000Z
     """
-    if click.get_current_context().invoked_subcommand:
-        return
     found = [read(path) for path in snapshot.listed(source.backups)]
     if as_json:
         terminal.data([about(each) for each in found])

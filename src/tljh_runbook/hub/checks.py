@@ -9,7 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.errors import Busy, NoSpace, RunbookError, SnapshotDamaged, SnapshotStale
+from tljh_runbook.errors import (
+    Busy,
+    NoSpace,
+    RestoreFailed,
+    RunbookError,
+    SnapshotDamaged,
+    SnapshotStale,
+)
 from tljh_runbook.hub import (
     changes,
     config,
@@ -18,6 +25,7 @@ from tljh_runbook.hub import (
     health,
     installer,
     journal,
+    restore,
     snapshot,
     unfinished,
 )
@@ -47,12 +55,21 @@ def run(source: Source) -> list[Finding]:
 
 
 def _idle(source: Source) -> None:
-    """Raise `Busy` while an upgrade runs: the hub is sick then, and is to be left alone."""
+    """Raise `Busy` while an upgrade runs: the hub is sick then, and is to be left alone.
+
+    Raises `RestoreFailed` after a restore that was cut off.
+    """
     state = journal.state(source.hub)
     if state["running"] and state["events"][0]["pid"] != os.getpid():
         raise Busy(
             "An upgrade of this hub runs now. Leave the hub alone until it has ended.",
             hint="See how it goes: tljh-runbook status",
+        )
+    left = restore.cut_off(source.hub.work)
+    if left:
+        raise RestoreFailed(
+            f"A restore of the snapshot {left['snapshot']} did not come to its end.",
+            hint="Run it again first: tljh-runbook restore",
         )
 
 

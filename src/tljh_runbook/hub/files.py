@@ -133,13 +133,16 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def make_private(folder: Path) -> None:
-    """Make ``folder`` and its parents; only its owner may enter it.
+    """Make ``folder`` and its parents; only their owner may enter those that are made.
 
     One that is there keeps its mode: it may be /tmp, or the root of a disk.
     Raises `SettingsInvalid` where a file is in its place.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (*reversed(folder.parents), folder):
+            # mkdir(parents=True) would give the mode to the last one only.
+            if not each.is_dir():
+                each.mkdir(mode=0o700, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise SettingsInvalid(
             f"{folder} cannot be made: there is a file in its place. Nothing was changed.",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 from tljh_runbook.hub.manifest import Entry
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 
+MOMENT = "%Y%m%dT%H%M%S.%fZ"  # no two runs have the same
 Say = Callable[[str], None]
 
 
@@ -50,7 +51,7 @@ class Restoration:
     """What alone is given back, with all that is below it; everything when there is none."""
     missing_only: bool = False
     """User data: give back what is missing, and leave alone what has changed since."""
-    moment: str = field(default_factory=lambda: time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    moment: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):{MOMENT}}")
 
     def entries(self, component: str) -> list[Entry]:
         """Return the files of a component that are given back."""

@@ -161,7 +161,7 @@ def _take_back(restoration: Restoration, done: Sequence[Action], error: BaseExce
         if action.undo:
             action.undo()
     if isinstance(error, RunbookError):
-        error.message += " What had been given back before was taken back."
+        error.add("What had been given back before was taken back.")
 
 
 def _mark(restoration: Restoration) -> None:
@@ -183,11 +183,19 @@ def _answering(restoration: Restoration) -> dict[str, Any]:
 
 
 def _wait_for_servers(restoration: Restoration, before: dict[str, Any]) -> dict[str, bool]:
-    """Wait until the hub leads to the user servers again; say which it leads to."""
+    """Wait until the hub leads to the user servers again; say which it leads to.
+
+    Where the hub could not tell any more who ran, its database that was given back does.
+    """
     deadline = time.monotonic() + ROUTES
     while True:
         now = SERVERS.measure(restoration.source)
-        same = {name: SERVERS.judge({name: was}, now)[0] for name, was in before.items()}
+        wanted = before or {name: {**each, "answers": True} for name, each in _alive(now)}
+        same = {name: SERVERS.judge({name: was}, now)[0] for name, was in wanted.items()}
         if all(same.values()) or time.monotonic() > deadline:
             return same
         time.sleep(health.PAUSE)
+
+
+def _alive(measured: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, each) for name, each in measured.items() if each["started"]]

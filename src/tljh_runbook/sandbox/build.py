@@ -142,6 +142,9 @@ def resume(layout: Layout, known: Record, progress: Progress) -> None:
             processes.end_all(layout)
             refuse_taken_ports(known)
             supervisor.start(layout)
+    if not (layout.state / "jupyterhub.sqlite").exists():
+        progress.say("The hub's state is gone: there is something to restore.")
+        return
     servers.wait_for_hub(layout, known)
     servers.start(layout, known)
 

@@ -23,3 +23,7 @@ class Progress:
         finally:
             if watched:
                 click.echo(f" {time.monotonic() - started:.1f} s", err=True)
+
+    def say(self, text: str) -> None:
+        """Print a line that is no phase."""
+        click.echo(text, err=True)

@@ -1,0 +1,318 @@
+"""Giving back: told first, prepared while all runs, carried out whole or taken back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import hub_folder
+import pytest
+from hub_fixtures import Live, living, until
+
+from tljh_runbook.errors import NotKept, RestoreFailed, SettingsInvalid, SnapshotDamaged
+from tljh_runbook.hub import capture, choice, components, restore, services, snapshot
+from tljh_runbook.hub.choice import Request
+from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.source import Source
+
+NAMES = ("config", "database", "plugin")
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+def backup(source: Source, *names: str) -> Snapshot:
+    return capture.create(source, components.chosen(names or NAMES))
+
+
+def restoration(source: Source, kept: Snapshot, *paths: Path) -> Restoration:
+    return Restoration(source, kept, quiet, paths=paths)
+
+
+def planned(source: Source, kept: Snapshot, *names: str) -> list[Action]:
+    return restore.plan(restoration(source, kept), components.chosen(names or NAMES))
+
+
+def given_back(source: Source, kept: Snapshot, *names: str) -> restore.Outcome:
+    wanted = restoration(source, kept)
+    chosen = components.chosen(names or ("config", "database"))
+    return restore.carry_out(wanted, restore.plan(wanted, chosen))
+
+
+def whats(actions: list[Action], hub: Path) -> dict[str, str]:
+    return {os.path.relpath(each.what, hub): each.before for each in actions}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Snapshot]]:
+    """A hub that lives and has a snapshot; each test breaks it and gives it back."""
+    with living(tmp_path_factory.mktemp("restore") / "server") as live:
+        yield live, backup(live.source)
+
+
+def test_nothing_to_do(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    given_back(live.source, kept)
+    assert planned(live.source, kept) == []
+    pids = {name: live.source.services.pid(name) for name in (services.HUB, services.PROXY)}
+    assert given_back(live.source, kept).actions == []
+    assert {name: live.source.services.pid(name) for name in pids} == pids
+
+
+def test_a_plan_changes_nothing(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    live.hub.config_file.write_text(live.hub.config_file.read_text() + "# more\n")
+    before = hub_folder.contents(live.hub.root)
+    assert whats(planned(live.source, kept), live.hub.prefix) == {"config/config.yaml": "differs"}
+    assert hub_folder.contents(live.hub.root) == before
+
+
+def test_all_state_comes_back(server: tuple[Live, Snapshot]) -> None:
+    """With the state folder gone, and a row of the plugin's database before that."""
+    live, kept = server
+    given_back(live.source, kept)
+    before = hub_folder.contents(live.hub.state)
+    aside = live.hub.root / "aside"
+    live.hub.state.rename(aside)
+    (live.hub.config / "jupyterhub_config.d" / "extra.py").unlink()
+    outcome = given_back(live.source, kept)
+    after = hub_folder.contents(live.hub.state)
+    # The empty lock of config is left out, and what the proxy makes anew was missing.
+    assert {name: each for name, each in after.items() if name in before} == before
+    assert outcome.servers == {"alice": True}
+    assert live.hub.state.stat().st_mode & 0o777 == 0o700
+    assert outcome.replaced is None  # nothing was there
+    assert restore.cut_off(live.hub.work) is None
+
+
+def test_what_is_replaced_is_kept(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    database = live.hub.state / "tljh_plasma.sqlite"
+    hub_folder.change(database, "DELETE FROM permissions")
+    (database.parent / f"{database.name}-wal").write_bytes(b"left behind")
+    changed = database.read_bytes()
+    outcome = given_back(live.source, kept, "database")
+    assert outcome.replaced
+    old = outcome.replaced / str(database).lstrip("/")
+    assert old.read_bytes() == changed
+    assert old.with_name(f"{database.name}-wal").read_bytes() == b"left behind"
+    assert not database.with_name(f"{database.name}-wal").exists()
+    assert len(hub_folder.ask(database, "SELECT * FROM permissions")) == len(hub_folder.IMAGES)
+    assert outcome.replaced.stat().st_mode & 0o077 == 0
+
+
+def test_owner_mode_and_time_come_back(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    given_back(live.source, kept)
+    file = live.hub.state / "jupyterhub_cookie_secret"
+    before = file.stat()
+    file.chmod(0o666)
+    os.utime(file, (1, 1))
+    if os.geteuid() == 0:
+        os.chown(file, 12345, 54321)
+    given_back(live.source, kept)
+    after = file.stat()
+    kinds = ("st_mode", "st_uid", "st_gid", "st_mtime_ns")
+    assert [getattr(after, kind) for kind in kinds] == [getattr(before, kind) for kind in kinds]
+
+
+def test_one_path_alone(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    secret = live.hub.state / "jupyterhub_cookie_secret"
+    for path in (live.hub.config_file, secret):
+        path.write_text(path.read_text() + "# changed\n")
+    request = Request(paths=(secret,))
+    found = choice.choose(live.source, request)
+    assert [each.name for each in found.components] == ["config"]
+    wanted = restoration(live.source, found.kept, *found.paths)
+    restore.carry_out(wanted, restore.plan(wanted, found.components))
+    assert "changed" not in secret.read_text()
+    assert "changed" in live.hub.config_file.read_text()
+    given_back(live.source, kept)
+
+
+def test_a_link_in_the_place_is_replaced_not_followed(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    victim = live.hub.root / "victim"
+    victim.write_text("stays")
+    secret = live.hub.state / "jupyterhub_cookie_secret"
+    secret.unlink()
+    secret.symlink_to(victim)
+    outcome = given_back(live.source, kept)
+    assert victim.read_text() == "stays"
+    assert not secret.is_symlink()
+    assert outcome.replaced
+    assert (outcome.replaced / str(secret).lstrip("/")).readlink() == victim
+
+
+def test_a_folder_in_the_place_is_refused(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    secret = live.hub.state / "jupyterhub_cookie_secret"
+    secret.unlink()
+    (secret / "below").mkdir(parents=True)
+    live.hub.config_file.write_text(live.hub.config_file.read_text() + "# more\n")
+    before = hub_folder.contents(live.hub.root)
+    with pytest.raises(RestoreFailed, match=r"is a folder.*Nothing was changed"):
+        given_back(live.source, kept)
+    assert hub_folder.contents(live.hub.root) == before
+    (secret / "below").rmdir()
+    secret.rmdir()
+    given_back(live.source, kept)
+
+
+def test_what_fails_half_way_is_taken_back(server: tuple[Live, Snapshot]) -> None:
+    """The third file cannot be exchanged: the first two are as they were, the hub runs."""
+    live, kept = server
+    given_back(live.source, kept)
+    names = ["acme.json", "jupyterhub_cookie_secret", "traefik-api.secret"]
+    for name in names[:2]:
+        (live.hub.state / name).write_text("changed")
+    (live.hub.state / names[2]).unlink()
+    wanted = restoration(live.source, kept)
+    actions = restore.plan(wanted, components.chosen(["config"]))
+
+    def fail() -> None:
+        raise RestoreFailed("The disk is gone.", hint="")
+
+    broken = [*actions[:-1], replace(actions[-1], carry_out=fail)]
+    before = hub_folder.contents(live.hub.prefix)
+    with pytest.raises(RestoreFailed, match=r"gone\. What had been given back before was taken"):
+        restore.carry_out(wanted, broken)
+    assert hub_folder.contents(live.hub.prefix) == before
+    assert live.source.services.pid(services.HUB)
+    assert restore.cut_off(live.hub.work)  # it did not come to its end, and one is told so
+    given_back(live.source, kept)
+    assert restore.cut_off(live.hub.work) is None
+
+
+def test_killed_in_the_middle_it_is_run_again(server: tuple[Live, Snapshot]) -> None:
+    live, kept = server
+    given_back(live.source, kept)
+    good = hub_folder.contents(live.hub.state)
+    for name in ("acme.json", "jupyterhub_cookie_secret", "tljh_repo2docker_cookie_secret"):
+        (live.hub.state / name).write_bytes(b"changed")
+    program = f"""
+        import sys, time
+        from pathlib import Path
+        from tljh_runbook.hub import components, exchange, layout, restore, services, settings
+        from tljh_runbook.hub import snapshot
+        from tljh_runbook.hub.restoration import Restoration
+        from tljh_runbook.hub.source import Source
+        hub = layout.find(Path({str(live.hub.prefix)!r}))
+        found = settings.load(hub)
+        source = Source(hub, found, services.of(hub, found))
+        count = 0
+        def say(text):
+            global count
+            count += text.startswith(str(hub.prefix))
+            if count == 2:
+                print("two", flush=True)
+                time.sleep(1000)
+        wanted = Restoration(source, snapshot.read(Path({str(kept.path)!r})), say)
+        restore.carry_out(wanted, restore.plan(wanted, components.chosen(["config"])))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "two\n"
+        child.send_signal(signal.SIGKILL)
+    assert live.source.services.pid(services.HUB) is None
+    assert restore.cut_off(live.hub.work) == {
+        "snapshot": kept.path.name,
+        "at": (restore.cut_off(live.hub.work) or {})["at"],
+    }
+    given_back(live.source, kept, "config")
+    after = hub_folder.contents(live.hub.state)
+    assert {name: after[name] for name in good} == good
+    assert set(after) == set(good), "nothing staged was left"
+    until(lambda: live.source.services.pid(services.HUB))
+
+
+def test_a_damaged_file_of_the_snapshot_changes_nothing(
+    server: tuple[Live, Snapshot], tmp_path: Path
+) -> None:
+    live, kept = server
+    given_back(live.source, kept)
+    (live.hub.state / "acme.json").write_text("changed")
+    sealed = kept.path / "config" / "state" / "acme.json"
+    data = sealed.read_bytes()
+    before = hub_folder.contents(live.hub.prefix)
+    sealed.write_bytes(data + b"!")
+    try:
+        with pytest.raises(SnapshotDamaged, match="not as it was sealed"):
+            given_back(live.source, kept)
+        assert hub_folder.contents(live.hub.prefix) == before
+    finally:
+        sealed.write_bytes(data)
+
+
+def test_no_room_changes_nothing(server: tuple[Live, Snapshot]) -> None:
+    """Staging meets a full disk: a limit on the size of files stands for it."""
+    live, kept = server
+    given_back(live.source, kept)
+    (live.hub.state / "jupyterhub_cookie_secret").write_text("changed")
+    hub_folder.change(live.hub.state / "tljh_plasma.sqlite", "DELETE FROM permissions")
+    before = hub_folder.contents(live.hub.prefix)
+    command = [sys.executable, "-m", "tljh_runbook", "restore", "config", "database", "--yes"]
+    shell = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "-", *command]
+    done = subprocess.run(
+        [*shell, "--snapshot", kept.path.name, "--hub", str(live.hub.prefix)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 16, done.stderr
+    assert "Nothing was changed" in done.stderr
+    assert hub_folder.contents(live.hub.prefix) == before
+
+
+def test_into_a_folder_to_look_at(server: tuple[Live, Snapshot], tmp_path: Path) -> None:
+    live, kept = server
+    before = hub_folder.contents(live.hub.root)
+    into = tmp_path / "look"
+    wanted = restoration(live.source, kept)
+    written = restore.copy_out(wanted, components.chosen(["config"]), into)
+    assert hub_folder.contents(live.hub.root) == before
+    shown = into / str(live.hub.config_file).lstrip("/")
+    assert shown in written
+    assert shown.read_bytes() == (kept.path / "config" / "config" / "config.yaml").read_bytes()
+    assert into.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(SettingsInvalid, match="not empty"):
+        restore.copy_out(wanted, components.chosen(["config"]), into)
+
+
+def test_the_newest_that_holds_what_is_asked(server: tuple[Live, Snapshot]) -> None:
+    live, _ = server
+    alone = backup(live.source, "config")
+    try:
+        assert choice.choose(live.source, Request()).kept.path != alone.path
+        assert choice.choose(live.source, Request(("config",))).kept.path == alone.path
+        with pytest.raises(NotKept, match="does not hold database"):
+            choice.choose(live.source, Request(("database",), snapshot=alone.path.name))
+        with pytest.raises(NotKept, match="does not hold /nowhere"):
+            choice.choose(live.source, Request(paths=(Path("/nowhere"),)))
+        with pytest.raises(NotKept, match="holds no home of 'mallory'"):
+            choice.choose(live.source, Request(user="mallory"))
+    finally:
+        for path in alone.path.rglob("*"):
+            if path.is_file():
+                path.unlink()
+        snapshot.find(live.source.backups, None)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "15.01.2026"])
+def test_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"isoformat|month"):
+        choice.moment(text)
+
+
+def test_a_day_means_all_of_it() -> None:
+    assert 0 < choice.moment("2026-01-16 00:00") - choice.moment("2026-01-15") < 1e-3
