@@ -49,7 +49,7 @@ def completion(shell: str) -> None:
     """Print what teaches a shell to complete our commands, options and snapshots.
 
     \b
-    Example, for bash:
+    Example:
       tljh-runbook completion bash > /etc/bash_completion.d/tljh-runbook
     """
     made = get_completion_class(shell)
