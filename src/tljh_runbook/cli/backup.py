@@ -36,23 +36,35 @@ def backup(source: Source, names: tuple[str, ...], *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", metavar="[SNAPSHOT]", required=False, shell_complete=snapshot_names)
+@click.option("--full", is_flag=True, help="Read all of the users' files in their repository, too.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 99),
+    metavar="PERCENT",
+    help="Read only so much of everything, chosen by chance.",
+)
 @on_hub(whole=False)
-def verify(source: Source, name: str | None, *, as_json: bool) -> None:
+def verify(
+    source: Source, name: str | None, *, full: bool, sample: int | None, as_json: bool
+) -> None:
     """Read every byte of a snapshot, the newest by default, and compare it with its seal.
+
+    Of the users' files, which lie in a repository of their own, the repository's structure is
+    checked; with --full every byte of them is read, which may take hours.
 
     \b
     Examples:
       tljh-runbook verify
-      tljh-runbook verify 20260115T220000Z
+      tljh-runbook verify 20260115T220000Z --full
+      tljh-runbook verify --sample 5
     """
-    found = snapshot.verify(snapshot.find(source.backups, name), terminal.progress)
+    path = snapshot.find(source.backups, name)
+    found = snapshot.verify(path, terminal.progress, (sample or 100) / 100)
+    checked = offsite.verify(source, found, "100%" if full else sample and f"{sample}%")
     if as_json:
-        terminal.data(about(found))
+        terminal.data(about(found) | {"user_data": checked})
     else:
-        terminal.line(
-            f"Snapshot {found.path.name} is whole: {len(found.manifest.files)} files, "
-            f"{terminal.size(found.manifest.size)}, every byte as sealed."
-        )
+        show.verified(found, sample, checked)
 
 
 @click.command()
