@@ -67,7 +67,7 @@ def test_what_is_gone_by_now_is_left_out(engine: Engine) -> None:
     assert docker.find([NOTHING]) == []
 
 
-@pytest.mark.parametrize("name", ["--all", "-f", "UPPER", "two\nlines", "a b"])
+@pytest.mark.parametrize("name", ["--help", "-f", "UPPER", "two\nlines", "a b"])
 def test_a_name_that_cannot_be_is_never_an_option(engine: Engine, name: str) -> None:
     engine.make({"course:1": environment("course:1")})
     with pytest.raises(DockerFailed):
@@ -77,6 +77,11 @@ def test_a_name_that_cannot_be_is_never_an_option(engine: Engine, name: str) -> 
     with suppress(DockerFailed):  # some are refused, others are not there
         assert docker.find([name]) == []
     assert len(docker.images(LABEL)) == 1
+
+
+def test_a_name_that_reads_like_an_option_is_a_name(engine: Engine) -> None:
+    engine.make({"course:1": environment("course:1")})
+    assert [image.tags for image in docker.find(["--help", "course:1"])] == [("course:1",)]
 
 
 def test_without_the_command_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,18 @@ from tljh_runbook.hub.docker import Image
 SLOWEST = 4 << 20  # bytes a second: images move faster than this, or do not move at all
 
 
+def write(image: Image, path: Path) -> None:
+    """Write an image to a file that must not exist yet, whole and on the disk.
+
+    Raises `DockerFailed`, and OSError when the disk is full.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        save(image, file)
+        os.fsync(file.fileno())
+    require_whole(path)
+
+
 def save(image: Image, file: IO[bytes]) -> None:
     """Write an image to an open file, without a tag: those that it has may move meanwhile.
 

@@ -125,11 +125,7 @@ def _shown(each: Environment, saved: dict[str, str]) -> dict[str, Any]:
 def _save(image: Image, folder: Folder) -> str:
     name = f"images/{image.id.rpartition(':')[2]}.tar"
     path = folder.place(name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        saved_image.save(image, file)
-        os.fsync(file.fileno())
-    saved_image.require_whole(path)
+    saved_image.write(image, path)
     folder.record(name, None, path.stat())
     return f"{folder.component}/{name}"
 
