@@ -8,4 +8,4 @@ from pathlib import Path
 # Helpers lie beside the tests of the hub half.
 sys.path.insert(0, str(Path(__file__).with_name("hub")))
 
-pytest_plugins = ["hub_fixtures"]
+pytest_plugins = ["docker_fixtures", "hub_fixtures"]

@@ -211,3 +211,15 @@ class RestoreFailed(RunbookError):
     """Giving back stopped half way; what was replaced is kept."""
 
     code = 39
+
+
+class DockerUnreachable(RunbookError):
+    """The Docker engine does not answer, or not this user."""
+
+    code = 40
+
+
+class DockerFailed(RunbookError):
+    """Docker answers, but could not do what it was asked."""
+
+    code = 41

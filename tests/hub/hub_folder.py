@@ -15,6 +15,7 @@ OLD_COMMIT = "4e54be5b4ea0a838c49485ce948332383b40ef81"
 NEW_COMMIT = "a" * 40
 WORKS = "alice"  # whose server runs
 PEOPLE = {"alice": True, "bob": False, "carol": False}
+BUILT_WITH = "s3cret-of-a-build"
 IMAGES = ["course-python:4f1c2ab", "statistics:9d03e7f"]
 
 CONFIG = """\
@@ -70,7 +71,7 @@ BUILD_TABLES = """
 PRAGMA journal_mode = wal;
 CREATE TABLE images (
   uid VARCHAR(36) NOT NULL PRIMARY KEY, name VARCHAR(4096) NOT NULL, status VARCHAR(10),
-  log TEXT, meta TEXT);
+  log TEXT, image_meta TEXT NOT NULL);
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY);
 INSERT INTO alembic_version VALUES ('ac1b4e7e52f3');
 """
@@ -125,8 +126,26 @@ def write_databases(hub: Hub) -> None:
     for number, image in enumerate(IMAGES):
         allow = "INSERT INTO permissions (\"group\", image) VALUES ('course', ?)"
         change(hub.state / "tljh_plasma.sqlite", allow, (image,))
-        built = "INSERT INTO images (uid, name, status) VALUES (?, ?, 'built')"
-        change(hub.state / "tljh_repo2docker.sqlite", built, (str(number), image))
+        write_build(hub, str(number), image, "built")
+
+
+def write_build(hub: Hub, uid: str, image: str, status: str) -> None:
+    """Record a build as tljh-repo2docker does."""
+    name, _, ref = image.partition(":")
+    about = {
+        "display_name": name,
+        "repo": f"https://git.example.org/{name}",
+        "ref": ref,
+        "creation_date": "01/02/2026",
+        "owner": WORKS,
+        "cpu_limit": "1",
+        "mem_limit": "2",
+        "node_selector": {},
+        "buildargs": f"TOKEN={BUILT_WITH}\nLANGUAGE=fr",
+    }
+    built = "INSERT INTO images (uid, name, status, image_meta) VALUES (?, ?, ?, ?)"
+    database = hub.state / "tljh_repo2docker.sqlite"
+    change(database, built, (uid, image, status, json.dumps(about)))
 
 
 def write_server(hub: Hub, user: str, pid: int | None) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import hub_folder
 import pytest
+from docker_fixtures import Engine, environment
 from hub_fixtures import Live, living
 from hub_folder import change
 
 from tljh_runbook.errors import PromiseBroken, SettingsInvalid
-from tljh_runbook.hub import promises, upgrade
+from tljh_runbook.hub import docker, processes, promises, upgrade
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.promises import Verdict
 
@@ -83,6 +84,7 @@ def test_promises_are_shown_in_their_order() -> None:
         "user servers",
         "users and groups",
         "environments",
+        "images",
         "settings",
         "user data",
         "versions",
@@ -178,6 +180,115 @@ def test_a_server_without_a_process_number_is_judged_by_its_answer(live: Live) -
     change(live.hub.state / HUB, 'UPDATE spawners SET state = \'{"container_id": "c0ffee"}\'')
     assert broken(judged(live, lambda: None)) == []
     assert broken(judged(live, lambda: live.answer("/user/alice/api", 404))) == ["user servers"]
+
+
+@pytest.fixture
+def container(live: Live, engine: Engine, busybox: dict[str, bytes]) -> str:
+    """The server of alice runs in a container."""
+    engine.make({"course:1": environment("course:1")}, busybox)
+    made = engine.ask("run", "--detach", "--network=none", "course:1")
+    kept = json.dumps({"object_id": made, "object_name": "jupyter-alice"})
+    change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (kept,))
+    return made
+
+
+def test_a_container_that_runs_on_is_the_same_process(live: Live, container: str) -> None:
+    verdicts = judged(live, lambda: None)
+    assert broken(verdicts) == []
+    assert verdicts["user servers"].measured == "1 of 1 run on, same process: alice"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["restart", "--time=0"], "alice: restarted (pid"),
+        (["stop", "--time=0"], "is not seen any more"),
+        (["rm", "--force"], "is not seen any more"),
+    ],
+    ids=["restarted", "stopped", "removed"],
+)
+def test_a_container_that_ended_is_seen(
+    live: Live, engine: Engine, container: str, command: list[str], said: str
+) -> None:
+    verdicts = judged(live, lambda: engine.ask(*command, container))
+    assert broken(verdicts) == ["user servers"]
+    assert said in verdicts["user servers"].measured
+
+
+def test_a_container_of_another_engine_is_judged_by_its_answer(live: Live, engine: Engine) -> None:
+    kept = json.dumps({"object_id": "0" * 64})
+    change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (kept,))
+    assert judged(live, lambda: None)["user servers"].measured.endswith("answering: alice")
+
+
+def test_a_server_that_is_a_unit_is_judged_by_the_unit_s_process(live: Live) -> None:
+    kept = json.dumps({"unit_name": "traefik"})  # any program that the service manager runs
+    change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (kept,))
+    verdicts = judged(live, lambda: None)
+    assert verdicts["user servers"].measured == "1 of 1 run on, same process: alice"
+    pid = promises.measure(live.source)["user servers"]["alice"]["pid"]
+    assert "proxy.py" in (processes.PROC / str(pid) / "cmdline").read_text()
+
+
+TWO = {name: environment(name) for name in hub_folder.IMAGES}
+
+
+def test_images_that_stay_keep_their_promise(live: Live, engine: Engine) -> None:
+    assert judged(live, lambda: None)["images"].measured == "there are none"
+    engine.make(TWO)
+    new = environment("new:1")
+    verdicts = judged(live, lambda: engine.make({"new:1": new}))
+    assert broken(verdicts) == []
+    assert verdicts["images"].measured == "2 images, each with the same id"
+
+
+@pytest.mark.parametrize("act", ["remove", "untag", "rebuild"])
+def test_an_image_that_is_lost_or_another_breaks_its_promise(
+    live: Live, engine: Engine, act: str
+) -> None:
+    engine.make(TWO)
+    engine.ask("image", "tag", hub_folder.IMAGES[0], "kept:1")
+    lost = hub_folder.IMAGES[0]
+    acts: dict[str, Callable[[], object]] = {
+        "remove": lambda: engine.ask("image", "rm", "--force", engine.id(lost)),
+        "untag": lambda: engine.ask("image", "rm", lost),
+        "rebuild": lambda: engine.make({lost: environment(lost, owner="eve")}),
+    }
+    old = engine.id(lost).removeprefix("sha256:")[:12]
+    verdicts = judged(live, acts[act])
+    assert broken(verdicts) == ["images"]
+    assert verdicts["images"].measured.startswith(f"{lost} is ")
+    assert old in verdicts["images"].measured
+
+
+def test_an_engine_that_is_gone_breaks_the_promise_of_the_images(
+    live: Live, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = "unix:///nowhere/docker.sock"
+    verdicts = judged(live, lambda: monkeypatch.setenv("DOCKER_HOST", gone))
+    assert broken(verdicts) == ["images"]
+    assert "The Docker engine does not answer" in verdicts["images"].measured
+    assert broken(judged(live, lambda: None)) == []
+
+
+def test_an_engine_that_hangs_breaks_the_promise_of_the_images(
+    live: Live, engine: Engine, container: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = promises.measure(live.source)
+    monkeypatch.setattr(docker, "WAIT", 0.5)
+    with engine.stopped():
+        verdicts = promises.judge(before, promises.measure(live.source))
+    found = {verdict.promise: verdict for verdict in verdicts}
+    assert broken(found) == ["user servers", "images"]
+
+
+def test_a_hub_without_docker_has_no_images_to_lose(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    verdicts = judged(live, lambda: None)
+    assert broken(verdicts) == []
+    assert verdicts["images"].measured == "no Docker here"
 
 
 @pytest.mark.parametrize(

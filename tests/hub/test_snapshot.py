@@ -63,7 +63,7 @@ def test_a_snapshot_holds_every_component_with_mode_and_owner(
 ) -> None:
     entries = {entry.path: entry for entry in made.manifest.files}
     state = source.hub.state
-    assert list(made.manifest.components) == ["config", "database", "plugin"]
+    assert list(made.manifest.components) == ["config", "database", "environments", "plugin"]
     assert {
         "config/config/config.yaml",
         "config/config/jupyterhub_config.d/extra.py",
@@ -75,6 +75,7 @@ def test_a_snapshot_holds_every_component_with_mode_and_owner(
         "database/jupyterhub.sqlite",
         "database/tljh_plasma.sqlite",
         "database/tljh_repo2docker.sqlite",
+        "environments/environments.json",
         "plugin/hub-freeze.txt",
     } <= set(entries)
     secret = entries["config/state/jupyterhub_cookie_secret"]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from tljh_runbook.hub import config, databases, hubdb, processes, web
+from tljh_runbook.errors import DockerFailed
+from tljh_runbook.hub import config, databases, docker, hubdb, processes, web
+from tljh_runbook.hub.docker import Container
+from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.source import Source
 
 
@@ -16,9 +21,15 @@ class Servers:
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
         address = config.address(source.hub)
+        servers = hubdb.servers(found["jupyterhub"])
+        containers = _containers(servers)
         return {
-            server.label: _server(server, web.get(address.at(server.api)).ok)
-            for server in hubdb.servers(found["jupyterhub"])
+            server.label: {
+                **_process(server, containers, source.services),
+                "container": _container(server),
+                "answers": web.get(address.at(server.api)).ok,
+            }
+            for server in servers
         }
 
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:
@@ -33,19 +44,37 @@ class Servers:
         return True, f"{len(before)} of {len(before)} run on{told}"
 
 
-def _server(server: hubdb.Server, answers: bool) -> dict[str, Any]:
-    # Spawners that start a process keep its number; others are judged by their answer alone.
+def _process(
+    server: hubdb.Server, containers: dict[str, Container], services: Services
+) -> dict[str, Any]:
+    """Return number and start of a server's process; without one, its answer alone is judged."""
+    running = containers.get(_container(server) or "")
+    if running:
+        return {"pid": running.pid, "started": running.started}
     pid = server.state.get("pid")
-    started = processes.started(pid) if pid else None
-    container = server.state.get("object_id") or server.state.get("container_id")
-    return {"pid": pid, "started": started, "container": container, "answers": answers}
+    if not pid and server.state.get("unit_name"):  # as SystemdSpawner keeps it
+        pid = services.pid(str(server.state["unit_name"]))
+    return {"pid": pid, "started": processes.started(pid) if pid else None}
+
+
+def _container(server: hubdb.Server) -> str | None:
+    return server.state.get("object_id") or server.state.get("container_id")
+
+
+def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container]:
+    """Return the servers' containers, as far as Docker tells."""
+    with suppress(*docker.AWAY, DockerFailed):
+        return docker.containers(filter(None, map(_container, servers)))
+    return {}
 
 
 def _change(was: dict[str, Any], now: dict[str, Any] | None) -> str:
     if now is None:
         return "no longer known to the hub"
     if was["started"] and now["started"] is None:
-        return f"its process {was['pid']} has ended"
+        # Of a container it is Docker that tells, and Docker may have stopped telling.
+        end = "is not seen any more" if was["container"] else "has ended"
+        return f"its process {was['pid']} {end}"
     if was["container"] != now["container"]:
         return "another container"
     if (was["pid"], was["started"]) != (now["pid"], now["started"]):

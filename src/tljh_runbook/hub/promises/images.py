@@ -1,0 +1,53 @@
+"""The environments' Docker images are still there, each with the same id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tljh_runbook.errors import DockerFailed, DockerUnreachable, ToolMissing
+from tljh_runbook.hub import environments
+from tljh_runbook.hub.source import Source
+
+
+class Images:
+    name = "images"
+    vow = "Every environment's image is still there, with the same id."
+    order = 4
+
+    def measure(self, source: Source) -> Any:
+        del source  # a machine has one Docker engine
+        try:
+            found = environments.images()
+        except ToolMissing:
+            return {"without": "no Docker here"}
+        except (DockerUnreachable, DockerFailed) as error:
+            return {"without": error.message}
+        return {"images": {tag: image.id for image in found for tag in image.tags}}
+
+    def judge(self, before: Any, after: Any) -> tuple[bool, str]:
+        if "images" not in before:
+            return True, before["without"]
+        if "images" not in after:
+            return False, f"cannot be seen any more: {after['without']}"
+        changes = (_change(name, was, after["images"]) for name, was in before["images"].items())
+        wrong = [change for change in changes if change]
+        return not wrong, "; ".join(wrong) or _counted(len(before["images"]))
+
+
+def _change(name: str, was: str, now: dict[str, str]) -> str:
+    if name not in now:
+        return f"{name} is gone ({_short(was)})"
+    return "" if now[name] == was else f"{name} is {_short(now[name])}, not {_short(was)}"
+
+
+def _counted(count: int) -> str:
+    if count < 2:
+        return "1 image, with the same id" if count else "there are none"
+    return f"{count} images, each with the same id"
+
+
+def _short(image: str) -> str:
+    return image.rpartition(":")[2][:12]
+
+
+PROMISE = Images()
