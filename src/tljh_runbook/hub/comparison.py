@@ -42,14 +42,14 @@ class Comparison:
     def run(self) -> Iterator[Difference]:
         while self.at:
             name = next(self.at.level.waiting, None)
-            path = self.at.path() if name is None else self.at.path(name)
+            parts = self.at.parts() if name is None else self.at.parts(name)
             try:
                 what = self._leave() if name is None else self._settle(name)
             except Refused as reason:
-                yield from self.refuse(Difference(path, str(reason), refused=True))
+                yield from self.refuse(Difference(Path(*parts), str(reason), refused=True))
             else:
                 if what:
-                    yield Difference(path, what)
+                    yield Difference(Path(*parts), what)
 
     def _leave(self) -> str:
         try:
@@ -123,7 +123,7 @@ class Comparison:
         if not self.at.is_asked(name):
             raise Refused(reason)
         if self.missing_only:
-            self.leave_alone(self.at.path(name), reason)
+            self.leave_alone(Path(*self.at.parts(name)), reason)
         return not self.missing_only
 
 

@@ -50,7 +50,7 @@ class Pair:
 class Level:
     """One folder that we are in, as it was when we came."""
 
-    name: str
+    parts: tuple[str, ...]
     folders: Pair
     asked: bool
     """Whether it is to be as staged itself, and not only on the way to what is."""
@@ -82,7 +82,7 @@ class Descent:
     def __init__(self, root: Pair, asked: frozenset[tuple[str, ...]]) -> None:
         self._asked = asked
         self._mount = mount(root.live)
-        self._levels = [Level("", root, asked=() in asked)]
+        self._levels = [Level((), root, asked=() in asked)]
         self._levels[0].waiting = (name for name in self._levels[0].waiting if name != NAME)
 
     def __bool__(self) -> bool:
@@ -98,10 +98,8 @@ class Descent:
         return len(self._levels) == 1
 
     def parts(self, *names: str) -> tuple[str, ...]:
-        return (*(level.name for level in self._levels[1:]), *names)
-
-    def path(self, *names: str) -> Path:
-        return Path(*self.parts(*names))
+        """Return the path of the level that we are in, or of one of its entries."""
+        return (*self.level.parts, *names)
 
     def is_asked(self, name: str) -> bool:
         return self.level.asked or self.parts(name) in self._asked
@@ -114,7 +112,7 @@ class Descent:
         folders = Pair.below(self.level.folders, name)
         try:
             self._check_mount(folders.live)
-            return Level(name, folders, self.is_asked(name))
+            return Level(self.parts(name), folders, self.is_asked(name))
         except BaseException:
             folders.close()
             raise

@@ -78,7 +78,7 @@ def _strange(path: Path) -> RestoreFailed:
 
 def names(folder: int) -> list[str]:
     """Return the names in an open folder."""
-    return os.listdir(folder)  # noqa: PTH208 - a descriptor has no path
+    return os.listdir(folder)
 
 
 @contextmanager
