@@ -136,6 +136,8 @@ def snapshot(made: Snapshot) -> None:
     for name, details in kept.components.items():
         if details.get("note"):
             warning(f"{name}: {details['note']}")
+    if made.note:
+        warning(made.note)
     line(f"Sealed and read back: {made.path}")
 
 

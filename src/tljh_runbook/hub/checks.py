@@ -20,6 +20,7 @@ from tljh_runbook.hub import (
     journal,
     snapshot,
     unfinished,
+    user_data_check,
 )
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.source import Source
@@ -166,5 +167,6 @@ CHECKS: dict[str, Callable[[Source], Found]] = {
     "disk": _space,
     "installer": _installer,
     "snapshot": _snapshot,
+    "user data": user_data_check.look,
     "changes": _changes,
 }
