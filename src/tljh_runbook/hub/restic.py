@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from tljh_runbook.hub import restic_errors
 
 PATIENCE = 30  # seconds that an interrupted restic has to take its lock away
 SPOKEN = 1 << 20  # bytes of restic's errors that are looked at
+Messages = Generator[Any, None, None]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def run(repository: Repository, *arguments: str) -> list[Any]:
         return list(messages)
 
 
-def stream(repository: Repository, *arguments: str, good: Iterable[int] = (0,)) -> Iterator[Any]:
+def stream(repository: Repository, *arguments: str, good: Iterable[int] = (0,)) -> Messages:
     """Yield restic's messages as they come, those on standard error at the end.
 
     A lock that a dead run has left is taken away, and restic run again.
@@ -99,7 +100,7 @@ def stream(repository: Repository, *arguments: str, good: Iterable[int] = (0,)) 
         yield from _once(repository, arguments, good)
 
 
-def _once(repository: Repository, arguments: Iterable[str], good: Iterable[int]) -> Iterator[Any]:
+def _once(repository: Repository, arguments: Iterable[str], good: Iterable[int]) -> Messages:
     with tempfile.TemporaryFile() as errors:
         with _started(repository, arguments, errors) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub import password, restic, snapshot
+from tljh_runbook.hub import password, restic, snapshot, user_files
 from tljh_runbook.hub.source import Source
 
 COMPONENT = "user-data"
@@ -18,18 +18,18 @@ def look(source: Source) -> str | tuple[str, None, str]:
         restic.program()
         kept = _newest(source)
         if not kept:
-            return "not backed up", None, "User data was never backed up: tljh-runbook backup"
+            return (
+                "not backed up",
+                None,
+                "User data was never backed up. Do it now: tljh-runbook backup",
+            )
         if not kept["kept"]:
-            return "not backed up", None, f"User data: {kept['note']}"
+            return "not backed up", None, str(kept["note"])
         found = f"{kept['files']} files kept in {kept['repository']}"
         if password.confirmed(source):
             return found
     except RunbookError as error:
-        return (
-            error.message,
-            None,
-            f"User data is not backed up, because {error.message} {error.hint}",
-        )
+        return "not backed up", None, user_files.because(error)
     return found, None, _COPY.format(source.settings.user_data.password_file)
 
 
