@@ -28,7 +28,7 @@ _MISSING = re.compile(
 )
 _FULL = re.compile(r"no space left on device|disk quota exceeded|quota .*exceeded", re.IGNORECASE)
 _DAMAGED = re.compile(
-    r"is damaged|invalid data returned|verification failed|repository contains errors|Unmarshal"
+    r"is damaged|invalid data returned|ciphertext verification|repository contains errors|Unmarshal"
     r"|LoadIndex returned|ID does not match|contains keys|not found in (index|repository)"
     r"|invalid character|unexpected end of JSON|hash mismatch|decrypting blob|truncated"
 )
@@ -139,10 +139,10 @@ def _short(said: str) -> str:
     """Return the line that tells most: restic's last fatal one, else the last of all."""
     lines = [_plain(line.strip()) for line in said.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("Is there a repo", "If the repo"))]
-    telling = [line for line in lines if line.startswith(("Fatal:", "error:", "unable to"))]
+    # What ssh says of a connection tells more than what restic makes of it.
+    telling = [line for line in lines if line.startswith("subprocess ")]
+    telling = telling or [line for line in lines if line.startswith(("Fatal:", "error:", "unable"))]
     chosen = (telling or lines or ["it ended without a word"])[-1]
-    if chosen.startswith("Fatal: unable to start the sftp session") and len(lines) > 1:
-        chosen = lines[-2]
     return chosen.removeprefix("Fatal: ").rstrip(".:")[:LONGEST]
 
 

@@ -50,7 +50,7 @@ def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) 
                 say(progress(message))
             elif kind == "summary":
                 summary = message
-            elif kind == "error" and not _gone(message["error"]):
+            elif kind == "error" and not gone(message["error"]):
                 missed.add(str(message["item"]))
     return _stored(opened, summary, sorted(missed))
 
@@ -86,7 +86,8 @@ def progress(status: dict[str, Any]) -> str:
     return f"{text}, {left // 60}:{left % 60:02} left" if 0 < left < LONG else text
 
 
-def _gone(error: dict[str, Any]) -> bool:
+def gone(error: dict[str, Any]) -> bool:
+    """Say whether an error is only that a file was removed meanwhile."""
     return error.get("Err") == GONE or "no such file" in str(error.get("message", ""))
 
 

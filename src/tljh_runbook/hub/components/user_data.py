@@ -67,6 +67,8 @@ class UserData:
             "added": stored.added,
             "excluded": list(source.settings.user_data.exclude),
             "password_file": str(opened.password_file),
+            "options": dict(opened.options),
+            "environment_file": source.settings.user_data.environment_file,
         } | _note(found, stored.unread)
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
@@ -81,7 +83,9 @@ class UserData:
         target = Hub(Path(manifest.hub)).root / "var/tmp" / f"tljh-user-data-{manifest.id}"
         place, restic = shlex.quote(str(target)), _restic(kept)
         if "***" in kept["repository"]:
-            yield "# Write the repository's own password where the address says ***."
+            yield "# Write the repository's own password where its address says ***."
+        if kept["environment_file"]:
+            yield f"set -a; . {shlex.quote(kept['environment_file'])}; set +a"
         yield f"# The files go to {place} first: look at them there, and copy what is missing."
         yield f"{restic} snapshots --host {shlex.quote(kept['name'])}"
         yield f"(umask 077; mkdir -p {place})"
@@ -89,8 +93,11 @@ class UserData:
 
 
 def _restic(kept: dict[str, Any]) -> str:
-    place, password = shlex.quote(kept["repository"]), shlex.quote(kept["password_file"])
-    return f"restic --repo {place} --password-file {password}"
+    options = [
+        word for name, value in kept["options"].items() for word in ("-o", f"{name}={value}")
+    ]
+    place = ["--repo", kept["repository"], "--password-file", kept["password_file"]]
+    return shlex.join(["restic", *place, *options])
 
 
 def _note(found: Homes, unread: list[str]) -> dict[str, str]:
