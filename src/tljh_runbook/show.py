@@ -37,6 +37,8 @@ def snapshot(made: Snapshot) -> None:
     kept = made.manifest
     terminal.line(f"Snapshot {kept.id} of {kept.hub}")
     _components(kept)
+    if made.note:
+        terminal.warning(made.note)
     terminal.line(f"Sealed and read back: {made.path}")
 
 

@@ -113,8 +113,13 @@ def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
 
 def test_every_setting_is_documented_with_its_default() -> None:
     documented = {name: default for name, default, meaning in settings.documented() if meaning}
-    own = {item.name for item in fields(Settings)} - {"upgrade"}
-    below = {f"upgrade.{item.name}" for item in fields(settings.UpgradeSettings)}
+    groups = {
+        "upgrade": settings.UpgradeSettings,
+        "user_data": settings.UserDataSettings,
+        "keep": settings.KeepSettings,
+    }
+    own = {item.name for item in fields(Settings)} - set(groups)
+    below = {f"{name}.{item.name}" for name, kind in groups.items() for item in fields(kind)}
     assert set(documented) == own | below
     assert documented["upgrade.snapshot_age"] == Settings().upgrade.snapshot_age
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tljh_runbook import __version__
 from tljh_runbook.errors import NoSpace
-from tljh_runbook.hub import files, lock, manifest, restore_notes, snapshot, versions
+from tljh_runbook.hub import files, lock, manifest, offsite, restore_notes, snapshot, versions
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Entry, Manifest
@@ -38,6 +38,11 @@ class Folder:
     snapshot: Path
     component: str
     hub: Hub
+    kept_as: str
+    """The name of the snapshot once it is sealed."""
+    alone: bool = False
+    """Whether this component is all that was asked for, so that without it there is nothing."""
+    say: Say = lambda _: None
     entries: list[Entry] = field(default_factory=list)
 
     def place(self, name: str) -> Path:
@@ -88,14 +93,14 @@ def create(source: Source, components: Iterable[Component], say: Say = lambda _:
     with files.disk_errors(backups, "No snapshot was made."):
         files.make_private(backups)
         with lock.hold(source.hub, "the backup"):
-            _forget_partial(source)
+            forget_partial(source)
             _enough_space(backups, sum(component.size(source) for component in wanted))
             with _partial(source) as (partial, name):
                 _fill(partial, name, source, wanted, say)
-                _bring_to_disk(partial)
+                bring_to_disk(partial)
                 partial.rename(backups / name)
             files.sync_folder(backups)
-    return snapshot.verify(backups / name)
+    return offsite.ride(source, snapshot.verify(backups / name), say)
 
 
 def _fill(
@@ -104,7 +109,8 @@ def _fill(
     folders, details = [], {}
     for component in components:
         say(component.title)
-        folder = Folder(partial, component.name, source.hub)
+        alone = len(components) == 1
+        folder = Folder(partial, component.name, source.hub, name, alone, say)
         details[component.name] = component.capture(source, folder)
         folders.append(folder)
     found = versions.installed(source.hub)
@@ -139,7 +145,7 @@ def _seal(
 @contextmanager
 def _partial(source: Source) -> Iterator[tuple[Path, str]]:
     name = _free_name(source.backups)
-    partial = source.backups / f"{_prefix(source)}{name}"
+    partial = partial_place(source, name)
     partial.mkdir(mode=0o700)
     try:
         yield partial, name
@@ -157,10 +163,15 @@ def _free_name(backups: Path) -> str:
     return name
 
 
-def _forget_partial(source: Source) -> None:
+def forget_partial(source: Source) -> None:
     """Remove what a killed run left; the hub's lock says that none is at work."""
     for left in source.backups.glob(f"{_prefix(source)}*"):
         shutil.rmtree(left)
+
+
+def partial_place(source: Source, name: str) -> Path:
+    """Return where the snapshot ``name`` is put together."""
+    return source.backups / f"{_prefix(source)}{name}"
 
 
 def _prefix(source: Source) -> str:
@@ -178,6 +189,7 @@ def _enough_space(backups: Path, needed: int) -> None:
         )
 
 
-def _bring_to_disk(partial: Path) -> None:
+def bring_to_disk(partial: Path) -> None:
+    """Bring the entries of all folders of an unfinished snapshot to the disk."""
     for folder, _, _ in os.walk(partial):
         files.sync_folder(Path(folder))

@@ -28,6 +28,7 @@ from tljh_runbook.hub import (
     restore,
     snapshot,
     unfinished,
+    user_data_check,
 )
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.source import Source
@@ -183,5 +184,6 @@ CHECKS: dict[str, Callable[[Source], Found]] = {
     "disk": _space,
     "installer": _installer,
     "snapshot": _snapshot,
+    "user data": user_data_check.look,
     "changes": _changes,
 }

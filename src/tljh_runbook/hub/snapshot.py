@@ -25,6 +25,8 @@ class Snapshot:
 
     path: Path
     manifest: Manifest
+    note: str = ""
+    """What went wrong after it was sealed, and what to do about it: a line for a person."""
 
     @property
     def age(self) -> float:
@@ -41,12 +43,13 @@ def listed(backups: Path) -> list[Path]:
     if not backups.is_dir():
         return []
     # A disk of its own has a lost+found as well.
-    return sorted((path for path in backups.iterdir() if NAMED.fullmatch(path.name)), key=_order)
+    found = (path for path in backups.iterdir() if NAMED.fullmatch(path.name))
+    return sorted(found, key=lambda path: order(path.name))
 
 
-def _order(path: Path) -> tuple[str, int]:
+def order(name: str) -> tuple[str, int]:
     """Order by time, and within a second by number: the tenth comes after the second."""
-    moment, _, number = path.name.partition("-")
+    moment, _, number = name.partition("-")
     return moment, int(number or 1)
 
 

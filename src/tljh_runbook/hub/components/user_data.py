@@ -1,0 +1,117 @@
+"""The users' files, in a restic repository: encrypted, deduplicated, only what is new."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.errors import RunbookError
+from tljh_runbook.hub import homes, repository, user_files
+from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.homes import Homes
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.source import Source
+
+
+class UserData:
+    """All home directories, and the folders that the settings name beside them."""
+
+    name = "user-data"
+    title = "User data"
+    order = 20
+    kept = (
+        "all that lies in the home directories: content, owners, modes, times, access lists, "
+        "extended attributes and links, each as it is and never through a link",
+        "the folders that `user_data.also` names",
+        "a copy of each snapshot, beside the user data that belongs to it",
+    )
+    left_out = (
+        (
+            "what `user_data.exclude` names: caches, the trash, downloaded packages",
+            "Programs make it again by themselves.",
+        ),
+        (
+            "the snapshots and the repository itself, where they lie in a home directory",
+            "A copy would hold a copy of itself.",
+        ),
+    )
+
+    def size(self, source: Source) -> int:
+        del source
+        return 0  # the files go to the repository, not beside the other components
+
+    def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
+        try:
+            found = homes.find(source)
+            opened = repository.opened(source, make=True)
+            stored = user_files.keep(opened, source, found, folder.kept_as, folder.say)
+        except RunbookError as error:
+            if folder.alone:
+                raise
+            # The databases are worth keeping all the same; the note says what is missing.
+            return {"kept": False, "note": user_files.because(error)}
+        return {
+            "kept": True,
+            "repository": opened.masked,
+            "name": opened.name,
+            "snapshot": stored.id,
+            "paths": [str(path) for path in found.paths],
+            "homes": found.of,
+            "homeless": list(found.homeless),
+            "files": stored.files,
+            "bytes": stored.size,
+            "added": stored.added,
+            "excluded": list(source.settings.user_data.exclude),
+            "password_file": str(opened.password_file),
+            "options": dict(opened.options),
+            "environment_file": source.settings.user_data.environment_file,
+        } | _note(found, stored.unread)
+
+    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        del restoration
+        return ()
+
+    def by_hand(self, manifest: Manifest) -> Iterable[str]:
+        kept = manifest.components[self.name]
+        if not kept["kept"]:
+            yield "# This snapshot holds no user data."
+            return
+        target = Hub(Path(manifest.hub)).root / "var/tmp" / f"tljh-user-data-{manifest.id}"
+        place, restic = shlex.quote(str(target)), _restic(kept)
+        if "***" in kept["repository"]:
+            yield "# Write the repository's own password where its address says ***."
+        if kept["environment_file"]:
+            yield f"set -a; . {shlex.quote(kept['environment_file'])}; set +a"
+        yield f"# The files go to {place} first: look at them there, and copy what is missing."
+        yield f"{restic} snapshots --host {shlex.quote(kept['name'])}"
+        yield f"(umask 077; mkdir -p {place})"
+        yield f"{restic} restore {kept['snapshot']} --target {place}"
+
+
+def _restic(kept: dict[str, Any]) -> str:
+    options = [
+        word for name, value in kept["options"].items() for word in ("-o", f"{name}={value}")
+    ]
+    place = ["--repo", kept["repository"], "--password-file", kept["password_file"]]
+    return shlex.join(["restic", *place, *options])
+
+
+def _note(found: Homes, unread: list[str]) -> dict[str, str]:
+    """Return the line for the person who makes the backup, if there is something to say."""
+    said = []
+    if unread:
+        named = ", ".join(map(ascii, unread[: user_files.NAMED]))
+        more = " and more" if len(unread) > user_files.NAMED else ""
+        said.append(f"{len(unread)} files could not be read: {named}{more}.")
+    if found.missing:
+        said.append(f"user_data.also names what is not there: {', '.join(found.missing)}.")
+    if found.unknown:
+        said.append("The hub's database does not say who the users are; all of homes is kept.")
+    return {"note": " ".join(said)} if said else {}
+
+
+COMPONENT = UserData()

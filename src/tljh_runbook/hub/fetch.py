@@ -1,0 +1,68 @@
+"""Bringing a snapshot back from the repository, on the day the server is new."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tljh_runbook.errors import SnapshotMissing
+from tljh_runbook.hub import capture, files, kept_tree, lock, offsite, repository, snapshot
+from tljh_runbook.hub.offsite import Riding
+from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub.snapshot import Say, Snapshot
+from tljh_runbook.hub.source import Source
+
+
+def available(source: Source) -> list[Riding]:
+    """Return the snapshots that ride in the repository, oldest first. Makes no repository."""
+    return offsite.listed(repository.opened(source))
+
+
+def bring(source: Source, name: str | None = None, say: Say = lambda _: None) -> Snapshot:
+    """Put the snapshot ``name``, the newest by default, into the folder of the snapshots.
+
+    It is verified before it is there; one that is there already is verified and left as it is.
+    Raises `SnapshotMissing`, `SnapshotDamaged`, `Busy` and what `repository.opened` raises.
+    """
+    with (
+        files.disk_errors(source.backups, "No snapshot was fetched."),
+        lock.hold(source.hub, "fetching a snapshot"),
+    ):
+        opened = repository.opened(source)
+        found = _chosen(offsite.listed(opened), name, opened)
+        place = source.backups / found.name
+        if not place.exists():
+            say(f"Fetching {found.name}")
+            _fetch(source, opened, found, place)
+    return snapshot.verify(place, say)
+
+
+def _chosen(riding: list[Riding], name: str | None, opened: Repository) -> Riding:
+    if not riding:
+        raise SnapshotMissing(
+            f"No snapshot of {opened.name} rides in the repository {opened.masked}.",
+            hint="Make one: tljh-runbook backup",
+        )
+    known = {each.name: each for each in riding}
+    if name is not None and name not in known:
+        raise SnapshotMissing(
+            f"There is no snapshot {name!r} of {opened.name} in the repository {opened.masked}.",
+            hint=f"The newest there is {riding[-1].name}.",
+        )
+    return riding[-1] if name is None else known[name]
+
+
+def _fetch(source: Source, opened: Repository, found: Riding, place: Path) -> None:
+    files.make_private(source.backups)
+    capture.forget_partial(source)
+    target = capture.partial_place(source, found.name)
+    try:
+        kept_tree.restore(opened, found.id, [found.path], target)
+        # restic keeps the whole path, which may be another one than on this server.
+        inside = target / found.path.lstrip("/")
+        snapshot.verify(inside)
+        capture.bring_to_disk(inside)
+        inside.rename(place)
+        files.sync_folder(source.backups)
+    finally:
+        shutil.rmtree(target, ignore_errors=True)

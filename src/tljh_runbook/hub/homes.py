@@ -1,0 +1,134 @@
+"""Where users' files are: the folder of the homes, and the homes that lie elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import pwd
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing, SettingsInvalid
+from tljh_runbook.hub import databases, hubdb
+from tljh_runbook.hub.source import Source
+
+Account = Callable[[str], pwd.struct_passwd]
+LONGEST = 26  # signs of an account's name that TLJH does not shorten
+ORDINARY = 1000  # lower numbers are the system's own accounts
+NOBODY = 65534
+SYSTEM = ("bin", "boot", "dev", "etc", "lib", "proc", "run", "sbin", "sys", "usr")
+
+
+@dataclass(frozen=True)
+class Homes:
+    """What is to be kept: folders without links in their paths, none below another."""
+
+    paths: tuple[Path, ...]
+    of: dict[str, str]
+    """The home of each of the hub's users that has one."""
+    homeless: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Folders that the settings name and that are not there."""
+    unknown: bool
+    """Whether the hub's database could not say who its users are."""
+
+
+def find(source: Source, account: Account = pwd.getpwnam) -> Homes:
+    """Return what is to be kept of the users of the hub. Raises `SettingsInvalid`."""
+    homes = _folder_of_homes(source)
+    users = _users(source)
+    candidates = {
+        user: list(dict.fromkeys(_homes_of(user, homes, source, account))) for user in users or ()
+    }
+    every = {homes, *(home for found in candidates.values() for home in found)}
+    # A home that holds other homes is no home but a mistake in the account.
+    safe = {
+        user: [home for home in found if not _holds(home, every)]
+        for user, found in candidates.items()
+    }
+    also = [Path(path) for path in source.settings.user_data.also]
+    there = [path.resolve() for path in also if path.is_dir()]
+    return Homes(
+        paths=_topmost([homes, *there, *(home for found in safe.values() for home in found)]),
+        of={user: str(found[0]) for user, found in safe.items() if found},
+        homeless=tuple(user for user, found in safe.items() if not found),
+        missing=tuple(str(path) for path in also if not path.is_dir()),
+        unknown=users is None,
+    )
+
+
+def account_name(user: str) -> str:
+    """Return the account that TLJH makes for a user (``tljh/normalize.py``)."""
+    name = f"jupyter-{user}"
+    if len(name) < LONGEST:
+        return name
+    return f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:5]}"
+
+
+def _folder_of_homes(source: Source) -> Path:
+    homes = Path(source.settings.homes)
+    if not homes.is_dir() or homes.resolve() == Path("/"):
+        raise SettingsInvalid(
+            f"There is no folder {homes} that holds home directories, so users' files were not "
+            "kept.",
+            hint=f"Name the folder of the home directories in {source.hub.settings_file}: "
+            "homes: /path",
+        )
+    return homes.resolve()
+
+
+def _users(source: Source) -> list[str] | None:
+    """Return the names of the hub's users; None where its database cannot tell."""
+    try:
+        found = databases.find(source.hub, source.services, source.settings)
+        return list(hubdb.users(found[databases.REQUIRED]))
+    except (DatabaseMissing, DatabaseDamaged):
+        return None  # the files are worth keeping all the same
+
+
+def _homes_of(user: str, homes: Path, source: Source, account: Account) -> Iterator[Path]:
+    """Yield the homes that a user has, the one that TLJH makes first."""
+    for name in (account_name(user), user):
+        places = [homes / name] if Path(name).name == name else []
+        if source.hub.root == Path("/"):  # else the accounts of this machine are not the hub's
+            places = [*_of_account(name, account), *places]
+        for place in places:
+            # A name that somebody chose may be anything, longer than a path can be, too.
+            with suppress(OSError, ValueError, RuntimeError):
+                home = place.resolve(strict=True)
+                if home.is_dir() and not _forbidden(home, source):
+                    yield home
+
+
+def _of_account(name: str, account: Account) -> list[Path]:
+    """Return an account's home. Who may choose a user's name may choose a system account's."""
+    try:
+        entry = account(name)
+    except (KeyError, ValueError):
+        return []
+    ordinary = entry.pw_uid >= ORDINARY and entry.pw_uid != NOBODY
+    return [Path(entry.pw_dir)] if ordinary and entry.pw_dir else []
+
+
+def _forbidden(home: Path, source: Source) -> bool:
+    """Say whether a folder is the system's or the hub's, and so nobody's home."""
+    hub = source.hub
+    own = {hub.prefix, hub.work, source.backups, Path(source.settings.homes).resolve()}
+    shallow = len(home.parts) <= 2
+    return shallow or home.parts[1] in SYSTEM or any(path.is_relative_to(home) for path in own)
+
+
+def _holds(home: Path, others: set[Path]) -> bool:
+    return any(other != home and other.is_relative_to(home) for other in others)
+
+
+def _topmost(paths: list[Path]) -> tuple[Path, ...]:
+    every = set(paths)
+    return tuple(
+        sorted(
+            path
+            for path in every
+            if not any(other != path and path.is_relative_to(other) for other in every)
+        )
+    )

@@ -1,0 +1,55 @@
+"""Snapshots that ride along: a copy of each in the repository that keeps the users' files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tljh_runbook.errors import RunbookError
+from tljh_runbook.hub import repository, restic, snapshot
+from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub.snapshot import Say, Snapshot
+from tljh_runbook.hub.source import Source
+
+TAG = "snapshot"
+COMPONENT = "user-data"
+
+
+@dataclass(frozen=True)
+class Riding:
+    """A snapshot in the repository: its name, restic's id of the copy, and where it lay."""
+
+    name: str
+    id: str
+    path: str
+
+
+def ride(source: Source, made: Snapshot, say: Say = lambda _: None) -> Snapshot:
+    """Keep a copy of a snapshot beside the user data that belongs to it, if there is any.
+
+    The snapshot is good whatever becomes of the copy: what goes wrong is its ``note``.
+    """
+    if not made.manifest.components.get(COMPONENT, {}).get("kept"):
+        return made
+    say("A copy of the snapshot beside the user data")
+    try:
+        _copy(repository.opened(source), made)
+    except RunbookError as error:
+        note = f"The snapshot is whole, but no copy of it was kept elsewhere. {error.message}"
+        return replace(made, note=f"{note} {error.hint}")
+    return made
+
+
+def listed(opened: Repository) -> list[Riding]:
+    """Return this hub's snapshots in the repository, oldest first."""
+    found = {
+        name: Riding(name, each["id"], each["paths"][0])
+        for each in repository.own(opened)
+        if TAG in each["tags"] and snapshot.NAMED.fullmatch(name := repository.kept_as(each))
+    }
+    return sorted(found.values(), key=lambda each: snapshot.order(each.name))
+
+
+def _copy(opened: Repository, made: Snapshot) -> None:
+    tags = (repository.TAG, TAG, f"id={made.path.name}")
+    options = ["--host", opened.name, *(word for tag in tags for word in ("--tag", tag))]
+    restic.run(opened, "backup", *options, "--", str(made.path.resolve()))

@@ -1,0 +1,154 @@
+"""What restic says when something is wrong, turned into errors for a person."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import unquote
+
+from tljh_runbook.errors import (
+    AccessDenied,
+    Busy,
+    NoSpace,
+    RepositoryDamaged,
+    RepositoryLocked,
+    RepositoryUnreachable,
+    RunbookError,
+)
+
+LONGEST = 300  # signs of restic's own words that a message repeats
+_USER = re.compile(r"//([^:/@]*):([^/]*)@")
+_ODD = re.compile(r"//([^:/@]*):(.*)@")  # a password with a slash is no address, but still secret
+
+# restic has exit codes of its own for the first three only since 0.17.
+_LOCKED = re.compile(r"wrong password|no key found")
+_BUSY = re.compile(r"already locked")
+_MISSING = re.compile(
+    r"repository does not exist|open config file:.*(no such file|(does|do) not exist|404|NoSuchKey)"
+)
+_FULL = re.compile(r"no space left on device|disk quota exceeded|quota .*exceeded", re.IGNORECASE)
+_DAMAGED = re.compile(
+    r"is damaged|invalid data returned|ciphertext verification|repository contains errors|Unmarshal"
+    r"|LoadIndex returned|ID does not match|contains keys|not found in (index|repository)"
+    r"|invalid character|unexpected end of JSON|hash mismatch|decrypting blob|truncated"
+)
+_GONE = re.compile(r"no matching ID found|no snapshot found|invalid id")
+
+
+class RepositoryMissing(RepositoryUnreachable):
+    """There is no repository at that address."""
+
+
+def mask(address: str) -> str:
+    """Return an address without the password that it may hold."""
+    found = _USER if _USER.search(address) else _ODD
+    return found.sub(r"//\1:***@", address)
+
+
+def secrets(address: str) -> list[str]:
+    """Return what of an address is secret."""
+    found = _USER.search(address) or _ODD.search(address)
+    return [found[2], unquote(found[2])] if found and found[2] else []
+
+
+def explain(address: str, local: bool, code: int, said: str) -> RunbookError:
+    """Return the error for restic's exit ``code`` and words; both are masked already."""
+    for right, make in (
+        (code == 12 or _LOCKED.search(said), locked),
+        (code == 11 or _BUSY.search(said), _busy),
+        (code == 10 or _MISSING.search(said), missing),
+        (_FULL.search(said), _full),
+        (local and "permission denied" in said, _denied),
+        (_DAMAGED.search(said), _damaged),
+    ):
+        if right:
+            return make(address, _short(said))
+    return (_odd if local else _unreachable)(address, _short(said))
+
+
+def locked(address: str, _said: str = "") -> RunbookError:
+    return RepositoryLocked(
+        f"The repository {address} does not open with the password that is here.",
+        hint="Put the emergency copy of the password in the place of the file that "
+        "user_data.password_file names.",
+    )
+
+
+def missing(address: str, _said: str = "") -> RunbookError:
+    return RepositoryMissing(
+        f"There is no repository at {address}.",
+        hint="Is the address in user_data.repository right, and its disk mounted? A new one is "
+        "made only where none was before: repository.json in /var/lib/tljh-runbook says so.",
+    )
+
+
+def _busy(address: str, _said: str) -> RunbookError:
+    return Busy(
+        f"Another run of restic works on the repository {address}, so this one was not started.",
+        hint="Wait until it has ended. If none runs anywhere, type: restic unlock --remove-all "
+        "with the repository and password file of RESTORE.md",
+    )
+
+
+def _full(address: str, _said: str) -> RunbookError:
+    return NoSpace(
+        f"There is no room left for the repository {address}. What it held before is whole.",
+        hint="Free some room there, or name a larger place in user_data.repository.",
+    )
+
+
+def _denied(address: str, said: str) -> RunbookError:
+    return AccessDenied(
+        f"The repository {address} may not be read or written: {said}.",
+        hint="Run the same command as root, for example with sudo in front.",
+    )
+
+
+def _damaged(address: str, said: str) -> RunbookError:
+    return RepositoryDamaged(
+        f"The repository {address} is damaged: {said}.",
+        hint="Leave it as it is. Name a new place in user_data.repository and make a backup there; "
+        "then see restic's page 'Troubleshooting' for what can be saved of the old one.",
+    )
+
+
+def _odd(address: str, said: str) -> RunbookError:
+    if _GONE.search(said):
+        return RepositoryDamaged(
+            f"The repository {address} no longer holds what was kept: {said}.",
+            hint="Choose another snapshot: tljh-runbook snapshots lists them.",
+        )
+    return RepositoryDamaged(
+        f"restic could not do its work with the repository {address}: {said}.",
+        hint="If this stays, see what is wrong with it: restic check, with the repository and "
+        "password file of RESTORE.md",
+    )
+
+
+def _unreachable(address: str, said: str) -> RunbookError:
+    if _GONE.search(said):
+        return _odd(address, said)
+    return RepositoryUnreachable(
+        f"The repository {address} cannot be reached: {said}.",
+        hint="Is the network up, the address in user_data.repository right, and its server known "
+        "to this one? What needs a password or a new host key is not asked for.",
+    )
+
+
+def _short(said: str) -> str:
+    """Return the line that tells most: restic's last fatal one, else the last of all."""
+    lines = [_plain(line.strip()) for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("Is there a repo", "If the repo"))]
+    # What ssh says of a connection tells more than what restic makes of it.
+    telling = [line for line in lines if line.startswith("subprocess ")]
+    telling = telling or [line for line in lines if line.startswith(("Fatal:", "error:", "unable"))]
+    chosen = (telling or lines or ["it ended without a word"])[-1]
+    return chosen.removeprefix("Fatal: ").rstrip(".:")[:LONGEST]
+
+
+def _plain(line: str) -> str:
+    """Return what a line says; newer ones of restic's are JSON."""
+    try:
+        return str(json.loads(line)["message"]).strip()
+    except (ValueError, KeyError, TypeError):
+        return line

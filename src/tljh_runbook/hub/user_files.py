@@ -1,0 +1,127 @@
+"""Keeping users' files: one run of restic over all homes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.errors import RepositoryDamaged, RunbookError
+from tljh_runbook.hub import files, repository, restic
+from tljh_runbook.hub.capture import Say
+from tljh_runbook.hub.homes import Homes
+from tljh_runbook.hub.kept_tree import escaped
+from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub.source import Source
+
+TAG = "user-data"
+STAGED = ".tljh-runbook*"  # what is being given back lies in such a folder
+INCOMPLETE = 3  # restic's exit code when it could not read everything
+NAMED = 5  # unread files that a note names
+GONE = 2  # ENOENT: a file that a running server has removed meanwhile
+LONG = 10**7  # seconds: restic tells nonsense while it knows nothing yet
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What restic has kept: its snapshot, how much there is and how much was new, in bytes."""
+
+    id: str
+    files: int
+    size: int
+    added: int
+    unread: list[str]
+
+
+def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) -> Stored:
+    """Keep all homes as they are now, as the user data of our snapshot ``name``.
+
+    Raises what `restic.stream` raises.
+    """
+    arguments = ["backup", *_labels(opened, name), *excludes(source, found.paths)]
+    arguments += ["--", *map(str, found.paths)]
+    summary: dict[str, Any] = {}
+    missed = set()
+    with closing(restic.stream(opened, *arguments, good=(0, INCOMPLETE))) as messages:
+        for message in messages:
+            kind = message.get("message_type")
+            if kind == "status":
+                say(progress(message))
+            elif kind == "summary":
+                summary = message
+            elif kind == "error" and not gone(message["error"]):
+                missed.add(str(message["item"]))
+    return _stored(opened, summary, sorted(missed))
+
+
+def because(error: RunbookError) -> str:
+    """Return in one line why users' files are not kept, and what to do about it."""
+    first = f"{error.message[:1].lower()}{error.message[1:]}"
+    return f"user data is not backed up, because {first} {error.hint}"
+
+
+def excludes(source: Source, paths: tuple[Path, ...]) -> list[str]:
+    """Return the options of restic that leave out what the settings name, and our own files."""
+    file = source.hub.work / "exclude"
+    file.unlink(missing_ok=True)
+    files.write_new(
+        file, "".join(f"{each}\n" for each in source.settings.user_data.exclude).encode()
+    )
+    own = [source.backups, source.hub.work]
+    folder = source.settings.user_data.repository.removeprefix("local:")
+    if folder.startswith("/"):
+        own.append(Path(folder))
+    patterns = [escaped(str(path.resolve())) for path in own]
+    patterns += [f"{escaped(str(path))}/{STAGED}" for path in paths]
+    return [f"--exclude-file={file}", *(f"--exclude={each}" for each in patterns)]
+
+
+def progress(status: dict[str, Any]) -> str:
+    """Return how far a backup has got, in a few words."""
+    done, total = status.get("bytes_done", 0), status.get("total_bytes", 0)
+    text = f"User data: {_size(done)} of {_size(total)}"
+    text += f", {status.get('files_done', 0)} of {status.get('total_files', 0)} files"
+    left = status.get("seconds_remaining", 0)
+    return f"{text}, {left // 60}:{left % 60:02} left" if 0 < left < LONG else text
+
+
+def gone(error: dict[str, Any]) -> bool:
+    """Say whether an error is only that a file was removed meanwhile."""
+    return error.get("Err") == GONE or "no such file" in str(error.get("message", ""))
+
+
+def _labels(opened: Repository, name: str) -> list[str]:
+    tags = (repository.TAG, TAG, f"id={name}")
+    return ["--host", opened.name, *(word for tag in tags for word in ("--tag", tag))]
+
+
+def _stored(opened: Repository, summary: dict[str, Any], missed: list[str]) -> Stored:
+    if "snapshot_id" not in summary:
+        raise RepositoryDamaged(
+            f"restic ended without saying what it has kept in {opened.masked}.",
+            hint="Try again: tljh-runbook backup user-data",
+        )
+    return Stored(
+        id=_whole(opened, summary["snapshot_id"]),
+        files=summary["total_files_processed"],
+        size=summary["total_bytes_processed"],
+        added=summary["data_added"],
+        unread=missed,
+    )
+
+
+def _whole(opened: Repository, short: str) -> str:
+    """Return the whole id: older ones of restic say its beginning only, which they take as well."""
+    places = [opened.folder] if opened.folder else list(opened.cache.glob("*"))
+    found = {
+        path.name
+        for place in places
+        for path in (place / "snapshots").rglob(f"{short}*")
+        if path.is_file()
+    }
+    return found.pop() if len(found) == 1 else short
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{count / 1e6:.0f} MB"
