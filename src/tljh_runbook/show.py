@@ -64,6 +64,15 @@ def contents(found: Snapshot) -> None:
     terminal.line(f"It lies in {found.path}")
 
 
+def verified(found: Snapshot, sample: int | None, user_data: str) -> None:
+    """Print what was read of a snapshot."""
+    count, total = len(found.manifest.files), terminal.size(found.manifest.size)
+    read = f"{sample} % of the files read" if sample else "every byte as sealed"
+    terminal.line(f"Snapshot {found.path.name} is whole: {count} files, {total}, {read}.")
+    if user_data:
+        terminal.line(f"Its {user_data}.")
+
+
 def pruned(judged: Sequence[Judged], *, dry_run: bool) -> None:
     """Print which snapshots are kept, and which went."""
     word = "would go" if dry_run else "removed"
@@ -93,11 +102,12 @@ def planned(restoration: Restoration, actions: Sequence[Action]) -> None:
 def restored(outcome: Outcome) -> None:
     """Print what was given back."""
     if outcome.actions:
-        terminal.line(f"Given back in {outcome.seconds:.1f} s, the hub is healthy.")
+        healthy = ", and the hub is healthy" if outcome.restarted else ""
+        terminal.line(f"Given back in {outcome.seconds:.1f} s{healthy}.")
     for name, runs in outcome.servers.items():
         terminal.line(f"The server of {name} {'runs on' if runs else 'is not known any more'}.")
-    if outcome.replaced:
-        terminal.line(f"What was replaced is kept in {outcome.replaced}")
+    for folder in outcome.replaced:
+        terminal.line(f"What was replaced is kept in {folder}")
 
 
 def status(
@@ -140,15 +150,22 @@ def report(found: dict[str, Any]) -> None:
 
 def _components(kept: Manifest) -> None:
     """Print the components of a snapshot, and what could not be kept."""
-    files = {name: kept.of(name) for name in kept.components}
-    rows = [
-        [name, str(len(found)), terminal.size(sum(entry.size for entry in found))]
-        for name, found in files.items()
-    ]
+    rows = [[name, *_amount(kept, name)] for name in kept.components]
     terminal.table(["component", "files", "size"], rows)
     for name, details in kept.components.items():
         if details.get("note"):
             terminal.warning(f"{name}: {details['note']}")
+
+
+def _amount(kept: Manifest, name: str) -> tuple[str, str]:
+    """Return how many files were kept of a component, and how much that is."""
+    details, found = kept.components[name], kept.of(name)
+    if not details.get("kept", True):
+        return "-", "not kept"
+    count, total = len(found), sum(entry.size for entry in found)
+    if "bytes" in details:  # what lies in a repository of its own
+        count, total = details["files"], details["bytes"]
+    return str(count), terminal.size(total)
 
 
 def _word(each: Finding) -> str:

@@ -361,7 +361,7 @@ def test_restore_tells_a_script(backed_up: Live, cli: Cli) -> None:
     done = json.loads(cli("restore", "config", "--yes", *hub).stdout)
     assert done["changes"] == [change]
     assert done["servers"] == {"alice": True}
-    assert Path(done["replaced"]).is_dir()
+    assert [Path(folder).is_dir() for folder in done["replaced"]] == [True]
 
 
 @pytest.mark.parametrize("day", ["2020-01-01", "2020-01-01 10:00"])

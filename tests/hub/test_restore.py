@@ -89,7 +89,7 @@ def test_all_state_comes_back(server: tuple[Live, Snapshot]) -> None:
     assert {name: each for name, each in after.items() if name in before} == before
     assert outcome.servers == {"alice": True}
     assert live.hub.state.stat().st_mode & 0o777 == 0o700
-    assert outcome.replaced is None  # nothing was there
+    assert outcome.replaced == []  # nothing was there
     assert restore.cut_off(live.hub.work) is None
 
 
@@ -101,12 +101,12 @@ def test_what_is_replaced_is_kept(server: tuple[Live, Snapshot]) -> None:
     changed = database.read_bytes()
     outcome = given_back(live.source, kept, "database")
     assert outcome.replaced
-    old = outcome.replaced / str(database).lstrip("/")
+    old = outcome.replaced[0] / str(database).lstrip("/")
     assert old.read_bytes() == changed
     assert old.with_name(f"{database.name}-wal").read_bytes() == b"left behind"
     assert not database.with_name(f"{database.name}-wal").exists()
     assert len(hub_folder.ask(database, "SELECT * FROM permissions")) == len(hub_folder.IMAGES)
-    assert outcome.replaced.stat().st_mode & 0o077 == 0
+    assert outcome.replaced[0].stat().st_mode & 0o077 == 0
 
 
 def test_owner_mode_and_time_come_back(server: tuple[Live, Snapshot]) -> None:
@@ -150,7 +150,7 @@ def test_a_link_in_the_place_is_replaced_not_followed(server: tuple[Live, Snapsh
     assert victim.read_text() == "stays"
     assert not secret.is_symlink()
     assert outcome.replaced
-    assert (outcome.replaced / str(secret).lstrip("/")).readlink() == victim
+    assert (outcome.replaced[0] / str(secret).lstrip("/")).readlink() == victim
 
 
 def test_a_folder_in_the_place_is_refused(server: tuple[Live, Snapshot]) -> None:

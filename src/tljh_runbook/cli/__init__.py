@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tljh_runbook import __version__
-from tljh_runbook.cli import backup, restore, snapshots, status, upgrade
+from tljh_runbook.cli import backup, password, restore, snapshots, status, upgrade
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,6 +18,6 @@ def main() -> None:
     """
 
 
-for module in (upgrade, backup, snapshots, restore, status):
+for module in (upgrade, backup, snapshots, restore, status, password):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -7,7 +7,7 @@ import click
 from tljh_runbook import show, terminal
 from tljh_runbook.cli.options import on_hub, snapshot_names
 from tljh_runbook.cli.snapshots import about
-from tljh_runbook.hub import capture, components, retention, snapshot
+from tljh_runbook.hub import capture, choice, components, retention, snapshot, user_files
 from tljh_runbook.hub.source import Source
 
 
@@ -60,11 +60,19 @@ def verify(
     """
     path = snapshot.find(source.backups, name)
     found = snapshot.verify(path, terminal.progress, (sample or 100) / 100)
-    checked = offsite.verify(source, found, "100%" if full else sample and f"{sample}%")
+    kept = found.manifest.components.get(choice.USER_DATA, {})
+    checked = user_files.verify(source, kept, _share(sample, full=full))
     if as_json:
         terminal.data(about(found) | {"user_data": checked})
     else:
         show.verified(found, sample, checked)
+
+
+def _share(sample: int | None, *, full: bool) -> str | None:
+    """Return how much of the users' files is read, as restic is told it."""
+    if sample:
+        return f"{sample}%"
+    return "100%" if full else None
 
 
 @click.command()

@@ -114,7 +114,7 @@ def _say_written(written: list[Path], into: Path, *, as_json: bool) -> None:
     if as_json:
         terminal.data({"written": [str(path) for path in written]})
     else:
-        terminal.line(f"{len(written)} files are in {into} now. Nothing else was changed.")
+        terminal.line(f"What was kept is in {into} now. Nothing else was changed.")
 
 
 def _moment(text: str | None) -> float | None:

@@ -10,7 +10,7 @@ import click
 from tljh_runbook import show, terminal
 from tljh_runbook.cli.options import on_hub, snapshot_names
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import difference, snapshot
+from tljh_runbook.hub import difference, fetch, snapshot
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 
@@ -70,6 +70,26 @@ def diff(source: Source, older: str, newer: str, *, as_json: bool) -> None:
         terminal.table(["component", "", "what", older, newer], [each.row() for each in found])
     else:
         terminal.line("The two snapshots hold the same.")
+
+
+@snapshots.command(name="fetch")
+@click.argument("name", metavar="[SNAPSHOT]", required=False)
+@on_hub(whole=False)
+def fetch_(source: Source, name: str | None, *, as_json: bool) -> None:
+    """Bring a snapshot back from the repository of user data, the newest by default.
+
+    Each snapshot that holds user data lies there as well: so a new server, with the old one's
+    settings file and password, can give back everything.
+
+    \b
+    Example:
+      tljh-runbook snapshots fetch
+    """
+    found = fetch.bring(source, name, terminal.progress)
+    if as_json:
+        terminal.data(about(found))
+    else:
+        show.contents(found)
 
 
 def read(path: Path) -> Snapshot | SnapshotDamaged:

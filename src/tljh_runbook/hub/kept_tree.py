@@ -48,6 +48,11 @@ def escaped(path: str) -> str:
     return plain.replace(LOST, "?")
 
 
+def shown(name: str) -> str:
+    """Return a name as a listing shows it."""
+    return "".join(LOST if "\udc80" <= sign <= "\udcff" else sign for sign in name)
+
+
 def listing(opened: Repository, snapshot_id: str, paths: Iterable[str] = ()) -> Iterator[Node]:
     """Yield all that a snapshot holds in and below ``paths``, everything when there are none."""
     arguments = ["ls", "--recursive", snapshot_id, *paths]

@@ -38,6 +38,8 @@ class Action:
     discard: Callable[[], None] = _nothing
     stopped: bool = False
     undo: Callable[[], None] | None = None
+    replaced: Path | None = None
+    """The folder that keeps what it replaces, when that is one of its own."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RunbookError, SettingsInvalid
-from tljh_runbook.hub import exchange, files, health, lock, services
+from tljh_runbook.hub import choice, exchange, files, health, homecoming, lock, services
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -22,11 +22,12 @@ MARK = "restore.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was given back; ``replaced`` is where the old things are, if there are any."""
+    """What was given back; ``replaced`` are the folders that keep what was in the place."""
 
     actions: list[Action]
     seconds: float
-    replaced: Path | None
+    replaced: list[Path]
+    restarted: bool = False
     servers: dict[str, bool] = field(default_factory=dict)
     """User servers that ran before, and whether they answer again."""
 
@@ -34,7 +35,8 @@ class Outcome:
         return {
             "changes": [told(each) for each in self.actions],
             "seconds": self.seconds,
-            "replaced": str(self.replaced) if self.replaced else None,
+            "replaced": [str(folder) for folder in self.replaced],
+            "restarted": self.restarted,
             "servers": self.servers,
         }
 
@@ -72,15 +74,15 @@ def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
                     restoration.say(action.what)
                     action.carry_out()
             stopped = [action for action in actions if action.stopped]
-            if stopped or again:
+            restarted = bool(stopped) or again
+            if restarted:
                 _while_stopped(restoration, stopped)
                 restoration.say("Waiting for a healthy hub")
-                seconds = source.settings.upgrade.healthy_within
-                health.wait(source.hub, source.services, seconds)
+                health.wait(source.hub, source.services, source.settings.upgrade.healthy_within)
         (source.hub.work / MARK).unlink()
-        seen = _wait_for_servers(restoration, running) if stopped or again else {}
-    replaced = restoration.replaced if restoration.replaced.exists() else None
-    return Outcome(list(actions), round(time.monotonic() - start, 1), replaced, seen)
+        seen = _wait_for_servers(restoration, running) if restarted else {}
+    seconds = round(time.monotonic() - start, 1)
+    return Outcome(list(actions), seconds, _replaced(restoration, actions), restarted, seen)
 
 
 def cut_off(work: Path) -> dict[str, Any] | None:
@@ -95,7 +97,9 @@ def cut_off(work: Path) -> dict[str, Any] | None:
 
 
 def copy_out(restoration: Restoration, components: Iterable[Component], folder: Path) -> list[Path]:
-    """Write the kept files into a new folder, to look at them there; return where they are.
+    """Write what was kept into a new folder, to look at it there; return the files.
+
+    Users' files are not in the list: there may be millions.
 
     Each lies under the whole path that it has on the hub. Raises `SettingsInvalid` when the folder
     is there already and holds something.
@@ -106,14 +110,28 @@ def copy_out(restoration: Restoration, components: Iterable[Component], folder: 
         )
     written = []
     with files.disk_errors(folder, "What was written so far is in it; nothing else was changed."):
-        files.make_private(folder)
-        for component in components:
+        chosen = tuple(components)
+        _write_user_data(restoration, chosen, folder)
+        for component in chosen:
             for entry in restoration.entries(component.name):
                 target = folder / (entry.origin or entry.path).lstrip("/")
                 files.make_private(target.parent)
                 exchange.write_copy(restoration.kept.path / entry.path, target, entry)
                 written.append(target)
     return written
+
+
+def _write_user_data(
+    restoration: Restoration, components: Sequence[Component], folder: Path
+) -> None:
+    kept = restoration.kept.manifest.components.get(choice.USER_DATA, {})
+    if kept.get("kept") and any(each.name == choice.USER_DATA for each in components):
+        files.make_private(folder.parent)
+        with suppress(FileNotFoundError):
+            folder.rmdir()  # restic is given a folder that was made for it
+        homecoming.write_out(restoration, kept, folder)
+    else:
+        files.make_private(folder)
 
 
 @contextmanager
@@ -162,6 +180,12 @@ def _take_back(restoration: Restoration, done: Sequence[Action], error: BaseExce
             action.undo()
     if isinstance(error, RunbookError):
         error.add("What had been given back before was taken back.")
+
+
+def _replaced(restoration: Restoration, actions: Sequence[Action]) -> list[Path]:
+    """Return the folders that keep what was replaced."""
+    folders = [restoration.replaced, *(each.replaced for each in actions if each.replaced)]
+    return [folder for folder in folders if folder.exists()]
 
 
 def _mark(restoration: Restoration) -> None:

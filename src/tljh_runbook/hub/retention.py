@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import files, lock, manifest, snapshot, unfinished
+from tljh_runbook.hub import files, lock, manifest, repository, snapshot, unfinished
 from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
@@ -59,8 +59,13 @@ def judge(source: Source, say: Say = lambda _: None) -> list[Judged]:
     return [Judged(name, sizes.get(name, 0), tuple(why)) for name, why in reasons.items()]
 
 
-def remove(source: Source, judged: Iterable[Judged], say: Say = lambda _: None) -> None:
-    """Remove the snapshots that nothing keeps. One half removed is not listed any more."""
+def remove(source: Source, judged: Sequence[Judged], say: Say = lambda _: None) -> None:
+    """Remove the snapshots that nothing keeps, then the user data that only they named.
+
+    A snapshot that is half removed is not listed any more. Raises what `repository.opened` raises
+    when its repository cannot be had; the snapshots are removed by then.
+    """
+    kept = {each.id for each in judged if each.kept}
     with (
         files.disk_errors(source.backups, "What was removed so far is gone, the rest is whole."),
         lock.hold(source.hub, "the removal of old snapshots"),
@@ -72,6 +77,9 @@ def remove(source: Source, judged: Iterable[Judged], say: Say = lambda _: None) 
         files.sync_folder(source.backups)
         for left in source.backups.glob(f"{REMOVED}*"):
             shutil.rmtree(left)
+        if kept and (source.hub.work / repository.RECORD).exists():
+            say("Removing user data that no snapshot names")
+            repository.forget(repository.opened(source), kept)
 
 
 def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str]]:

@@ -55,6 +55,22 @@ def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) 
     return _stored(opened, summary, sorted(missed))
 
 
+def verify(source: Source, kept: dict[str, Any], subset: str | None) -> str:
+    """Have restic say that what a snapshot names is there; with ``subset`` ("5%") read so much.
+
+    Returns what was done, '' when the snapshot holds no user data.
+    Raises `RepositoryDamaged` and what `repository.opened` raises.
+    """
+    if not kept.get("kept"):
+        return ""
+    opened = repository.opened(source)
+    restic.run(opened, "snapshots", kept["snapshot"])
+    if not subset:
+        return f"user data is in {opened.masked}, and was not read"
+    repository.check(opened, subset)
+    return f"user data in {opened.masked}: {subset} read, as it was kept"
+
+
 def because(error: RunbookError) -> str:
     """Return in one line why users' files are not kept, and what to do about it."""
     first = f"{error.message[:1].lower()}{error.message[1:]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub import homes, repository, user_files
+from tljh_runbook.hub import homecoming, homes, repository, user_files
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.homes import Homes
 from tljh_runbook.hub.layout import Hub
@@ -72,8 +72,7 @@ class UserData:
         } | _note(found, stored.unread)
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        del restoration
-        return ()
+        return homecoming.actions(restoration, restoration.kept.manifest.components[self.name])
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         kept = manifest.components[self.name]

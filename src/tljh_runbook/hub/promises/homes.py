@@ -10,7 +10,7 @@ from tljh_runbook.errors import SettingsInvalid
 from tljh_runbook.hub.source import Source
 
 # What running servers make and remove all the time.
-VOLATILE = {".cache", ".ipynb_checkpoints", "runtime"}
+VOLATILE = {".cache", ".ipynb_checkpoints", "runtime", ".tljh-runbook"}
 VOLATILE_ENDS = ("-journal", "-wal", "-shm", ".pid", ".lock", "~")
 DEEPEST = 64  # folders below each other
 NAMED = 5  # missing files that a verdict names

@@ -1,0 +1,162 @@
+"""Users' files given back: what is missing found, staged beside the homes, put in its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.errors import NoSpace, NotKept
+from tljh_runbook.hub import files, kept_tree, placing, repository, workroom
+from tljh_runbook.hub.placing import Placement
+from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.survey import Survey, Wanted
+
+RESERVE = 64 << 20  # bytes left free on the users' disk whatever is given back
+INCLUDES = 200  # paths that restic is told one by one; beyond, the folders right below the root
+NAMED = 3  # paths that the plan names
+
+
+def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
+    """Yield an action for each folder of homes in which something is not as it was kept.
+
+    Raises `NotKept` when nothing was kept, and what `repository.opened` raises.
+    """
+    if not kept["kept"]:
+        if restoration.paths or not restoration.missing_only:
+            raise NotKept(
+                f"The snapshot {restoration.kept.path.name} holds no user data: {kept['note']}",
+                hint="Choose another snapshot. tljh-runbook snapshots lists them.",
+            )
+        restoration.say("The snapshot holds no user data.")
+        return
+    opened = repository.opened(restoration.source)
+    for root in map(Path, kept["paths"]):
+        asked = _asked(restoration, root)
+        if not asked:
+            continue
+        nodes = kept_tree.listing(opened, kept["snapshot"], map(str, asked))
+        with Survey(root, missing_only=restoration.missing_only) as survey:
+            found = list(survey.run(nodes))
+        if found:
+            homecoming = Homecoming(restoration, opened, kept["snapshot"], root, found)
+            yield homecoming.action()
+
+
+def write_out(restoration: Restoration, kept: dict[str, Any], folder: Path) -> None:
+    """Write users' files below a folder that is made for it, under their whole paths."""
+    opened = repository.opened(restoration.source)
+    wanted = restoration.paths or tuple(map(Path, kept["paths"]))
+    kept_tree.restore(opened, kept["snapshot"], map(str, wanted), folder)
+
+
+@dataclass(frozen=True)
+class Homecoming:
+    """What comes back into one folder of homes."""
+
+    restoration: Restoration
+    opened: Repository
+    snapshot: str
+    """restic's own id of it."""
+    root: Path
+    wanted: list[Wanted]
+
+    @property
+    def staged(self) -> Path:
+        return self.root / workroom.NAME / f"staged-{self.restoration.moment}"
+
+    @property
+    def replaced(self) -> Path:
+        return self.root / workroom.NAME / f"replaced-{self.restoration.moment}"
+
+    def action(self) -> Action:
+        return Action(
+            what=str(self.root),
+            before=_summary(self.wanted),
+            after="as kept",
+            prepare=self.stage,
+            discard=self.discard,
+            carry_out=self.place,
+            replaced=self.replaced,
+        )
+
+    def stage(self) -> None:
+        """Have restic write what is wanted beside the homes, and check it."""
+        if not self.root.exists():
+            files.make_private(self.root.parent)
+            self.root.mkdir(mode=0o755)
+        self._require_room()
+        for left in workroom.make_work(self.root).glob("staged-*"):
+            workroom.clean(left)  # of a run that was killed; the hub's lock says that none runs
+        kept_tree.restore(self.opened, self.snapshot, self._includes(), self.staged)
+
+    def place(self) -> None:
+        """Put it in its place; what that replaces is kept."""
+        asked = tuple(_real(self.staged, each.path) for each in self.wanted)
+        placement = Placement(
+            self.staged, self.root, self.root, asked, self.restoration.missing_only
+        )
+        placing.place(placement, self.replaced, self.restoration.say)
+
+    def discard(self) -> None:
+        workroom.clean(self.staged)
+        with suppress(OSError):  # something that was replaced is kept in it
+            self.staged.parent.rmdir()
+
+    def _includes(self) -> list[str]:
+        paths = [str(each.path) for each in self.wanted]
+        if len(paths) <= INCLUDES:
+            return paths
+        tops = {each.path.relative_to(self.root).parts[:1] for each in self.wanted}
+        return sorted(str(self.root.joinpath(*parts)) for parts in tops)
+
+    def _require_room(self) -> None:
+        needed = sum(each.size for each in self.wanted) + RESERVE
+        free = shutil.disk_usage(self.root).free
+        if free < needed:
+            raise NoSpace(
+                f"The disk that holds {self.root} has {free >> 20} MB free; giving back needs "
+                f"{needed >> 20} MB. Nothing was changed.",
+                hint="Free some room, or give back less at a time: a user, or a path.",
+            )
+
+
+def _asked(restoration: Restoration, root: Path) -> list[Path]:
+    """Return what of one folder of homes is to come back; all of it when nothing was named."""
+    if not restoration.paths:
+        return [root]
+    if any(root.is_relative_to(path) for path in restoration.paths):
+        return [root]
+    return [path for path in restoration.paths if path.is_relative_to(root)]
+
+
+def _summary(wanted: list[Wanted]) -> str:
+    """Say what is not as it was kept: how many, and the first of them."""
+    kinds: dict[str, list[str]] = {}
+    for each in wanted:
+        kinds.setdefault(each.what, []).append(str(each.path))
+    return "; ".join(_named(what, paths) for what, paths in kinds.items())
+
+
+def _named(what: str, paths: list[str]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return f"{what}: {', '.join(paths[:NAMED])}{more}"
+
+
+def _real(staged: Path, path: Path) -> Path:
+    """Return a path as it really is: a listing shows bytes that are no text in another way."""
+    if kept_tree.LOST not in str(path):
+        return path
+    found = staged
+    for part in path.parts[1:]:
+        found = found / _fitting(os.listdir(found), part)  # noqa: PTH208 - names, not paths
+    return Path("/") / found.relative_to(staged)
+
+
+def _fitting(names: Iterable[str], shown: str) -> str:
+    return next((name for name in names if kept_tree.shown(name) == shown), shown)
