@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ class Homecoming:
     """restic's own id of it."""
     root: Path
     wanted: list[Wanted]
+    times: list[int] = field(default_factory=list)
+    """When the folder of homes itself was last changed, once staging has begun."""
 
     @property
     def staged(self) -> Path:
@@ -91,6 +93,7 @@ class Homecoming:
             files.make_private(self.root.parent)
             self.root.mkdir(mode=0o755)
         self._require_room()
+        self.times.append(self.root.stat().st_mtime_ns)
         for left in workroom.make_work(self.root).glob("staged-*"):
             workroom.clean(left)  # of a run that was killed; the hub's lock says that none runs
         kept_tree.restore(self.opened, self.snapshot, self._includes(), self.staged)
@@ -107,6 +110,8 @@ class Homecoming:
         workroom.clean(self.staged)
         with suppress(OSError):  # something that was replaced is kept in it
             self.staged.parent.rmdir()
+        for mtime_ns in self.times:  # our own folder came and went in it
+            os.utime(self.root, ns=(self.root.stat().st_atime_ns, mtime_ns))
 
     def _includes(self) -> list[str]:
         paths = [str(each.path) for each in self.wanted]
