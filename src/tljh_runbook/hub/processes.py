@@ -40,6 +40,13 @@ def environment(pid: int) -> dict[str, str]:
     return {}
 
 
+def command_line(pid: int) -> list[str]:
+    """Return the words that a process was started with; none where it does not run."""
+    with suppress(OSError):
+        return (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    return []
+
+
 def open_files(pid: int) -> set[Path]:
     """Return the paths of the files that a process holds open."""
     found = set()

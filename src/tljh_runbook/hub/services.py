@@ -10,6 +10,9 @@ import sys
 import time
 import xml.parsers.expat
 import xmlrpc.client
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -23,11 +26,20 @@ PROXY = "traefik"
 WAIT = 180  # seconds a service manager may take to answer
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a service will be started with, as its manager knows it."""
+
+    directory: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
 class Services(Protocol):
     """What the runbook needs of a service manager."""
 
     stop_line: str
     start_line: str
+    reload_line: str
     log_line: str
 
     def pid(self, name: str) -> int | None:
@@ -36,12 +48,19 @@ class Services(Protocol):
     def restart(self, name: str) -> None:
         """Restart a service and return when its process runs."""
 
+    def declared(self, name: str) -> Declared:
+        """Return what a service will be started with, be it running or not."""
+
+    def reload(self) -> None:
+        """Make the manager read its files again; services run on as they are."""
+
 
 class Systemd:
     """systemd, as on a server."""
 
     stop_line = "systemctl stop jupyterhub.service traefik.service"
     start_line = "systemctl start traefik.service jupyterhub.service"
+    reload_line = "systemctl daemon-reload"
     log_line = "journalctl -u jupyterhub -n 100"
 
     def pid(self, name: str) -> int | None:
@@ -50,6 +69,14 @@ class Systemd:
 
     def restart(self, name: str) -> None:
         _systemctl("restart", f"{name}.service")
+
+    def declared(self, name: str) -> Declared:
+        wanted = ("WorkingDirectory", "Environment", "EnvironmentFiles")
+        shown = _systemctl("show", *(f"--property={each}" for each in wanted), f"{name}.service")
+        return _of_unit(shown)
+
+    def reload(self) -> None:
+        _systemctl("daemon-reload")
 
 
 class Supervisor:
@@ -63,6 +90,7 @@ class Supervisor:
         self.log_line = shlex.join(["tail", "-n", "100", str(hub.root / "var/log/jupyterhub.log")])
         self.stop_line = f"{control} stop jupyterhub traefik"
         self.start_line = f"{control} start traefik jupyterhub"
+        self.reload_line = f"{control} reread"
 
     def pid(self, name: str) -> int | None:
         info = self._call("getProcessInfo", name)
@@ -77,14 +105,25 @@ class Supervisor:
             self._call("stopProcess", name)
         self._call("startProcess", name)
 
+    def declared(self, name: str) -> Declared:
+        section = self._settings()[f"program:{name}"]
+        directory = section.get("directory")
+        # A % is written twice there, and commas stand between the pairs.
+        pairs = shlex.shlex(section.get("environment", "").replace("%%", "%"), posix=True)
+        pairs.whitespace, pairs.whitespace_split, pairs.commenters = ", \t\n", True, ""
+        return Declared(Path(directory) if directory else None, _pairs(pairs))
+
+    def reload(self) -> None:
+        self._call("reloadConfig")
+
     def _state(self, name: str) -> str:
         info = self._call("getProcessInfo", name)
         return str(info["statename"]) if isinstance(info, dict) else ""
 
-    def _call(self, method: str, name: str) -> object:
+    def _call(self, method: str, *arguments: str) -> object:
         try:
             with xmlrpc.client.ServerProxy(self._address()) as server:
-                result: object = getattr(server.supervisor, method)(name)
+                result: object = getattr(server.supervisor, method)(*arguments)
         except (
             OSError,
             http.client.HTTPException,
@@ -100,22 +139,55 @@ class Supervisor:
                 else type(error).__name__
             )
             raise ServicesUnreachable(
-                f"supervisor did not carry out {method} for {name}: {reason}.",
+                f"supervisor did not carry out {' for '.join([method, *arguments])}: {reason}.",
                 hint="Is the sandbox up? ./invoke sandbox starts it again.",
             ) from None
         return result
 
     def _address(self) -> str:
-        parser = configparser.RawConfigParser()
-        parser.read_string(self._file.read_text(encoding="utf-8"))
-        section = parser["inet_http_server"]
+        section = self._settings()["inet_http_server"]
         user, password = quote(section["username"], safe=""), quote(section["password"], safe="")
         return f"http://{user}:{password}@{section['port']}/RPC2"
+
+    def _settings(self) -> configparser.RawConfigParser:
+        parser = configparser.RawConfigParser()
+        parser.read_string(self._file.read_text(encoding="utf-8"))
+        return parser
 
 
 def of(hub: Hub, settings: Settings) -> Services:
     """Return the service manager of a hub."""
     return Supervisor(hub) if settings.services == "supervisor" else Systemd()
+
+
+def _of_unit(shown: str) -> Declared:
+    """Return what ``systemctl show`` tells; later files come before what the unit says itself."""
+    directory: Path | None = None
+    stated: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for line in shown.splitlines():
+        name, _, value = line.partition("=")
+        if name == "WorkingDirectory" and value.startswith("/"):
+            directory = Path(value)
+        elif name == "Environment":
+            stated = _pairs(_words(value))
+        elif name == "EnvironmentFiles" and value:
+            with suppress(OSError):  # it may be absent, as systemd allows
+                text = Path(value.partition(" (")[0]).read_text(encoding="utf-8")
+                for each in text.splitlines():
+                    found |= _pairs(_words(each))
+    # systemd lets a file win over the unit's own line.
+    return Declared(directory, {**stated, **found})
+
+
+def _words(text: str) -> list[str]:
+    with suppress(ValueError):  # an open quotation mark
+        return shlex.split(text, comments=False)
+    return text.split()
+
+
+def _pairs(words: Iterable[str]) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def _systemctl(*arguments: str) -> str:
