@@ -154,6 +154,7 @@ def _file(name: str, end: str) -> str:
 
 def _give_back(path: str, origin: str, mode: int, uid: int, gid: int) -> Iterator[str]:
     beside = " ".join(shlex.quote(f"{origin}{end}") for end in BESIDE)
+    yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
     yield f"rm -f {beside}"
     yield (f"install -m {mode:04o} -o {uid} -g {gid} {shlex.quote(path)} {shlex.quote(origin)}")
 
