@@ -41,6 +41,11 @@ port = 127.0.0.1:{port}
 username = runbook
 password = {password}
 
+[supervisorctl]
+serverurl = http://127.0.0.1:{port}
+username = runbook
+password = {password}
+
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 

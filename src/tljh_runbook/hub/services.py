@@ -54,6 +54,9 @@ class Services(Protocol):
     def reload(self) -> None:
         """Make the manager read its files again; services run on as they are."""
 
+    def stale(self) -> bool:
+        """Say whether the manager knows a service otherwise than its files tell by now."""
+
 
 class Systemd:
     """systemd, as on a server."""
@@ -77,6 +80,10 @@ class Systemd:
 
     def reload(self) -> None:
         _systemctl("daemon-reload")
+
+    def stale(self) -> bool:
+        units = [f"{name}.service" for name in (HUB, PROXY)]
+        return "yes" in _systemctl("show", "--property=NeedDaemonReload", "--value", *units)
 
 
 class Supervisor:
@@ -115,6 +122,9 @@ class Supervisor:
 
     def reload(self) -> None:
         self._call("reloadConfig")
+
+    def stale(self) -> bool:
+        return False  # it keeps no record of that
 
     def _state(self, name: str) -> str:
         info = self._call("getProcessInfo", name)
@@ -174,10 +184,16 @@ def _of_unit(shown: str) -> Declared:
         elif name == "EnvironmentFiles" and value:
             with suppress(OSError):  # it may be absent, as systemd allows
                 text = Path(value.partition(" (")[0]).read_text(encoding="utf-8")
-                for each in text.splitlines():
-                    found |= _pairs(_words(each))
+                found |= _of_file(text)
     # systemd lets a file win over the unit's own line.
     return Declared(directory, {**stated, **found})
+
+
+def _of_file(text: str) -> dict[str, str]:
+    """Return what a file of lines ``NAME=VALUE`` sets, a value with or without quotation marks."""
+    lines = (line.strip() for line in text.splitlines())
+    pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] not in "#;")
+    return {name.strip(): " ".join(_words(value)) for name, value in pairs}
 
 
 def _words(text: str) -> list[str]:
