@@ -24,13 +24,13 @@ from tljh_runbook.hub import (
     capture,
     components,
     hubdb,
-    postgres,
+    postgres_address,
     postgres_dump,
     promises,
     snapshot,
     sql,
 )
-from tljh_runbook.hub.postgres import Server
+from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
@@ -49,7 +49,7 @@ def url(cluster: Cluster) -> str:
 
 @pytest.fixture
 def server(url: str) -> Server:
-    return postgres.parse(url)
+    return postgres_address.parse(url)
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_tables_of_a_newer_hub_go(foreign: Source, cluster: Cluster) -> None:
     )
     (action,) = actions(foreign, kept)
     action.carry_out()
-    assert "newer" not in sql.rows(postgres.parse(cluster.url("jupyterhub")))
+    assert "newer" not in sql.rows(postgres_address.parse(cluster.url("jupyterhub")))
     assert actions(foreign, kept) == []
 
 
@@ -262,7 +262,7 @@ def test_an_empty_database_is_not_taken_for_a_backup(foreign: Source, cluster: C
 
 
 def test_a_wrong_password_is_said_without_it(url: str, tmp_path: Path) -> None:
-    wrong = postgres.parse(url.replace(ESCAPED, "not-it"))
+    wrong = postgres_address.parse(url.replace(ESCAPED, "not-it"))
     with pytest.raises(DatabaseMissing, match="password authentication failed") as told:
         postgres_dump.dump(wrong, tmp_path / "dump")
     assert "not-it" not in told.value.message + told.value.hint
@@ -310,20 +310,20 @@ def test_the_promises_are_measured_on_the_server(live: Live, url: str) -> None:
 )
 def test_an_address_that_cannot_be_read_is_not_shown(url: str) -> None:
     with pytest.raises(DatabaseForeign) as told:
-        postgres.parse(url)
+        postgres_address.parse(url)
     assert "secret-word" not in told.value.message + told.value.hint
     assert told.value.__cause__ is None
 
 
 def test_an_address_means_what_libpq_takes_it_for() -> None:
-    found = postgres.parse("postgresql://me@/db?host=/run/postgresql&sslmode=require")
+    found = postgres_address.parse("postgresql://me@/db?host=/run/postgresql&sslmode=require")
     assert found.variables == {
         "PGUSER": "me",
         "PGDATABASE": "db",
         "PGHOST": "/run/postgresql",
         "PGSSLMODE": "require",
     }
-    assert "word" not in repr(postgres.parse("postgresql://me:word@h/db"))
+    assert "word" not in repr(postgres_address.parse("postgresql://me:word@h/db"))
 
 
 @pytest.mark.parametrize("kind", ["mysql+pymysql", "oracle", "mssql+pyodbc"])

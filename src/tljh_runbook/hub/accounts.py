@@ -85,7 +85,9 @@ def read(root: Path) -> Records:
     etc, found = root / "etc", Records()
     try:
         shadow = {line[0]: line for line in _lines(etc / "shadow", found, 9)}
-        found.passwords = {name: line[1] for name, line in shadow.items() if _is_secret(line[1])}
+        found.passwords = {
+            name: line[1] for name, line in shadow.items() if _SECRET.fullmatch(line[1])
+        }
     except PermissionError:
         shadow, found.passwords = {}, None
     found.skipped = 0  # a shadow without its account, or the other way round, is no loss
@@ -196,8 +198,4 @@ def _ranges(path: Path) -> dict[str, list[list[int]]]:
 
 def _number(text: str) -> int | None:
     good = text.isascii() and text.isdecimal() and len(text) <= 10
-    return int(text) if good and int(text) < (1 << 32) - 1 else None
-
-
-def _is_secret(text: str) -> bool:
-    return bool(_SECRET.fullmatch(text))
+    return int(text) if good and int(text) < (1 << 32) - 1 else None  # the last one means none

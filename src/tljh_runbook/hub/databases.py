@@ -21,7 +21,7 @@ from tljh_runbook.errors import (
 )
 from tljh_runbook.hub import (
     db_url,
-    postgres,
+    postgres_address,
     postgres_dump,
     processes,
     services,
@@ -29,7 +29,7 @@ from tljh_runbook.hub import (
     sqlite_copy,
 )
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.postgres import Server
+from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.settings import Settings
 from tljh_runbook.hub.sql import Database
@@ -105,8 +105,8 @@ def at(address: str, name: str, directory: Path) -> Database:
         return directory / address
     kind, _, rest = address.partition("://")
     dialect = kind.split("+")[0]
-    if dialect in postgres.SCHEMES:
-        return postgres.parse(f"postgresql://{rest}")
+    if dialect in postgres_address.SCHEMES:
+        return postgres_address.parse(f"postgresql://{rest}")
     if dialect == "sqlite" and (path := unquote(urlsplit(address).path[1:])):
         return directory / path
     raise DatabaseForeign(

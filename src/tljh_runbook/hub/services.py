@@ -10,28 +10,19 @@ import sys
 import time
 import xml.parsers.expat
 import xmlrpc.client
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
 from tljh_runbook.errors import ServicesUnreachable
+from tljh_runbook.hub import declared
+from tljh_runbook.hub.declared import Declared
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import Settings
 
 HUB = "jupyterhub"
 PROXY = "traefik"
 WAIT = 180  # seconds a service manager may take to answer
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What a service will be started with, as its manager knows it."""
-
-    directory: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Services(Protocol):
@@ -76,7 +67,7 @@ class Systemd:
     def declared(self, name: str) -> Declared:
         wanted = ("WorkingDirectory", "Environment", "EnvironmentFiles")
         shown = _systemctl("show", *(f"--property={each}" for each in wanted), f"{name}.service")
-        return _of_unit(shown)
+        return declared.of_systemd(shown)
 
     def reload(self) -> None:
         _systemctl("daemon-reload")
@@ -113,12 +104,7 @@ class Supervisor:
         self._call("startProcess", name)
 
     def declared(self, name: str) -> Declared:
-        section = self._settings()[f"program:{name}"]
-        directory = section.get("directory")
-        # A % is written twice there, and commas stand between the pairs.
-        pairs = shlex.shlex(section.get("environment", "").replace("%%", "%"), posix=True)
-        pairs.whitespace, pairs.whitespace_split, pairs.commenters = ", \t\n", True, ""
-        return Declared(Path(directory) if directory else None, _pairs(pairs))
+        return declared.of_supervisor(self._settings()[f"program:{name}"])
 
     def reload(self) -> None:
         self._call("reloadConfig")
@@ -168,42 +154,6 @@ class Supervisor:
 def of(hub: Hub, settings: Settings) -> Services:
     """Return the service manager of a hub."""
     return Supervisor(hub) if settings.services == "supervisor" else Systemd()
-
-
-def _of_unit(shown: str) -> Declared:
-    """Return what ``systemctl show`` tells; later files come before what the unit says itself."""
-    directory: Path | None = None
-    stated: dict[str, str] = {}
-    found: dict[str, str] = {}
-    for line in shown.splitlines():
-        name, _, value = line.partition("=")
-        if name == "WorkingDirectory" and value.startswith("/"):
-            directory = Path(value)
-        elif name == "Environment":
-            stated = _pairs(_words(value))
-        elif name == "EnvironmentFiles" and value:
-            with suppress(OSError):  # it may be absent, as systemd allows
-                text = Path(value.partition(" (")[0]).read_text(encoding="utf-8")
-                found |= _of_file(text)
-    # systemd lets a file win over the unit's own line.
-    return Declared(directory, {**stated, **found})
-
-
-def _of_file(text: str) -> dict[str, str]:
-    """Return what a file of lines ``NAME=VALUE`` sets, a value with or without quotation marks."""
-    lines = (line.strip() for line in text.splitlines())
-    pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] not in "#;")
-    return {name.strip(): " ".join(_words(value)) for name, value in pairs}
-
-
-def _words(text: str) -> list[str]:
-    with suppress(ValueError):  # an open quotation mark
-        return shlex.split(text, comments=False)
-    return text.split()
-
-
-def _pairs(words: Iterable[str]) -> dict[str, str]:
-    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def _systemctl(*arguments: str) -> str:

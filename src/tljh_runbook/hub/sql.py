@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import postgres, sqlite
-from tljh_runbook.hub.postgres import Server
+from tljh_runbook.hub.postgres_address import Server
 
 Database = Path | Server
 

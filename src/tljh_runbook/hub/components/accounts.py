@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import AccountConflict, SnapshotDamaged
-from tljh_runbook.hub import account_tools, accounts, databases, files, hubdb
+from tljh_runbook.errors import SnapshotDamaged
+from tljh_runbook.hub import account_conflicts, account_tools, accounts, databases, files, hubdb
 from tljh_runbook.hub.accounts import Records, User
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.manifest import Manifest
@@ -90,7 +90,7 @@ class Accounts:
             restoration.say(f"No accounts are given back: there is no passwd in {root / 'etc'}.")
             return
         now = accounts.read(root)
-        _refuse(_conflicts(kept, now))
+        account_conflicts.refuse(kept, now)
         yield from _groups(root, kept, now)
         yield from _users(root, kept, now)
         yield from _members(restoration, kept, now)
@@ -123,32 +123,6 @@ def _records(folder: Path) -> Records:
     lines = files.read(folder / PASSWORDS).decode().splitlines()
     kept.passwords = dict(line.split(":", 1) for line in lines)
     return kept
-
-
-def _conflicts(kept: Records, now: Records) -> Iterator[str]:
-    owners = {user.uid: user.name for user in now.users.values()}
-    for user in kept.users.values():
-        there = now.users.get(user.name)
-        if there and there.uid != user.uid:
-            yield f"{user.name} has the number {there.uid} and had {user.uid}"
-        elif not there and user.uid in owners:
-            yield f"the number {user.uid} of {user.name} belongs to {owners[user.uid]}"
-    holders = {group.gid: group.name for group in now.groups.values()}
-    for name in account_tools.own_groups(kept):
-        group, same = kept.groups[name], now.groups.get(name)
-        if same and same.gid != group.gid:
-            yield f"the group {name} has the number {same.gid} and had {group.gid}"
-        elif not same and group.gid in holders:
-            yield f"the number {group.gid} of the group {name} belongs to {holders[group.gid]}"
-
-
-def _refuse(conflicts: Iterable[str]) -> None:
-    if told := "; ".join(conflicts):
-        raise AccountConflict(
-            f"Accounts cannot be given back as they were: {told}. Nothing was changed.",
-            hint="Files belong to numbers, not to names. Rename or renumber the account that is "
-            "in the way (usermod --uid, groupmod --gid), then restore again.",
-        )
 
 
 def _groups(root: Path, kept: Records, now: Records) -> Iterator[Action]:

@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RestoreFailed
-from tljh_runbook.hub import databases, exchange, files, postgres, postgres_dump, sql, sqlite
+from tljh_runbook.hub import (
+    databases,
+    exchange,
+    files,
+    postgres_address,
+    postgres_dump,
+    sql,
+    sqlite,
+)
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.manifest import Manifest
-from tljh_runbook.hub.postgres import Server
+from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
@@ -95,7 +103,7 @@ def _dumped(name: str, server: Server, folder: Folder) -> dict[str, Any]:
     databases.copy(server, target)
     folder.record(target.name, None, target.stat())
     if server.password:
-        folder.write(f"{name}{SECRET}", postgres.passfile(server))
+        folder.write(f"{name}{SECRET}", postgres_address.passfile(server))
     found = postgres_dump.contents(target)
     return {
         "origin": str(server),
@@ -125,7 +133,7 @@ def _target(restoration: Restoration, name: str, about: dict[str, Any]) -> Serve
     place = databases.at(named, name, source.hub.state) if named else None
     if isinstance(place, Server):
         return place
-    return postgres.kept(about["variables"], restoration.kept.path / _file(name, SECRET))
+    return postgres_address.kept(about["variables"], restoration.kept.path / _file(name, SECRET))
 
 
 def _same(server: Server, dump: Path) -> bool:
