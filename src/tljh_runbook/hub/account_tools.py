@@ -77,7 +77,7 @@ def run(command: list[str], given: str = "") -> None:
     except FileNotFoundError:
         raise ToolMissing(
             f"The program {command[0]} is not installed. Accounts that were made so far stay.",
-            hint="sudo apt-get install passwd",
+            hint=f"sudo apt-get install {'quota' if command[0] == 'setquota' else 'passwd'}",
         ) from None
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from functools import partial
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import account_conflicts, account_tools, accounts, databases, files, hubdb
-from tljh_runbook.hub.accounts import Records, User
+from tljh_runbook.hub import (
+    account_return,
+    account_tools,
+    accounts,
+    databases,
+    files,
+    hubdb,
+    quotas,
+)
+from tljh_runbook.hub.accounts import Records
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.quotas import Quota
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
@@ -31,6 +39,7 @@ class Accounts:
         "homes lie: name, number, home, shell, expiry, ranges of subordinate numbers",
         "the hashes of their passwords",
         "their groups and every group of people, with number and members",
+        "how much of a disk each may take, where `repquota` knows it",
     )
     left_out = (
         (
@@ -61,13 +70,17 @@ class Accounts:
         found = databases.find(source.hub, source.services, source.settings)
         hub_users = hubdb.users(found[databases.REQUIRED])
         kept = accounts.of_hub(accounts.read(root), hub_users, root, Path(source.settings.homes))
-        folder.write(RECORDS, json.dumps(kept.to_json(), indent=2) + "\n")
-        folder.write(SCRIPT, account_tools.script(root, kept))
+        limits = quotas.of(kept.users.values(), root)
+        data = {**kept.to_json(), "quotas": [vars(each) for each in limits]}
+        folder.write(RECORDS, json.dumps(data, indent=2) + "\n")
+        lines = "".join(f"{shlex.join(each.command())}\n" for each in limits)
+        folder.write(SCRIPT, account_tools.script(root, kept) + lines)
         secrets = kept.passwords or {}
         folder.write(PASSWORDS, "".join(f"{name}:{each}\n" for name, each in secrets.items()))
         return {
             "accounts": len(kept.users),
             "groups": len(kept.groups),
+            "quotas": len(limits),
             "skipped": kept.skipped,
             "without_account": sum(not _has_account(name, kept) for name in hub_users),
             **_note(kept),
@@ -82,18 +95,10 @@ class Accounts:
             yield "# The server had no accounts of its own."
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        kept = _records(restoration.kept.path / self.name)
-        root = restoration.source.hub.root
-        if not (kept.users or kept.groups):
-            return
-        if not accounts.exist(root):
-            restoration.say(f"No accounts are given back: there is no passwd in {root / 'etc'}.")
-            return
-        now = accounts.read(root)
-        account_conflicts.refuse(kept, now)
-        yield from _groups(root, kept, now)
-        yield from _users(root, kept, now)
-        yield from _members(restoration, kept, now)
+        data = _data(restoration.kept.path / self.name)
+        kept, limits = _records(data, restoration.kept.path / self.name)
+        if kept.users or kept.groups:
+            yield from account_return.actions(restoration, kept, limits)
 
 
 def _has_account(name: str, kept: Records) -> bool:
@@ -109,75 +114,20 @@ def _note(kept: Records) -> dict[str, str]:
     }
 
 
-def _records(folder: Path) -> Records:
+def _data(folder: Path) -> dict[str, Any]:
     """Return what a snapshot holds, which is nothing of a server without accounts."""
     if not (folder / RECORDS).exists():
-        return Records()
-    try:
-        kept = Records.from_json(json.loads(files.read(folder / RECORDS)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise SnapshotDamaged(
-            f"{folder / RECORDS} cannot be read: {error}. Nothing was changed.",
-            hint="Choose another snapshot. tljh-runbook snapshots lists them.",
-        ) from None
-    lines = files.read(folder / PASSWORDS).decode().splitlines()
-    kept.passwords = dict(line.split(":", 1) for line in lines)
-    return kept
+        return {"users": [], "groups": [], "quotas": []}
+    found: dict[str, Any] = json.loads(files.read(folder / RECORDS))
+    return found
 
 
-def _groups(root: Path, kept: Records, now: Records) -> Iterator[Action]:
-    for name in account_tools.own_groups(kept):
-        if name not in now.groups:
-            gid = kept.groups[name].gid
-            command = account_tools.add_group(root, name, gid)
-            make = partial(account_tools.run, command)
-            yield Action(f"group {name}", "missing", f"number {gid}", make)
-
-
-def _users(root: Path, kept: Records, now: Records) -> Iterator[Action]:
-    for user in kept.users.values():
-        secret = (kept.passwords or {}).get(user.name)
-        if user.name not in now.users:
-            make = partial(_make, root, user, secret)
-            yield Action(f"account {user.name}", "missing", f"number {user.uid}", make)
-        # As it is left where an earlier run was ended between the account and its password.
-        elif secret and (now.passwords or {}).get(user.name) == account_tools.UNSET != secret:
-            give = partial(_set_password, root, user, secret)
-            yield Action(f"password of {user.name}", "none", "as kept", give)
-
-
-def _make(root: Path, user: User, secret: str | None) -> None:
-    account_tools.run(account_tools.add_user(root, user))
-    for command in account_tools.add_ranges(root, user):
-        account_tools.run(command)
-    _set_password(root, user, secret)
-
-
-def _set_password(root: Path, user: User, secret: str | None) -> None:
-    if secret:
-        account_tools.run(account_tools.set_password(root), f"{user.name}:{secret}\n")
-    # Afterwards: a new password begins a new term.
-    for command in account_tools.set_aging(root, user):
-        account_tools.run(command)
-
-
-def _members(restoration: Restoration, kept: Records, now: Records) -> Iterator[Action]:
-    root = restoration.source.hub.root
-    own = set(account_tools.own_groups(kept))
-    for name in kept.users:
-        lacking = [
-            group.name
-            for group in kept.groups.values()
-            if name in group.members
-            and name not in (now.groups[group.name].members if group.name in now.groups else ())
-        ]
-        for group_name in [each for each in lacking if each not in own | now.groups.keys()]:
-            restoration.say(f"{name} was in the group {group_name}, which no package made yet.")
-            lacking.remove(group_name)
-        if lacking:
-            command = account_tools.join(root, name, lacking)
-            give = partial(account_tools.run, command)
-            yield Action(f"groups of {name}", f"not in {', '.join(lacking)}", "as kept", give)
+def _records(data: dict[str, Any], folder: Path) -> tuple[Records, list[Quota]]:
+    kept = Records.from_json(data)
+    if kept.users:
+        lines = files.read(folder / PASSWORDS).decode().splitlines()
+        kept.passwords = dict(line.split(":", 1) for line in lines)
+    return kept, [Quota.from_json(each) for each in data["quotas"]]
 
 
 COMPONENT = Accounts()
