@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -216,6 +217,45 @@ def test_the_one_that_the_running_hub_holds_open_counts(source: Source, text: st
     with running(source.hub, hub_command=f"python3 {source.hub.root}/holder.py") as pid:
         until(lambda: place in processes.open_files(pid))
         assert find(source)["jupyterhub"] == place
+
+
+TALKER = """
+import socket, sqlite3, time
+talks = socket.create_connection(("127.0.0.77", 5432))
+database = sqlite3.connect("{path}")
+database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+time.sleep(1000)
+"""
+
+
+def talking(source: Source, path: Path) -> str:
+    hub_folder.keep(source.hub.root / "talker.py", TALKER.format(path=path), 0o644)
+    return f"python3 {source.hub.root}/talker.py"
+
+
+def test_a_stale_file_beside_a_hub_that_talks_to_a_server_is_not_taken(source: Source) -> None:
+    command = talking(source, source.hub.root / "cache.db")
+    with (
+        socket.create_server(("127.0.0.77", 5432)),
+        running(source.hub, hub_command=command) as pid,
+    ):
+        until(lambda: 5432 in processes.peers(pid))
+        with pytest.raises(DatabaseMissing, match="talks to a PostgreSQL server") as told:
+            find(source)
+        assert "databases: {jupyterhub:" in told.value.hint
+        usual = source.hub.state / "jupyterhub.sqlite"
+        assert find(source, jupyterhub=str(usual))["jupyterhub"] == usual
+
+
+def test_a_hub_that_holds_its_file_may_talk_to_servers(source: Source) -> None:
+    usual = source.hub.state / "jupyterhub.sqlite"
+    with (
+        socket.create_server(("127.0.0.77", 5432)),
+        running(source.hub, hub_command=talking(source, usual)) as pid,
+    ):
+        until(lambda: usual in processes.open_files(pid))
+        assert 5432 in processes.peers(pid)
+        assert find(source)["jupyterhub"] == usual
 
 
 def test_the_command_line_of_the_running_hub_counts_first(source: Source) -> None:

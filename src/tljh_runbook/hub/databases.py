@@ -41,6 +41,7 @@ KNOWN = {
     "repo2docker": ("tljh_repo2docker.sqlite", None),
 }
 REQUIRED = "jupyterhub"
+SERVERS = {5432: "PostgreSQL", 3306: "MySQL", 1433: "SQL Server", 1521: "Oracle"}  # by port
 HUB_TABLES = {"users", "spawners", "alembic_version"}
 
 
@@ -167,8 +168,22 @@ def _opened(pid: int, usual: Path, name: str) -> Path:
     same_name = sorted(path for path in opened if path.name == usual.name)
     if usual not in opened and len(same_name) == 1:
         return same_name[0]
-    held = _held(pid) if name == REQUIRED and usual not in opened else []
+    if name != REQUIRED or usual in opened:
+        return usual
+    held = _held(pid)
+    if not held:
+        _refuse_server(pid, usual)
     return held[0] if len(held) == 1 else usual
+
+
+def _refuse_server(pid: int, usual: Path) -> None:
+    """Raise `DatabaseMissing` when the hub talks to a server and does not use its usual file."""
+    for port in processes.peers(pid) & SERVERS.keys():
+        raise DatabaseMissing(
+            f"The hub talks to a {SERVERS[port]} server and does not hold {usual} open, which may "
+            "be left from before. Nothing was changed.",
+            hint=f"{_name_it(REQUIRED).capitalize()}, or a postgresql:// address in its place",
+        )
 
 
 def _held(pid: int) -> list[Path]:

@@ -57,6 +57,18 @@ def open_files(pid: int) -> set[Path]:
     return found
 
 
+def peers(pid: int) -> set[int]:
+    """Return the ports that a process is connected to over TCP."""
+    own, found = {str(path) for path in open_files(pid)}, set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError, IndexError, ValueError):
+            for line in (PROC / str(pid) / "net" / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "01" and f"socket:[{fields[9]}]" in own:
+                    found.add(int(fields[2].rpartition(":")[2], 16))
+    return found
+
+
 def children(pid: int) -> list[int]:
     """Return the process and all that descend from it."""
     found = [pid]
