@@ -41,6 +41,11 @@ port = 127.0.0.1:{port}
 username = runbook
 password = {password}
 
+[supervisorctl]
+serverurl = http://127.0.0.1:{port}
+username = runbook
+password = {password}
+
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
@@ -216,6 +221,10 @@ def hub(tmp_path: Path, stopped_services: Path) -> Hub:
     """A folder that looks like a hub whose services are stopped."""
     made = hub_folder.build(tmp_path / "server")
     shutil.copytree(stopped_services, made.root / "etc" / "supervisor")
+    configuration = made.root / "etc" / "supervisor" / "supervisord.conf"
+    other = stopped_services.parents[1]
+    text = configuration.read_text(encoding="utf-8").replace(str(other), str(made.root))
+    configuration.write_text(text, encoding="utf-8")
     return made
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hub_folder
 import pytest
 from hub_fixtures import living, supervisor, until
 
-from tljh_runbook.errors import DatabaseMissing
+from tljh_runbook.errors import DatabaseForeign, DatabaseMissing
 from tljh_runbook.hub import databases, processes, services
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
@@ -25,7 +27,7 @@ NAMES = {
 }
 
 
-def find(source: Source, **named: str) -> dict[str, Path]:
+def find(source: Source, **named: str) -> Mapping[str, Any]:
     settings = replace(source.settings, databases=named)
     return databases.find(source.hub, source.services, settings)
 
@@ -100,14 +102,14 @@ def test_a_database_that_was_moved_by_its_url_is_found(
         assert find(source)["plasma"].resolve() == moved
 
 
-def test_a_database_that_is_no_file_is_refused_without_its_password(source: Source) -> None:
-    url = "postgresql://hub:secret-word@db.example.org/plasma"
+def test_a_database_of_another_kind_is_refused_without_its_password(source: Source) -> None:
+    url = "mysql+pymysql://hub:secret-word@db.example.org/plasma"
     with running(source.hub, environment=f'TLJH_PLASMA_DB_URL="{url}"') as pid:
         until(lambda: "TLJH_PLASMA_DB_URL" in processes.environment(pid))
-        with pytest.raises(DatabaseMissing, match="'plasma' is not a SQLite file") as told:
+        with pytest.raises(DatabaseForeign, match="'plasma' is neither a SQLite file") as told:
             find(source)
     said = told.value.message + told.value.hint
-    assert "postgresql" in said
+    assert "mysql" in said
     assert "secret-word" not in said
     assert "db.example.org" not in said
 
@@ -131,3 +133,156 @@ def test_a_database_that_the_hub_holds_open_elsewhere_is_found(
         assert find(source)["jupyterhub"] == moved
     with closing(sqlite3.connect(moved)) as untouched:
         assert untouched.execute("SELECT count(*) FROM users").fetchone() == (3,)
+
+
+def configure(hub: Hub, name: str, text: str) -> None:
+    hub_folder.keep(hub.config / "jupyterhub_config.d" / name, text, 0o600)
+
+
+def renamed(source: Source, name: str = "people.db") -> Path:
+    """Move the hub's database, and leave a stale copy where it was."""
+    place = source.hub.state / name
+    shutil.copy(source.hub.state / "jupyterhub.sqlite", place)
+    return place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c.JupyterHub.db_url = 'sqlite:///people.db'",
+        "c.JupyterHub.db_url = 'people.db'",
+        "c = get_config()\nc.JupyterHub.db_url = 'sqlite:///{path}'",
+        "c.JupyterHub.db_url = other = 'sqlite+pysqlite:///{path}'",
+        "c.JupyterHub.db_url = 'sqlite:///old.db'\nc.JupyterHub.db_url = 'sqlite:///people.db'",
+    ],
+)
+def test_a_stale_file_does_not_pass_for_the_database(source: Source, text: str) -> None:
+    place = renamed(source)
+    configure(source.hub, "database.py", text.format(path=place))
+    assert find(source)["jupyterhub"] == place
+
+
+def test_the_last_file_counts(source: Source) -> None:
+    place = renamed(source)
+    configure(source.hub, "b.py", "c.JupyterHub.db_url = 'people.db'")
+    configure(source.hub, "a.py", "c.JupyterHub.db_url = 'other.db'")
+    assert find(source)["jupyterhub"] == place
+
+
+def test_config_yaml_can_name_it_too(source: Source) -> None:
+    place = renamed(source)
+    with source.hub.config_file.open("a", encoding="utf-8") as file:
+        file.write("auth:\n  JupyterHub:\n    db_url: sqlite:///people.db\n")
+    assert find(source)["jupyterhub"] == place
+
+
+def test_a_database_that_the_configuration_names_must_be_there(source: Source) -> None:
+    configure(source.hub, "database.py", "c.JupyterHub.db_url = 'sqlite:///gone.db'")
+    with pytest.raises(DatabaseMissing, match=r"'jupyterhub' is not at .*gone\.db"):
+        find(source)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os\nc.JupyterHub.db_url = os.environ['DB']",
+        "c.JupyterHub.db_url = f'sqlite:///{name}.db'",
+        "c.JupyterHub.db_url = 'a.db'\nif True:\n    c.JupyterHub.db_url = 'b.db'",
+        "setattr(c.JupyterHub, 'db_url', 'sqlite:///people.db')",
+        "c['JupyterHub']['db_url'] = 'sqlite:///people.db'",
+        "c.JupyterHub.update(db_url='sqlite:///people.db')",
+        "c.JupyterHub.db_url = (",
+    ],
+)
+def test_an_address_that_is_computed_is_said_to_be_unknown(source: Source, text: str) -> None:
+    configure(source.hub, "database.py", text)
+    with pytest.raises(DatabaseMissing, match=r"cannot be told: .*database\.py") as told:
+        find(source)
+    assert "databases: {jupyterhub:" in told.value.hint
+    place = renamed(source)
+    assert find(source, jupyterhub=str(place))["jupyterhub"] == place
+
+
+@pytest.mark.parametrize("text", ["c.MyAuthenticator.db_url = 'x'", "# c.JupyterHub.db_url = 'x'"])
+def test_what_means_something_else_is_left_alone(source: Source, text: str) -> None:
+    configure(source.hub, "other.py", text)
+    assert find(source)["jupyterhub"] == source.hub.state / "jupyterhub.sqlite"
+
+
+@pytest.mark.parametrize("text", ["", "c.JupyterHub.db_url = name()"])
+def test_the_one_that_the_running_hub_holds_open_counts(source: Source, text: str) -> None:
+    place = renamed(source)
+    configure(source.hub, "database.py", text)
+    hub_folder.keep(source.hub.root / "holder.py", HOLDER.format(path=place), 0o644)
+    with running(source.hub, hub_command=f"python3 {source.hub.root}/holder.py") as pid:
+        until(lambda: place in processes.open_files(pid))
+        assert find(source)["jupyterhub"] == place
+
+
+TALKER = """
+import socket, sqlite3, time
+talks = socket.create_connection(("127.0.0.77", 5432))
+database = sqlite3.connect("{path}")
+database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+time.sleep(1000)
+"""
+
+
+def talking(source: Source, path: Path) -> str:
+    hub_folder.keep(source.hub.root / "talker.py", TALKER.format(path=path), 0o644)
+    return f"python3 {source.hub.root}/talker.py"
+
+
+def test_a_stale_file_beside_a_hub_that_talks_to_a_server_is_not_taken(source: Source) -> None:
+    command = talking(source, source.hub.root / "cache.db")
+    with (
+        socket.create_server(("127.0.0.77", 5432)),
+        running(source.hub, hub_command=command) as pid,
+    ):
+        until(lambda: 5432 in processes.peers(pid))
+        with pytest.raises(DatabaseMissing, match="talks to a PostgreSQL server") as told:
+            find(source)
+        assert "databases: {jupyterhub:" in told.value.hint
+        usual = source.hub.state / "jupyterhub.sqlite"
+        assert find(source, jupyterhub=str(usual))["jupyterhub"] == usual
+
+
+def test_a_hub_that_holds_its_file_may_talk_to_servers(source: Source) -> None:
+    usual = source.hub.state / "jupyterhub.sqlite"
+    with (
+        socket.create_server(("127.0.0.77", 5432)),
+        running(source.hub, hub_command=talking(source, usual)) as pid,
+    ):
+        until(lambda: usual in processes.open_files(pid))
+        assert 5432 in processes.peers(pid)
+        assert find(source)["jupyterhub"] == usual
+
+
+def test_the_command_line_of_the_running_hub_counts_first(source: Source) -> None:
+    place = renamed(source)
+    configure(source.hub, "database.py", "c.JupyterHub.db_url = 'other.db'")
+    command = f"python3 -c 'import time; time.sleep(1000)' --db=sqlite:///{place}"
+    with running(source.hub, hub_command=command) as pid:
+        until(lambda: f"--db=sqlite:///{place}" in processes.command_line(pid))
+        assert find(source)["jupyterhub"] == place
+
+
+def test_a_stopped_hub_is_asked_through_its_service_manager(source: Source) -> None:
+    moved = source.hub.root / "moved here.sqlite"
+    shutil.copy(source.hub.state / "tljh_plasma.sqlite", moved)
+    url = f"sqlite:///{moved}".replace(" ", "%%20")
+    with supervisor(
+        source.hub, environment=f'A="1,2",TLJH_PLASMA_DB_URL="{url}",B="x"', autostart="false"
+    ):
+        declared = source.services.declared(services.HUB)
+        assert declared.environment["A"] == "1,2"
+        assert declared.directory == source.hub.state
+        assert find(source)["plasma"] == moved
+
+
+def test_a_hub_on_postgresql_is_found_so(source: Source) -> None:
+    text = "c.JupyterHub.db_url = 'postgresql+psycopg2://hub:word@db.example.org/people'"
+    configure(source.hub, "database.py", text)
+    found = find(source)["jupyterhub"]
+    assert str(found) == "postgresql://hub@db.example.org/people"
+    assert found.password == "word"  # noqa: S105

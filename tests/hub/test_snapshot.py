@@ -63,7 +63,7 @@ def test_a_snapshot_holds_every_component_with_mode_and_owner(
 ) -> None:
     entries = {entry.path: entry for entry in made.manifest.files}
     state = source.hub.state
-    assert list(made.manifest.components) == ["config", "database", "environments", "plugin"]
+    assert list(made.manifest.components) == [each.name for each in components.every()]
     assert {
         "config/config/config.yaml",
         "config/config/jupyterhub_config.d/extra.py",
@@ -76,7 +76,7 @@ def test_a_snapshot_holds_every_component_with_mode_and_owner(
         "database/tljh_plasma.sqlite",
         "database/tljh_repo2docker.sqlite",
         "environments/environments.json",
-        "plugin/hub-freeze.txt",
+        "plugin/requirements.txt",
     } <= set(entries)
     secret = entries["config/state/jupyterhub_cookie_secret"]
     assert (secret.mode, secret.origin) == (0o600, f"{state}/jupyterhub_cookie_secret")
@@ -224,7 +224,7 @@ def test_a_link_in_the_place_of_a_folder_is_found(made: Snapshot) -> None:
 
 @pytest.mark.timeout(20)
 def test_a_fifo_in_the_place_of_a_file_is_found_at_once(made: Snapshot) -> None:
-    for name in (manifest.NAME, manifest.SUMS, "plugin/hub-freeze.txt"):
+    for name in (manifest.NAME, manifest.SUMS, "plugin/requirements.txt"):
         file = made.path / name
         file.rename(made.path.parent / "aside")
         os.mkfifo(file)

@@ -83,7 +83,7 @@ def config(target: Target) -> Plan:
 @step(
     "backup.plugin",
     "Plugins",
-    check="`plugin/hub-freeze.txt` in the snapshot names every package of the hub with its commit.",
+    check="`plugin/requirements.txt` in the snapshot names each plugin with its commit.",
     undo=NOTHING,
 )
 def plugin(target: Target) -> Plan:

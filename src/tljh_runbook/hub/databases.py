@@ -2,19 +2,37 @@
 
 A plugin that was once imported by hand left an empty database in that folder, and an
 administrator may have moved one.  So the running hub is asked: its working directory, its
-environment, and the files that its processes hold open.
+environment, and the files that its processes hold open; a stopped one by its service manager.
+A file that lies where the hub once had its database must not pass for it.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing
-from tljh_runbook.hub import processes, services, sqlite, sqlite_copy
+from tljh_runbook.errors import (
+    DatabaseDamaged,
+    DatabaseForeign,
+    DatabaseMissing,
+    RunbookError,
+)
+from tljh_runbook.hub import (
+    db_url,
+    postgres_address,
+    postgres_dump,
+    processes,
+    services,
+    sqlite,
+    sqlite_copy,
+)
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.settings import Settings
+from tljh_runbook.hub.sql import Database
 
 # name -> file in the hub's working directory, environment variable that moves it
 KNOWN = {
@@ -23,71 +41,157 @@ KNOWN = {
     "repo2docker": ("tljh_repo2docker.sqlite", None),
 }
 REQUIRED = "jupyterhub"
+SERVERS = {5432: "PostgreSQL", 3306: "MySQL", 1433: "SQL Server", 1521: "Oracle"}  # by port
+HUB_TABLES = {"users", "spawners", "alembic_version"}
 
 
-def find(hub: Hub, manager: Services, settings: Settings) -> dict[str, Path]:
-    """Return the path of each database that the hub has, by name.
+@dataclass(frozen=True)
+class _Life:
+    """What the hub's process runs with, or will run with."""
 
-    Raises `DatabaseMissing` when the hub's own is not found, or one that the settings name.
+    pid: int | None
+    directory: Path
+    environment: dict[str, str]
+
+
+def find(hub: Hub, manager: Services, settings: Settings) -> dict[str, Database]:
+    """Return where each database is that the hub has, by name.
+
+    Raises `DatabaseMissing` when the hub's own is not found, or one that is named; and
+    `DatabaseForeign` for kinds that cannot be kept.
     """
-    pid = manager.pid(services.HUB)
-    places = {name: _place(name, hub, pid, settings) for name in KNOWN}
-    found = {name: path for name, path in places.items() if path.exists()}
-    named = set(settings.databases) | {REQUIRED}
-    for name in sorted(named - set(found)):
+    life = _life(hub, manager)
+    places = {name: _place(name, hub, life, settings) for name in KNOWN}
+    found = {
+        name: place
+        for name, (place, _) in places.items()
+        if isinstance(place, Server) or place.exists()
+    }
+    needed = {name for name, (_, named) in places.items() if named} | {REQUIRED}
+    for name in sorted(needed - set(found)):
         raise DatabaseMissing(
-            f"The hub's database {name!r} is not at {places[name]}. Nothing was changed.",
-            hint=f"If it lies elsewhere, name its path in the settings file: "
-            f"databases: {{{name}: /path/to/file}}",
+            f"The hub's database {name!r} is not at {places[name][0]}. Nothing was changed.",
+            hint=f"If it lies elsewhere, {_name_it(name)}",
         )
     return found
 
 
-def copy(path: Path, target: Path) -> None:
-    """Write a sound copy of a database to ``target``; raises what `sqlite_copy.copy` raises.
+def copy(database: Database, target: Path) -> None:
+    """Write a sound copy, or a dump, of a database to ``target``.
 
     A full disk can leave an empty file, which SQLite takes for sound: `DatabaseDamaged` here.
+    Raises what `sqlite_copy.copy` and `postgres_dump.dump` raise.
     """
-    sqlite_copy.copy(path, target)
-    if not sqlite.rows(target):
+    if isinstance(database, Server):
+        rows = postgres_dump.dump(database, target).rows
+    else:
+        sqlite_copy.copy(database, target)
+        rows = sqlite.rows(target)
+    if not rows:
         target.unlink()
         raise DatabaseDamaged(
-            f"{path} is empty: it holds no table at all. Nothing was changed.",
+            f"{database} is empty: it holds no table at all. Nothing was changed.",
             hint="Leave it as it is, and follow RESTORE.md in the newest sound snapshot. "
             "tljh-runbook snapshots lists them.",
         )
 
 
-def _place(name: str, hub: Hub, pid: int | None, settings: Settings) -> Path:
-    if name in settings.databases:
-        return Path(settings.databases[name])
-    directory = (processes.working_directory(pid) if pid else None) or hub.state
+def at(address: str, name: str, directory: Path) -> Database:
+    """Return the database that a path, or an address as SQLAlchemy reads it, means.
+
+    Raises `DatabaseForeign` for kinds that cannot be kept; an address may hold a password, so it
+    is never shown.
+    """
+    if "://" not in address:  # JupyterHub takes a bare name for a file
+        return directory / address
+    kind, _, rest = address.partition("://")
+    dialect = kind.split("+")[0]
+    if dialect in postgres_address.SCHEMES:
+        return postgres_address.parse(f"postgresql://{rest}")
+    if dialect == "sqlite" and (path := unquote(urlsplit(address).path[1:])):
+        return directory / path
+    raise DatabaseForeign(
+        f"The database {name!r} is neither a SQLite file nor PostgreSQL but "
+        f"{dialect if dialect.isalnum() else 'of an unknown kind'}. Nothing was changed.",
+        hint="It cannot be kept so far: back it up with its own tools, and keep the other "
+        "components by name: tljh-runbook backup config plugin",
+    )
+
+
+def _life(hub: Hub, manager: Services) -> _Life:
+    pid = manager.pid(services.HUB)
+    if pid:
+        directory = processes.working_directory(pid) or hub.state
+        return _Life(pid, directory, processes.environment(pid))
+    declared = manager.declared(services.HUB)
+    return _Life(None, declared.directory or hub.state, declared.environment)
+
+
+def _place(name: str, hub: Hub, life: _Life, settings: Settings) -> tuple[Database, bool]:
+    """Return where a database is, and whether somebody named that place."""
     file, variable = KNOWN[name]
-    usual = directory / file
-    if pid is None:
-        return usual
-    url = processes.environment(pid).get(variable, "") if variable else ""
-    return directory / _sqlite_path(url, name) if url else _opened(pid, usual)
+    usual = life.directory / file
+    url = settings.databases.get(name) or life.environment.get(variable or "")
+    if url:
+        return at(url, name, life.directory), name in settings.databases
+    if name == REQUIRED:
+        told = db_url.told(hub, processes.command_line(life.pid) if life.pid else [])
+        if told:
+            return _told(told, name, life), True
+    return (_opened(life.pid, usual, name) if life.pid else usual), False
 
 
-def _opened(pid: int, usual: Path) -> Path:
-    """Return ``usual``, or the one file of its name that the hub's processes hold open."""
+def _told(told: db_url.Told, name: str, life: _Life) -> Database:
+    if told.url is not None:
+        return at(told.url, name, life.directory)
+    held = _held(life.pid) if life.pid else []
+    if len(held) == 1:
+        return held[0]
+    raise DatabaseMissing(
+        f"Where the hub's database {name!r} lies cannot be told: {told.where}, computes it. "
+        "Nothing was changed.",
+        hint=_name_it(name).capitalize(),
+    )
+
+
+def _name_it(name: str) -> str:
+    return f"name its path or address in the settings file: databases: {{{name}: /path/to/file}}"
+
+
+def _opened(pid: int, usual: Path, name: str) -> Path:
+    """Return ``usual``, or the one that the hub's processes hold open in its place."""
     # Users' servers may be children, too, and what they open is theirs to name.
     own = [
         each for each in processes.children(pid) if processes.owner(each) == processes.owner(pid)
     ]
     opened = {path for each in own for path in processes.open_files(each)}
     same_name = sorted(path for path in opened if path.name == usual.name)
-    return usual if usual in opened or len(same_name) != 1 else same_name[0]
+    if usual not in opened and len(same_name) == 1:
+        return same_name[0]
+    if name != REQUIRED or usual in opened:
+        return usual
+    held = _held(pid)
+    if not held:
+        _refuse_server(pid, usual)
+    return held[0] if len(held) == 1 else usual
 
 
-def _sqlite_path(url: str, name: str) -> str:
-    """Return the file that a SQLAlchemy URL names. Raises `DatabaseMissing` for a server's."""
-    parts = urlsplit(url)
-    if parts.scheme.split("+")[0] == "sqlite":
-        return unquote(parts.path[1:])
-    raise DatabaseMissing(  # the URL itself may hold a password
-        f"The database {name!r} is not a SQLite file but {parts.scheme or 'of an unknown kind'}. "
-        "Nothing was changed.",
-        hint="Only SQLite databases can be kept so far; back this one up with its own tools.",
-    )
+def _refuse_server(pid: int, usual: Path) -> None:
+    """Raise `DatabaseMissing` when the hub talks to a server and does not use its usual file."""
+    for port in processes.peers(pid) & SERVERS.keys():
+        raise DatabaseMissing(
+            f"The hub talks to a {SERVERS[port]} server and does not hold {usual} open, which may "
+            "be left from before. Nothing was changed.",
+            hint=f"{_name_it(REQUIRED).capitalize()}, or a postgresql:// address in its place",
+        )
+
+
+def _held(pid: int) -> list[Path]:
+    """Return the files that the hub's main process holds open and that are a hub's database."""
+    return sorted(path for path in processes.open_files(pid) if _is_hubs(path))
+
+
+def _is_hubs(path: Path) -> bool:
+    with suppress(RunbookError, OSError):
+        return path.is_file() and set(sqlite.rows(path)) >= HUB_TABLES
+    return False

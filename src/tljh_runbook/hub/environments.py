@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import databases, docker, sqlite
+from tljh_runbook.hub import databases, docker, sql, sqlite
 from tljh_runbook.hub.docker import Image
+from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.source import Source
 
 # The plugin lists the images with both.
@@ -63,13 +65,19 @@ def images() -> list[Image]:
 
 def records(source: Source) -> list[Record]:
     """Return what the plugin has recorded, by name."""
-    path = databases.find(source.hub, source.services, source.settings).get("repo2docker")
-    if path is None or "images" not in sqlite.rows(path):
+    place = databases.find(source.hub, source.services, source.settings).get("repo2docker")
+    if place is None or "images" not in sql.rows(place):
         return []
-    columns = sqlite.query(path, "SELECT name FROM pragma_table_info('images')")
-    about = "image_meta" if ("image_meta",) in columns else "NULL"
-    found = sqlite.query(path, f"SELECT name, status, {about} FROM images ORDER BY 1")  # noqa: S608
+    about = "image_meta" if _has_about(place) else "NULL"
+    found = sql.query(place, f"SELECT name, status, {about} FROM images ORDER BY 1")  # noqa: S608
     return [Record(str(name), str(status), _parsed(text)) for name, status, text in found]
+
+
+def _has_about(place: Path | Server) -> bool:
+    """Say whether the plugin's version records more than name and status."""
+    if isinstance(place, Server):
+        return True  # those that came with this database do
+    return ("image_meta",) in sqlite.query(place, "SELECT name FROM pragma_table_info('images')")
 
 
 def every(images: Iterable[Image], records: Iterable[Record]) -> list[Environment]:

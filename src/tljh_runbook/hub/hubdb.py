@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import sqlite
+from tljh_runbook.hub import sql
+from tljh_runbook.hub.sql import Database
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,28 @@ class Server:
         return f"{self.user}/{self.name}" if self.name else self.user
 
 
-def users(database: Path) -> dict[str, bool]:
+def users(database: Database) -> dict[str, bool]:
     """Return every user, and whether the user is an admin."""
-    rows = sqlite.query(database, "SELECT name, admin FROM users ORDER BY name")
+    rows = sql.query(database, "SELECT name, admin FROM users ORDER BY name")
     return {str(name): bool(admin) for name, admin in rows}
 
 
-def groups(database: Path) -> dict[str, list[str]]:
+def groups(database: Database) -> dict[str, list[str]]:
     """Return every group with its members."""
     found: dict[str, list[str]] = {
-        str(name): [] for (name,) in sqlite.query(database, "SELECT name FROM groups ORDER BY name")
+        str(name): [] for (name,) in sql.query(database, "SELECT name FROM groups ORDER BY name")
     }
     members = (
         "SELECT groups.name, users.name FROM user_group_map"
         " JOIN groups ON groups.id = group_id JOIN users ON users.id = user_id"
         " ORDER BY groups.name, users.name"
     )
-    for group, user in sqlite.query(database, members):
+    for group, user in sql.query(database, members):
         found[str(group)].append(str(user))
     return found
 
 
-def servers(database: Path) -> list[Server]:
+def servers(database: Database) -> list[Server]:
     """Return every user server that the hub takes for running."""
     running = (
         "SELECT users.name, spawners.name, servers.base_url, spawners.state FROM spawners"
@@ -59,5 +59,5 @@ def servers(database: Path) -> list[Server]:
     )
     return [
         Server(str(user), str(name or ""), str(base), json.loads(state or "{}"))
-        for user, name, base, state in sqlite.query(database, running)
+        for user, name, base, state in sql.query(database, running)
     ]

@@ -40,6 +40,13 @@ def environment(pid: int) -> dict[str, str]:
     return {}
 
 
+def command_line(pid: int) -> list[str]:
+    """Return the words that a process was started with; none where it does not run."""
+    with suppress(OSError):
+        return (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    return []
+
+
 def open_files(pid: int) -> set[Path]:
     """Return the paths of the files that a process holds open."""
     found = set()
@@ -47,6 +54,18 @@ def open_files(pid: int) -> set[Path]:
         for link in (PROC / str(pid) / "fd").iterdir():
             with suppress(OSError):
                 found.add(link.readlink())
+    return found
+
+
+def peers(pid: int) -> set[int]:
+    """Return the ports that a process is connected to over TCP."""
+    own, found = {str(path) for path in open_files(pid)}, set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError, IndexError, ValueError):
+            for line in (PROC / str(pid) / "net" / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "01" and f"socket:[{fields[9]}]" in own:
+                    found.add(int(fields[2].rpartition(":")[2], 16))
     return found
 
 

@@ -15,6 +15,8 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tljh_runbook.errors import ServicesUnreachable
+from tljh_runbook.hub import declared
+from tljh_runbook.hub.declared import Declared
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import Settings
 
@@ -29,6 +31,7 @@ class Services(Protocol):
 
     stop_line: str
     start_line: str
+    reload_line: str
     log_line: str
 
     def pid(self, name: str) -> int | None:
@@ -43,12 +46,22 @@ class Services(Protocol):
     def start(self, name: str) -> None:
         """Start a service, if it does not run, and return when its process runs."""
 
+    def declared(self, name: str) -> Declared:
+        """Return what a service will be started with, be it running or not."""
+
+    def reload(self) -> None:
+        """Make the manager read its files again; services run on as they are."""
+
+    def stale(self) -> bool:
+        """Say whether the manager knows a service otherwise than its files tell by now."""
+
 
 class Systemd:
     """systemd, as on a server."""
 
     stop_line = "systemctl stop jupyterhub.service traefik.service"
     start_line = "systemctl start traefik.service jupyterhub.service"
+    reload_line = "systemctl daemon-reload"
     log_line = "journalctl -u jupyterhub -n 100"
 
     def pid(self, name: str) -> int | None:
@@ -64,6 +77,18 @@ class Systemd:
     def start(self, name: str) -> None:
         _systemctl("start", f"{name}.service")
 
+    def declared(self, name: str) -> Declared:
+        wanted = ("WorkingDirectory", "Environment", "EnvironmentFiles")
+        shown = _systemctl("show", *(f"--property={each}" for each in wanted), f"{name}.service")
+        return declared.of_systemd(shown)
+
+    def reload(self) -> None:
+        _systemctl("daemon-reload")
+
+    def stale(self) -> bool:
+        units = [f"{name}.service" for name in (HUB, PROXY)]
+        return "yes" in _systemctl("show", "--property=NeedDaemonReload", "--value", *units)
+
 
 class Supervisor:
     """supervisor, as in a sandbox; spoken to over its XML-RPC interface."""
@@ -76,6 +101,7 @@ class Supervisor:
         self.log_line = shlex.join(["tail", "-n", "100", str(hub.root / "var/log/jupyterhub.log")])
         self.stop_line = f"{control} stop jupyterhub traefik"
         self.start_line = f"{control} start traefik jupyterhub"
+        self.reload_line = f"{control} reread"
 
     def pid(self, name: str) -> int | None:
         info = self._call("getProcessInfo", name)
@@ -101,14 +127,23 @@ class Supervisor:
             time.sleep(0.1)
         return state
 
+    def declared(self, name: str) -> Declared:
+        return declared.of_supervisor(self._settings()[f"program:{name}"])
+
+    def reload(self) -> None:
+        self._call("reloadConfig")
+
+    def stale(self) -> bool:
+        return False  # it keeps no record of that
+
     def _state(self, name: str) -> str:
         info = self._call("getProcessInfo", name)
         return str(info["statename"]) if isinstance(info, dict) else ""
 
-    def _call(self, method: str, name: str) -> object:
+    def _call(self, method: str, *arguments: str) -> object:
         try:
             with xmlrpc.client.ServerProxy(self._address()) as server:
-                result: object = getattr(server.supervisor, method)(name)
+                result: object = getattr(server.supervisor, method)(*arguments)
         except (
             OSError,
             http.client.HTTPException,
@@ -124,17 +159,20 @@ class Supervisor:
                 else type(error).__name__
             )
             raise ServicesUnreachable(
-                f"supervisor did not carry out {method} for {name}: {reason}.",
+                f"supervisor did not carry out {' for '.join([method, *arguments])}: {reason}.",
                 hint="Is the sandbox up? ./invoke sandbox starts it again.",
             ) from None
         return result
 
     def _address(self) -> str:
-        parser = configparser.RawConfigParser()
-        parser.read_string(self._file.read_text(encoding="utf-8"))
-        section = parser["inet_http_server"]
+        section = self._settings()["inet_http_server"]
         user, password = quote(section["username"], safe=""), quote(section["password"], safe="")
         return f"http://{user}:{password}@{section['port']}/RPC2"
+
+    def _settings(self) -> configparser.RawConfigParser:
+        parser = configparser.RawConfigParser()
+        parser.read_string(self._file.read_text(encoding="utf-8"))
+        return parser
 
 
 def of(hub: Hub, settings: Settings) -> Services:

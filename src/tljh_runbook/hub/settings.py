@@ -130,7 +130,9 @@ class Settings:
     databases: dict[str, str] = _setting(
         {},
         "Where a database lies that is not found by itself: the name `jupyterhub`, `plasma` or "
-        "`repo2docker`, and an absolute path.",
+        "`repo2docker`, and an absolute path or an address such as "
+        "`postgresql://USER:PASSWORD@HOST/DATABASE`. A file that holds a password must be "
+        "readable by root alone.",
     )
     save_images: bool = _setting(
         False,
@@ -229,8 +231,9 @@ def checked(settings: Settings, path: Path) -> Settings:
     for name, place in settings.databases.items():
         if name not in {"jupyterhub", "plasma", "repo2docker"}:
             raise _invalid(path, f"databases: no database is called {name!r}.")
-        if not isinstance(place, str) or not place.startswith("/"):
-            raise _invalid(path, f"databases.{name} must be an absolute path, not {place!r}.")
+        if not isinstance(place, str) or not (place.startswith("/") or "://" in place):
+            # What it says instead may hold a password.
+            raise _invalid(path, f"databases.{name} must be an absolute path or an address.")
     for folder in ("backups", "homes"):
         if not getattr(settings, folder):
             raise _invalid(path, f"{folder} must name a folder.")

@@ -92,13 +92,15 @@ def python(hub: Hub) -> str:
 
 def packages(hub: Hub) -> dict[str, Package]:
     """Return all distributions of the hub's environment by canonical name."""
-    return {package.name: package for package, _ in reversed(_found(hub))}
+    return {package.name: package for package, _ in reversed(found(site_packages(hub)))}
 
 
 def plugins(hub: Hub) -> dict[str, Distribution]:
     """Return the distributions that plug into TLJH, with their files."""
     return {
-        package.name: item for package, item in reversed(_found(hub)) if _plugs_in(package, item)
+        package.name: item
+        for package, item in reversed(found(site_packages(hub)))
+        if _plugs_in(package, item)
     }
 
 
@@ -110,13 +112,13 @@ def installed(hub: Hub) -> Versions:
         jupyterhub=by_name.get("jupyterhub"),
         plugins=tuple(by_name[name] for name in sorted(plugins(hub)) if name in by_name),
         python=python(hub),
-        system=_system(),
+        system=system(),
     )
 
 
-def _found(hub: Hub) -> list[tuple[Package, Distribution]]:
-    """Return what is installed; of two of one name the first counts."""
-    places = [place for path in site_packages(hub) for place in sorted(path.iterdir())]
+def found(folders: list[Path]) -> list[tuple[Package, Distribution]]:
+    """Return what is installed in these folders; of two of one name the first counts."""
+    places = [place for path in folders for place in sorted(path.iterdir())]
     items = [Distribution.at(place) for place in places if _may_tell(place)]
     return [(package, item) for item in items if (package := _package(item))]
 
@@ -165,7 +167,8 @@ def _direct_url(item: Distribution) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _system() -> str:
+def system() -> str:
+    """Return what the operating system calls itself."""
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     except OSError:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import databases, exchange, sqlite
+from tljh_runbook.errors import RestoreFailed
+from tljh_runbook.hub import (
+    databases,
+    exchange,
+    files,
+    postgres_address,
+    postgres_dump,
+    sql,
+    sqlite,
+)
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
 BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database file
+DUMP = ".pgdump"
+SECRET = ".pgpass"  # noqa: S105 - how the file's name ends
 
 
 class Database:
-    """Consistent copies of every SQLite database of the hub, while the hub runs."""
+    """Consistent copies of every database of the hub, while the hub runs."""
 
     name = "database"
     title = "Database"
@@ -25,54 +39,143 @@ class Database:
     kept = (
         "a consistent copy of every database of the hub: users, groups, tokens and servers; the "
         "plugin's permissions; the builds of the environments",
+        "of a database on a PostgreSQL server a dump, its address and its password",
     )
     left_out = (
         (
             "the copies `jupyterhub.sqlite.<time>` that the hub makes when it migrates",
             "They are backups themselves, and after a full disk they can be cut short.",
         ),
+        (
+            "the PostgreSQL server itself: its roles, its settings, its other databases",
+            "They belong to whoever runs that server; the hub's role and an empty database must "
+            "be there before a dump is given back.",
+        ),
     )
 
     def size(self, source: Source) -> int:
         found = databases.find(source.hub, source.services, source.settings)
         # Beside the copy, WAL content is folded in and checked: twice the size is safe.
-        return 2 * sum(_bytes(path) for path in found.values())
+        return 2 * sum(map(sql.size, found.values()))
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         found = databases.find(source.hub, source.services, source.settings)
-        return {name: self._keep(name, path.resolve(), folder) for name, path in found.items()}
+        return {
+            name: _dumped(name, place, folder)
+            if isinstance(place, Server)
+            else _copied(name, place.resolve(), folder)
+            for name, place in found.items()
+        }
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        entries = restoration.entries(self.name)
-        return exchange.actions(restoration, entries, beside=BESIDE)
+        yield from exchange.actions(restoration, restoration.entries(self.name), beside=BESIDE)
+        for name, about in restoration.kept.manifest.components[self.name].items():
+            if "variables" in about and not restoration.paths:
+                yield from _server_action(restoration, name, about)
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
-            yield from _give_back(entry.path, entry.origin or "", entry.mode, entry.uid, entry.gid)
-
-    def _keep(self, name: str, path: Path, folder: Folder) -> dict[str, Any]:
-        taken = any(entry.path == f"{self.name}/{path.name}" for entry in folder.entries)
-        file = f"{name}-{path.name}" if taken else path.name
-        target = folder.place(file)
-        status = path.stat()
-        databases.copy(path, target)
-        folder.record(file, path, status)
-        return {
-            "origin": str(path),
-            "revision": sqlite.revision(target),
-            "rows": sqlite.rows(target),
-        }
+            if entry.origin:
+                yield from _give_back(entry.path, entry.origin, entry.mode, entry.uid, entry.gid)
+        for name, about in manifest.components[self.name].items():
+            if "variables" in about:
+                secret = any(each.path == _file(name, SECRET) for each in manifest.of(self.name))
+                yield from _restore_line(name, about, secret=secret)
 
 
-def _bytes(path: Path) -> int:
-    wal = path.with_name(f"{path.name}-wal")
-    return path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+def _copied(name: str, path: Path, folder: Folder) -> dict[str, Any]:
+    taken = any(entry.path == f"{folder.component}/{path.name}" for entry in folder.entries)
+    file = f"{name}-{path.name}" if taken else path.name
+    target = folder.place(file)
+    status = path.stat()
+    databases.copy(path, target)
+    folder.record(file, path, status)
+    return {
+        "origin": str(path),
+        "revision": sqlite.revision(target),
+        "rows": sqlite.rows(target),
+    }
+
+
+def _dumped(name: str, server: Server, folder: Folder) -> dict[str, Any]:
+    target = folder.place(f"{name}{DUMP}")
+    databases.copy(server, target)
+    folder.record(target.name, None, target.stat())
+    if server.password:
+        folder.write(f"{name}{SECRET}", postgres_address.passfile(server))
+    found = postgres_dump.contents(target)
+    return {
+        "origin": str(server),
+        "variables": server.variables,
+        "revision": found.revision,
+        "rows": found.rows,
+    }
+
+
+def _server_action(restoration: Restoration, name: str, about: dict[str, Any]) -> Iterator[Action]:
+    server = _target(restoration, name, about)
+    dump = restoration.kept.path / _file(name, DUMP)
+    if not _same(server, dump):
+        yield Action(
+            what=str(server),
+            before="differs",
+            after="as kept",
+            carry_out=partial(_exchange, restoration, name, server, dump),
+            stopped=True,
+        )
+
+
+def _target(restoration: Restoration, name: str, about: dict[str, Any]) -> Server:
+    """Return the server that the settings name, or else the one that the dump came from."""
+    source = restoration.source
+    named = source.settings.databases.get(name)
+    place = databases.at(named, name, source.hub.state) if named else None
+    if isinstance(place, Server):
+        return place
+    return postgres_address.kept(about["variables"], restoration.kept.path / _file(name, SECRET))
+
+
+def _same(server: Server, dump: Path) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        now = postgres_dump.dump(server, Path(folder) / "now")
+    return now.sha256 == postgres_dump.contents(dump).sha256
+
+
+def _exchange(restoration: Restoration, name: str, server: Server, dump: Path) -> None:
+    """Keep a dump of what is replaced, then give the kept one back."""
+    target = restoration.replaced / _file(name, DUMP)
+    files.make_private(target.parent)
+    if target.exists():
+        raise RestoreFailed(
+            f"{target} is there already; {server} was not replaced.",
+            hint="Wait a second and restore again: what was given back so far is left as it is.",
+        )
+    postgres_dump.dump(server, target)
+    files.sync_folder(target.parent)
+    postgres_dump.restore(server, dump)
+
+
+def _file(name: str, end: str) -> str:
+    return f"{Database.name}/{name}{end}"
 
 
 def _give_back(path: str, origin: str, mode: int, uid: int, gid: int) -> Iterator[str]:
     beside = " ".join(shlex.quote(f"{origin}{end}") for end in BESIDE)
+    yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
     yield f"rm -f {beside}"
     yield (f"install -m {mode:04o} -o {uid} -g {gid} {shlex.quote(path)} {shlex.quote(origin)}")
+
+
+def _restore_line(name: str, about: dict[str, Any], *, secret: bool) -> Iterator[str]:
+    variables = [f"{key}={shlex.quote(value)}" for key, value in about["variables"].items()]
+    if secret:
+        variables.append(f'PGPASSFILE="$PWD"/{_file(name, SECRET)}')
+    database = shlex.quote(Server(about["variables"]).name)
+    yield "# If a table cannot be dropped because a newer one depends on it, drop that one first."
+    yield (
+        f"{' '.join(variables)} pg_restore --clean --if-exists --no-owner --single-transaction "
+        f"--exit-on-error --dbname={database} {_file(name, DUMP)}"
+    )
 
 
 COMPONENT = Database()

@@ -29,6 +29,7 @@ class Plugin:
     left_out = (
         ("compiled `.pyc` files", "Python makes them again."),
         ("the plugin's own database", "It is kept with the databases."),
+        ("the list of all other packages", "It is kept with the software."),
     )
 
     def size(self, source: Source) -> int:
@@ -41,12 +42,12 @@ class Plugin:
         for item in plugins.values():
             for path in _files(item):
                 folder.copy(path, str(path.relative_to(source.hub.prefix)))
-        freeze = "".join(f"{package.requirement}\n" for _, package in sorted(known.items()))
-        folder.write("hub-freeze.txt", freeze)
+        requirements = {name: known[name].requirement for name in plugins if name in known}
+        folder.write("requirements.txt", "".join(f"{text}\n" for text in requirements.values()))
         return {
             "tljh": found.version if (found := known.get(versions.TLJH_NAME)) else None,
             "installer": source.settings.upgrade.installer,
-            "requirements": {name: known[name].requirement for name in plugins if name in known},
+            "requirements": requirements,
             "copied": {
                 name: _top(source.hub, item)
                 for name, item in plugins.items()

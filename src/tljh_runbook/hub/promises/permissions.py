@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tljh_runbook.hub import databases, sqlite
+from tljh_runbook.hub import databases, sql
 from tljh_runbook.hub.source import Source
 
 # database -> what names a row of it to its users
@@ -22,9 +22,9 @@ class Permissions:
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
         return {
-            table: [list(row) for row in sqlite.query(found[database], query)]
+            table: [list(row) for row in sql.query(found[database], query)]
             for database, (table, query) in KEYS.items()
-            if database in found and table in sqlite.rows(found[database])
+            if database in found and table in sql.rows(found[database])
         }
 
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:

@@ -1,0 +1,178 @@
+"""How the hub is started: units, sudo rule, command, and the TLS files that it is told to use."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.hub import config, exchange, files, services, trust
+from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.source import Source
+
+UNITS = Path("etc/systemd/system")
+NAMES = (services.HUB, services.PROXY)
+SUDOERS = Path("etc/sudoers.d/jupyterhub-admins")
+SUPERVISOR = Path("etc/supervisor/supervisord.conf")
+LINKS = (
+    Path("usr/bin/tljh-config"),
+    *(UNITS / "multi-user.target.wants" / f"{name}.service" for name in NAMES),
+)
+TLS = ("https.tls.key", "https.tls.cert")
+
+
+class Services:
+    """Units and drop-ins, and what else the hub needs outside its own folder."""
+
+    name = "services"
+    title = "Services"
+    order = 65
+    kept = (
+        "the units `jupyterhub.service` and `traefik.service`, their drop-ins, and whether they "
+        "start with the server",
+        "the sudo rule of the hub's administrators, and where `tljh-config` leads",
+        "the key and the certificate that `config.yaml` names",
+        "the settings of supervisor, in a sandbox",
+    )
+    left_out = (
+        (
+            "a key or certificate in a folder that users can write to",
+            "Root does not follow where others may lead it; a note names it.",
+        ),
+        (
+            "what a certificate is made with, such as all of `/etc/letsencrypt`",
+            "It belongs to the program that makes it. What TLJH gets by itself is in "
+            "`state/acme.json`, kept with the configuration.",
+        ),
+    )
+
+    def size(self, source: Source) -> int:
+        return sum(path.stat().st_size for path in (*_files(source), *_tls(source)[0]))
+
+    def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
+        root = source.hub.root
+        for path in _files(source):
+            folder.copy(path, str(path.relative_to(root)))
+        tls, links, doubts = _tls(source)
+        for path in tls:
+            folder.copy(path, f"tls{path}")
+        links += [root / name for name in LINKS if (root / name).is_symlink()]
+        details: dict[str, Any] = {
+            "files": len(folder.entries),
+            "links": {str(link): str(link.readlink()) for link in links},
+            "reload": source.services.reload_line,
+        }
+        return details | ({"note": " ".join(doubts)} if doubts else {})
+
+    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        manifest = restoration.kept.manifest
+        entries = []
+        for entry in manifest.of(self.name):
+            reason = _doubt_of_parents(Path(entry.origin or "/"))
+            if reason:
+                restoration.say(f"{entry.origin} is not given back: {reason}.")
+            else:
+                entries.append(entry)
+        actions = list(exchange.actions(restoration, entries))
+        yield from actions
+        yield from _links(manifest.components[self.name]["links"])
+        manager = restoration.source.services
+        if any(_is_unit(restoration.source.hub, each.what) for each in actions) or manager.stale():
+            yield Action(
+                what="service manager",
+                before="knows the units as they are",
+                after="reads them again",
+                carry_out=manager.reload,
+                stopped=True,
+            )
+
+    def by_hand(self, manifest: Manifest) -> Iterable[str]:
+        for entry in manifest.of(self.name):
+            origin = entry.origin or ""
+            yield f"mkdir -p {shlex.quote(str(Path(origin).parent))}"
+            yield (
+                f"install -m {entry.mode:04o} -o {entry.uid} -g {entry.gid} "
+                f"{shlex.quote(entry.path)} {shlex.quote(origin)}"
+            )
+        kept = manifest.components[self.name]
+        for link, target in kept["links"].items():
+            place = shlex.quote(link)
+            yield f"mkdir -p {shlex.quote(str(Path(link).parent))}"
+            yield f"test -L {place} || test -e {place} || ln -s {shlex.quote(target)} {place}"
+        if manifest.of(self.name):
+            yield kept["reload"]
+
+
+def _files(source: Source) -> Iterator[Path]:
+    root = source.hub.root
+    for name in NAMES:
+        unit = root / UNITS / f"{name}.service"
+        extra = unit.with_name(f"{unit.name}.d")
+        yield from _plain([unit])
+        if extra.is_dir() and not extra.is_symlink():
+            yield from _plain(files.walk(extra))
+    yield from _plain([root / SUDOERS])
+    if source.settings.services == "supervisor":
+        yield from _plain([root / SUPERVISOR])
+
+
+def _plain(paths: Iterable[Path]) -> Iterator[Path]:
+    return (path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _tls(source: Source) -> tuple[list[Path], list[Path], list[str]]:
+    """Return the files themselves, the links that lead to them, and what is not kept and why."""
+    flat = config.read(source.hub)
+    found: list[Path] = []
+    links: list[Path] = []
+    doubts: list[str] = []
+    for setting in TLS:
+        if named := str(flat.get(setting) or ""):
+            path = Path(named)
+            if reason := _doubt(path):
+                doubts.append(f"{setting} is not kept: {reason}. Keep {named} yourself.")
+                continue
+            found += [path.resolve()] if path.resolve() not in found else []
+            links += [path] if path.is_symlink() and path not in links else []
+    return found, links, doubts
+
+
+def _doubt(path: Path) -> str:
+    if not path.is_absolute():
+        return f"{path} is no absolute path"
+    try:
+        return trust.doubt(path) or ("" if path.is_file() else f"{path} is no file")
+    except OSError as error:
+        return f"{error.filename or path}: {error.strerror}"
+
+
+def _doubt_of_parents(path: Path) -> str:
+    """Say why nothing should be written in a folder; what is missing of it is made by root."""
+    folder = path.parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return trust.doubt_folder(folder)
+
+
+def _links(kept: dict[str, str]) -> Iterator[Action]:
+    for link, target in kept.items():
+        if not os.path.lexists(link) and not _doubt_of_parents(Path(link)):
+            yield Action(link, "missing", f"leads to {target}", partial(_make_link, link, target))
+
+
+def _make_link(link: str, target: str) -> None:
+    Path(link).parent.mkdir(parents=True, exist_ok=True)
+    Path(link).symlink_to(target)
+
+
+def _is_unit(hub: Hub, path: str) -> bool:
+    return any(Path(path).is_relative_to(hub.root / each) for each in (UNITS, SUPERVISOR))
+
+
+COMPONENT = Services()

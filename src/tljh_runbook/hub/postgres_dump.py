@@ -1,0 +1,143 @@
+"""Dumps of PostgreSQL databases: made while the hub runs, read back, given back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing, RestoreFailed
+from tljh_runbook.hub import postgres
+from tljh_runbook.hub.postgres_address import Server
+
+# Where a table's rows begin in a dump written out as text, one line each.
+_COPY = re.compile(rb"COPY (.+?) \(.*\) FROM stdin;\n")
+_END = b"\\.\n"
+# What differs from dump to dump of the same content.
+_PASSING = (b"--", b"SET ", b"SELECT pg_catalog.set_config", b"\\restrict", b"\\unrestrict")
+_DUMP = ["pg_dump", "--format=custom", "--lock-wait-timeout=30000"]  # milliseconds
+_RESTORE = ["--clean", "--if-exists", "--no-owner"]
+
+
+@dataclass
+class Contents:
+    """What is in a dump; ``sha256`` tells whether two hold the same."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    revision: str | None = None
+    sha256: str = ""
+
+
+def dump(server: Server, target: Path) -> Contents:
+    """Write a dump, of one moment, to one new file (mode 0600), and read all of it back.
+
+    Any failure leaves no target. Raises what `postgres.run` raises, and `DatabaseDamaged`.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(target, flags, 0o600)
+    try:
+        postgres.run(_DUMP, server, output=descriptor)
+        os.fsync(descriptor)
+        return contents(target)
+    except BaseException:
+        target.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def contents(path: Path) -> Contents:
+    """Return what is in a dump, every byte of it read. Raises `DatabaseDamaged`."""
+    found, sha = Contents(), hashlib.sha256()
+    with _as_text(path) as lines:
+        table = ""
+        for line in lines:
+            if not table:
+                begins = _COPY.fullmatch(line)
+                table = _name(begins[1].decode()) if begins else ""
+                if table:
+                    found.rows[table] = 0
+            elif line == _END:
+                table = ""
+            else:
+                found.rows[table] += 1
+                if table == "alembic_version":
+                    found.revision = line.decode().strip()
+            if table or not line.startswith(_PASSING):
+                sha.update(line)
+    found.sha256 = sha.hexdigest()
+    return found
+
+
+def restore(server: Server, path: Path) -> None:
+    """Make a database be what a dump holds, in one transaction: wholly or not at all.
+
+    Tables of the same schemas that the dump does not know, as a newer hub makes them, go: they
+    would hold on to those that are exchanged.  Raises `RestoreFailed`.
+    """
+    known = contents(path).rows
+    newer = [quoted for name, quoted in postgres.own_tables(server).items() if name not in known]
+    # Through a file: a program that reads half a script would commit it.
+    with tempfile.TemporaryFile() as script:
+        script.writelines(f"DROP TABLE {name} CASCADE;\n".encode() for name in newer)
+        script.flush()
+        _write_out(path, script)
+        script.seek(0)
+        try:
+            command = [*postgres.PSQL, "--single-transaction", "--output=/dev/null", "--file=-"]
+            postgres.run(command, server, writing=True, given=script)
+        except DatabaseMissing as error:
+            raise RestoreFailed(
+                error.message.replace(" Nothing was changed.", " It was left as it was."),
+                hint="See which program holds the database, and whether its user owns its tables; "
+                "then restore again.",
+            ) from None
+
+
+def _write_out(path: Path, script: IO[bytes]) -> None:
+    done = subprocess.run(
+        ["pg_restore", *_RESTORE, "--file=-", str(path)],
+        stdout=script,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise _damaged(path, done.stderr)
+
+
+@contextmanager
+def _as_text(path: Path) -> Iterator[Iterator[bytes]]:
+    command = ["pg_restore", "--no-owner", "--file=-", str(path)]
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
+        except FileNotFoundError:
+            raise postgres.missing("pg_restore") from None
+        with process:
+            assert process.stdout  # noqa: S101 - it was asked for
+            yield iter(process.stdout)
+        if process.returncode != 0:
+            said.seek(0)
+            raise _damaged(path, said.read())
+
+
+def _name(written: str) -> str:
+    """Return the short name of a table from how SQL writes it."""
+    schema, _, table = written.partition(".")
+    plain = [part[1:-1].replace('""', '"') if part[:1] == '"' else part for part in (schema, table)]
+    return postgres.short(*plain)
+
+
+def _damaged(path: Path, said: bytes) -> DatabaseDamaged:
+    return DatabaseDamaged(
+        f"The dump {path} cannot be read back: {' '.join(said.decode(errors='replace').split())}. "
+        "Nothing was changed.",
+        hint="Do not rely on it. Make a new one: tljh-runbook backup database",
+    )

@@ -1,0 +1,31 @@
+"""One way to ask a database, be it a file of SQLite or on a PostgreSQL server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.hub import postgres, sqlite
+from tljh_runbook.hub.postgres_address import Server
+
+Database = Path | Server
+
+
+def query(database: Database, sql: str) -> list[tuple[Any, ...]]:
+    """Return what one SELECT finds; a statement that would write is refused."""
+    if isinstance(database, Server):
+        return postgres.query(database, sql)
+    return sqlite.query(database, sql)
+
+
+def rows(database: Database) -> dict[str, int]:
+    """Return the number of rows of each table, all at one moment."""
+    return postgres.rows(database) if isinstance(database, Server) else sqlite.rows(database)
+
+
+def size(database: Database) -> int:
+    """Return how many bytes a database takes where it lies."""
+    if isinstance(database, Server):
+        return postgres.size(database)
+    log = sqlite.beside(database, "-wal")
+    return database.stat().st_size + (log.stat().st_size if log.exists() else 0)

@@ -1,0 +1,83 @@
+"""What systemd tells of the hub's services is understood, quotation marks and all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hub_folder
+import pytest
+
+from tljh_runbook.hub import databases
+from tljh_runbook.hub.services import Systemd
+from tljh_runbook.hub.source import Source
+
+# What systemd 252 printed for a unit with these settings.
+SHOWN = """\
+WorkingDirectory=/opt/tljh/state
+Environment=TLJH_INSTALL_PREFIX=/opt/tljh PATH=/a:/b "TWO=a b" TLJH_PLASMA_DB_URL=sqlite:///u.db
+EnvironmentFiles={file} (ignore_errors=no)
+EnvironmentFiles=/nowhere/at/all (ignore_errors=yes)
+"""
+FILE = """\
+# MORE=a comment
+; MORE=another
+TLJH_PLASMA_DB_URL='sqlite:///from the file.db'
+MORE="x=y"
+SPACE=a b
+broken line
+OPEN="quotation
+# MORE=last
+"""
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for the program, which no machine without systemd can run; its log."""
+    folder = tmp_path / "bin"
+    hub_folder.keep(tmp_path / "hub.env", FILE, 0o600)
+    hub_folder.keep(tmp_path / "shown", SHOWN.format(file=tmp_path / "hub.env"), 0o644)
+    program = f"""#!/bin/sh
+echo "$@" >>{tmp_path}/log
+case "$*" in
+*MainPID*) echo 0 ;;
+*NeedDaemonReload*) printf 'no\\n\\nyes\\n' ;;
+*WorkingDirectory*) cat {tmp_path}/shown ;;
+esac
+"""
+    hub_folder.keep(folder / "systemctl", program, 0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return tmp_path / "log"
+
+
+def test_what_a_unit_declares(systemctl: Path) -> None:
+    declared = Systemd().declared("jupyterhub")
+    assert declared.directory == Path("/opt/tljh/state")
+    assert declared.environment["TWO"] == "a b"
+    assert declared.environment["PATH"] == "/a:/b"
+    assert declared.environment["MORE"] == "x=y"
+    assert declared.environment["SPACE"] == "a b"
+    assert declared.environment["TLJH_PLASMA_DB_URL"] == "sqlite:///from the file.db"
+
+
+def test_a_unit_that_declares_nothing(systemctl: Path) -> None:
+    (systemctl.parent / "shown").write_text("WorkingDirectory=\nEnvironment=\n")
+    declared = Systemd().declared("jupyterhub")
+    assert declared.directory is None
+    assert declared.environment == {}
+
+
+def test_the_database_of_a_stopped_hub_is_found_by_its_unit(
+    systemctl: Path, source: Source
+) -> None:
+    state = source.hub.state
+    (state / "tljh_plasma.sqlite").rename(state / "from the file.db")
+    shown = SHOWN.replace("/opt/tljh/state", str(state))
+    (systemctl.parent / "shown").write_text(shown.format(file=systemctl.parent / "hub.env"))
+    found = databases.find(source.hub, Systemd(), source.settings)
+    assert found["plasma"] == state / "from the file.db"
+
+
+def test_systemd_is_told_to_read_its_files_again(systemctl: Path) -> None:
+    assert Systemd().stale()
+    Systemd().reload()
+    assert systemctl.read_text().splitlines()[-1] == "daemon-reload"
