@@ -12,7 +12,7 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.errors import NoSpace, NotKept, RepositoryLocked, RestoreFailed
+from tljh_runbook.errors import AccountConflict, NoSpace, NotKept, RepositoryLocked, RestoreFailed
 from tljh_runbook.hub import capture, choice, components, homecoming, repository, restore, survey
 from tljh_runbook.hub.choice import Request
 from tljh_runbook.hub.restoration import Restoration
@@ -319,3 +319,17 @@ def nothing_is_left(source: Source) -> Iterator[None]:
     yield
     left = Path(source.settings.homes) / ".tljh-runbook"
     assert not list(left.glob("staged-*"))
+
+
+def test_an_account_with_another_number(source: Source, homes: Path, kept: Snapshot) -> None:
+    """The number of alice is another one now: her files must not become somebody else's."""
+    shutil.rmtree(homes / "alice")
+    line = f"alice:x:{BOB}:{BOB}::/home/alice:/bin/sh\n"
+    hub_folder.keep(source.hub.root / "etc" / "passwd", line, 0o644)
+    before = looks(homes)
+    with pytest.raises(AccountConflict, match=f"owner {ALICE}.*number {BOB} now"):
+        given_back(source, Request(user="alice"))
+    assert looks(homes) == before
+    hub_folder.keep(source.hub.root / "etc" / "passwd", line.replace("1002", "1001"), 0o644)
+    given_back(source, Request(user="alice"))
+    assert (homes / "alice" / "lesson.ipynb").stat().st_uid == ALICE

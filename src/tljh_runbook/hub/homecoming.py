@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import NoSpace, NotKept
-from tljh_runbook.hub import files, kept_tree, placing, repository, workroom
+from tljh_runbook.errors import AccountConflict, NoSpace, NotKept
+from tljh_runbook.hub import accounts, files, kept_tree, placing, repository, workroom
 from tljh_runbook.hub.placing import Placement
 from tljh_runbook.hub.restic import Repository
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -44,6 +44,7 @@ def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
         with Survey(root, missing_only=restoration.missing_only) as survey:
             found = list(survey.run(nodes))
         if found:
+            _refuse_strangers(restoration, kept, found)
             homecoming = Homecoming(restoration, opened, kept["snapshot"], root, found)
             yield homecoming.action()
 
@@ -128,6 +129,22 @@ class Homecoming:
                 f"The disk that holds {self.root} has {free >> 20} MB free; giving back needs "
                 f"{needed >> 20} MB. Nothing was changed.",
                 hint="Free some room, or give back less at a time: a user, or a path.",
+            )
+
+
+def _refuse_strangers(restoration: Restoration, kept: dict[str, Any], wanted: list[Wanted]) -> None:
+    """Raise `AccountConflict` where files would go to a number that is another user's by now."""
+    root = restoration.source.hub.root
+    now = {root / each.home.lstrip("/"): each for each in accounts.read(root).users.values()}
+    for user, home in kept["homes"].items():
+        account, owner = now.get(Path(home)), kept["owners"][user]
+        touched = any(each.path.is_relative_to(home) for each in wanted)
+        if touched and account and account.uid != owner:
+            raise AccountConflict(
+                f"The files of {user} were kept with the owner {owner}, and the account "
+                f"{account.name} has the number {account.uid} now. Nothing was changed.",
+                hint=f"Restore into a folder (--into DIR), give the files to {account.name} with "
+                "chown, and copy them from there.",
             )
 
 

@@ -165,6 +165,8 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
         _take_back(restoration, done, error)
         raise
     finally:
+        if manager.stale():  # units that were put back after they had been read
+            manager.reload()
         restoration.say("Starting the proxy and the hub")
         manager.start(services.PROXY)
         manager.start(services.HUB)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from tljh_runbook.hub.components import Component
+from tljh_runbook.hub.components import STOPPED, Component
 from tljh_runbook.hub.manifest import SUMS, Manifest
 from tljh_runbook.hub.services import Services
 
 
-def render(manifest: Manifest, components: Iterable[Component], services: Services) -> str:
+def render(manifest: Manifest, components: Sequence[Component], services: Services) -> str:
     """Return the notes for one snapshot."""
     wanted = "\n".join(f"- {name} {label}" for name, label in manifest.labels.items())
+    running = [each for each in components if each.order < STOPPED]
+    stopped = [each for each in components if each.order >= STOPPED]
     parts = [
         f"# Giving back the snapshot {manifest.id} by hand\n",
         f"Taken of the hub {manifest.hub} on {manifest.host}, {manifest.created}.\n"
-        "Type the commands as root, in the folder that holds this file. Users' files are not\n"
-        "touched. What the hub has learnt since is lost: new users, permissions, tokens. A user\n"
-        "server that was started since runs on, unknown to the hub; its owner starts another.\n",
+        "Type the commands as root, in the folder that holds this file. Users' files are\n"
+        "written to a folder of their own, and those in place are not touched. What the hub has\n"
+        "learnt since is lost: new users, permissions, tokens. A user server that was started\n"
+        "since runs on, unknown to the hub; its owner starts another.\n",
         f"The hub ran these versions then:\n\n{wanted}\n",
         _section("Check that the snapshot is whole", [f"sha256sum -c {SUMS}"]),
+        *(_section(each.title, each.by_hand(manifest)) for each in running),
         _section("Stop the hub and its proxy", [services.stop_line]),
-        *(_section(each.title, each.by_hand(manifest)) for each in components),
+        *(_section(each.title, each.by_hand(manifest)) for each in stopped),
         _section("Start the proxy and the hub", [services.start_line]),
     ]
     return "\n".join(parts)

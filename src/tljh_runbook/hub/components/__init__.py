@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.source import Source
 
 
+STOPPED = 50  # components of this order and beyond are given back while the hub is stopped
+
+
 class Component(Protocol):
     """All that is known of one component."""
 

@@ -121,6 +121,7 @@ def _server_action(restoration: Restoration, name: str, about: dict[str, Any]) -
             before="differs",
             after="as kept",
             carry_out=partial(_exchange, restoration, name, server, dump),
+            undo=partial(_put_back, restoration, name, server),
             stopped=True,
         )
 
@@ -153,6 +154,13 @@ def _exchange(restoration: Restoration, name: str, server: Server, dump: Path) -
     postgres_dump.dump(server, target)
     files.sync_folder(target.parent)
     postgres_dump.restore(server, dump)
+
+
+def _put_back(restoration: Restoration, name: str, server: Server) -> None:
+    """Give back the dump of what was replaced, if it came to that."""
+    kept = restoration.replaced / _file(name, DUMP)
+    if kept.exists():
+        postgres_dump.restore(server, kept)
 
 
 def _file(name: str, end: str) -> str:

@@ -73,7 +73,7 @@ class Services:
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         manifest = restoration.kept.manifest
         entries = []
-        for entry in manifest.of(self.name):
+        for entry in restoration.entries(self.name):
             reason = _doubt_of_parents(Path(entry.origin or "/"))
             if reason:
                 restoration.say(f"{entry.origin} is not given back: {reason}.")
@@ -81,7 +81,8 @@ class Services:
                 entries.append(entry)
         actions = list(exchange.actions(restoration, entries))
         yield from actions
-        yield from _links(manifest.components[self.name]["links"])
+        if not restoration.paths:
+            yield from _links(manifest.components[self.name]["links"])
         manager = restoration.source.services
         if any(_is_unit(restoration.source.hub, each.what) for each in actions) or manager.stale():
             yield Action(
@@ -89,6 +90,7 @@ class Services:
                 before="knows the units as they are",
                 after="reads them again",
                 carry_out=manager.reload,
+                undo=manager.reload,
                 stopped=True,
             )
 

@@ -61,6 +61,7 @@ class UserData:
             "snapshot": stored.id,
             "paths": [str(path) for path in found.paths],
             "homes": found.of,
+            "owners": {user: Path(home).stat().st_uid for user, home in found.of.items()},
             "homeless": list(found.homeless),
             "files": stored.files,
             "bytes": stored.size,
