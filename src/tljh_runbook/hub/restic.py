@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from tljh_runbook.errors import Busy, ToolMissing
 from tljh_runbook.hub import restic_errors
 
 PATIENCE = 30  # seconds that an interrupted restic has to take its lock away
+OPENING = 20  # seconds that restic has to reach the repository
 SPOKEN = 1 << 20  # bytes of restic's errors that are looked at
 Messages = Generator[Any, None, None]
 
@@ -137,6 +139,10 @@ def _started(
         stderr=errors,
         start_new_session=True,
     )
+    # Newer ones of restic try for 15 minutes to reach a server that is not there.
+    watch = threading.Timer(OPENING, _give_up, (process, errors.fileno()))
+    watch.daemon = True
+    watch.start()
     try:
         yield process
         process.wait()
@@ -144,8 +150,16 @@ def _started(
         _end(process)
         raise
     finally:
+        watch.cancel()
+        watch.join()
         assert process.stdout is not None  # noqa: S101
         process.stdout.close()
+
+
+def _give_up(process: subprocess.Popen[bytes], errors: int) -> None:
+    said = os.pread(errors, SPOKEN, 0).decode(errors="replace")
+    if restic_errors.never_opened(said):
+        process.send_signal(signal.SIGINT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -32,6 +32,15 @@ _DAMAGED = re.compile(
     r"|LoadIndex returned|ID does not match|contains keys|not found in (index|repository)"
     r"|invalid character|unexpected end of JSON|hash mismatch|decrypting blob|truncated"
 )
+# The lines of restic's that tell most, best first.
+_TELLING = (
+    re.compile(r"subprocess (.*)"),  # what ssh says tells more than what restic makes of it
+    re.compile(r".* returned error, retrying after [^:]*: (.*)"),
+    re.compile(r"Fatal: (.*)"),
+    re.compile(r"((?:error|Error|unable|invalid|Ignoring).*)"),
+    re.compile(r"(.*)"),
+)
+_OPENING = re.compile(r"(Stat|Load)\(<(config|key).* returned error, retrying after")
 _GONE = re.compile(r"no matching ID found|no snapshot found|invalid id")
 
 
@@ -43,6 +52,11 @@ def mask(address: str) -> str:
     """Return an address without the password that it may hold."""
     found = _USER if _USER.search(address) else _ODD
     return found.sub(r"//\1:***@", address)
+
+
+def never_opened(said: str) -> bool:
+    """Say whether restic, still at work, has only tried in vain to reach the repository."""
+    return bool(_OPENING.search(said))
 
 
 def secrets(address: str) -> list[str]:
@@ -136,19 +150,19 @@ def _unreachable(address: str, said: str) -> RunbookError:
 
 
 def _short(said: str) -> str:
-    """Return the line that tells most: restic's last fatal one, else the last of all."""
-    lines = [_plain(line.strip()) for line in said.splitlines() if line.strip()]
+    """Return the line that tells most: of several of the best kind the last."""
+    lines = [_plain(line) for line in said.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("Is there a repo", "If the repo"))]
-    # What ssh says of a connection tells more than what restic makes of it.
-    telling = [line for line in lines if line.startswith("subprocess ")]
-    telling = telling or [line for line in lines if line.startswith(("Fatal:", "error:", "unable"))]
-    chosen = (telling or lines or ["it ended without a word"])[-1]
-    return chosen.removeprefix("Fatal: ").rstrip(".:")[:LONGEST]
+    for telling in _TELLING:
+        found = [match[1] for line in lines if (match := telling.match(line))]
+        if found:
+            return found[-1].rstrip(".:")[:LONGEST]
+    return "it ended without a word"
 
 
 def _plain(line: str) -> str:
     """Return what a line says; newer ones of restic's are JSON."""
     try:
-        return str(json.loads(line)["message"]).strip()
+        return str(json.loads(line)["message"]).strip().partition("\n")[0]
     except (ValueError, KeyError, TypeError):
         return line
