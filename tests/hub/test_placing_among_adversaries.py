@@ -112,8 +112,8 @@ def test_nothing_outside_is_touched_while_a_user_exchanges_folders_for_links(
         monkeypatch.setattr(renames, "can_exchange", lambda _: False)
     victim = homes.root / "victim"
     for name in ("file", "x.ipynb", "other"):
-        put(victim / name, "precious")
-    folder(victim / "below")
+        put(victim / name, "precious", uid=ALICE)  # as hers, it would be entered
+    folder(victim / "below", uid=ALICE)
     age(victim)
     before = seen(victim)
     put(homes.live / "alice" / "project" / "other", "of alice", uid=ALICE)
@@ -242,7 +242,7 @@ def fill(homes: Homes) -> None:
 
 
 def texts(top: Path) -> set[str]:
-    return {path.read_text() for path in top.rglob("*") if path.is_file()}
+    return {path.read_text() for path in everything(top) if path.is_file()}
 
 
 def without_root(found: Seen) -> Seen:
