@@ -148,9 +148,14 @@ home = sys.argv[1]
 os.setgroups([]); os.setgid(1001); os.setuid(1001)
 os.chdir(home)
 deep = "/".join(["d"] * 80)
+number = 0
 while True:
     os.rename(deep, "moved")
-    os.rename("moved", deep)
+    try:
+        os.rename("moved", deep)
+    except OSError:  # another one was put in place meanwhile
+        number += 1
+        os.rename("moved", f"moved-{number}")
     os.write(1, b".")
 """
 
