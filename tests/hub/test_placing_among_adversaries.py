@@ -215,7 +215,7 @@ from homes_folder import Homes
 from tljh_runbook.hub import renames
 root, runs, moment, end, exchanges = sys.argv[1:]
 homes = Homes(Path(root))
-homes.runs = int(runs)
+homes.runs = int(runs) - 1
 if exchanges == "False":
     renames.can_exchange = lambda _: False
 left = int(moment)
