@@ -125,8 +125,8 @@ def one(path: Path) -> tuple[object, ...]:
         content = path.readlink()
     elif kind == stat.S_IFDIR:
         content = "folder"
-    # The time of a link means nothing, and is not compared.
-    time = 0 if kind == stat.S_IFLNK else status.st_mtime_ns
+    # The time of a link, or a device, tells nothing and is not compared.
+    time = status.st_mtime_ns if kind in {stat.S_IFREG, stat.S_IFDIR} else 0
     extended = tuple(
         (name, os.getxattr(path, name, follow_symlinks=False))
         for name in sorted(os.listxattr(path, follow_symlinks=False))
