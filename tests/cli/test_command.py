@@ -74,7 +74,7 @@ def nothing(hub: Hub) -> None:
 Provoke = Callable[[Hub], None]
 PROVOKED: list[tuple[type[errors.RunbookError], list[str], Provoke]] = [
     (errors.NoHub, ["status"], no_state),
-    (errors.ConfigBroken, ["backup"], broken_config),
+    (errors.ConfigBroken, ["check"], broken_config),
     (errors.SettingsInvalid, ["snapshots"], unknown_setting),
     (errors.DatabaseMissing, ["backup"], no_database),
     (errors.DatabaseDamaged, ["backup"], damaged_database),

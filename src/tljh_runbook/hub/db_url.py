@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config
 from tljh_runbook.hub.layout import Hub
 
@@ -37,7 +39,9 @@ def told(hub: Hub, command_line: list[str]) -> Told | None:
     if found:
         return found[-1]
     # TLJH hands on every class that stands below `auth`.
-    named = config.read(hub).get(f"auth.JupyterHub.{NAME}")
+    named = None
+    with suppress(ConfigBroken):  # what JupyterHub cannot read either names nothing
+        named = config.read(hub).get(f"auth.JupyterHub.{NAME}")
     return Told(str(hub.config_file), str(named)) if named else None
 
 

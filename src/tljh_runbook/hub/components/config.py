@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config, exchange, files
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.layout import Hub
@@ -45,12 +46,14 @@ class Config:
         return sum(path.stat().st_size for path in _kept(source.hub))
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
-        settings = config.read(source.hub)
         for path in _kept(source.hub):
             # An administrator may keep a file elsewhere and link to it; only root can.
             with suppress(FileNotFoundError):  # the proxy's rules come and go
                 folder.copy(path.resolve(), str(path.relative_to(source.hub.prefix)))
-        return {"settings": len(settings)}
+        try:
+            return {"settings": len(config.read(source.hub))}
+        except ConfigBroken as error:  # kept all the same: somebody will want to look at it
+            return {"settings": None, "note": error.message}
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         entries = restoration.entries(self.name)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config, exchange, files, services, trust
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.layout import Hub
@@ -130,10 +131,13 @@ def _plain(paths: Iterable[Path]) -> Iterator[Path]:
 
 def _tls(source: Source) -> tuple[list[Path], list[Path], list[str]]:
     """Return the files themselves, the links that lead to them, and what is not kept and why."""
-    flat = config.read(source.hub)
     found: list[Path] = []
     links: list[Path] = []
     doubts: list[str] = []
+    try:
+        flat = config.read(source.hub)
+    except ConfigBroken as error:
+        return found, links, [f"Which TLS files there are is not known: {error.message}"]
     for setting in TLS:
         if named := str(flat.get(setting) or ""):
             path = Path(named)
