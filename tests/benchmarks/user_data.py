@@ -20,10 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "hub"))
 import hub_folder
 from hub_fixtures import supervisor
 
-from tljh_runbook.hub import homes, repository, services, settings, user_files
+from tljh_runbook.hub import services, settings
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components.user_data import COMPONENT
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import homes, repository, user_files
 
 FILES, PAIRS = 20_000, 7
 

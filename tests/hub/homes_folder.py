@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tljh_runbook.hub import placing, workroom
-from tljh_runbook.hub.likeness import Difference
+from tljh_runbook.hub.placement import placing, workroom
+from tljh_runbook.hub.placement.likeness import Difference
 
 ALICE, BOB = 1001, 1002
 THEN = 1_600_000_000_123_456_789

@@ -16,8 +16,9 @@ import pytest
 from hub_fixtures import as_ordinary_user
 
 from tljh_runbook.errors import AccountConflict, RestoreFailed
-from tljh_runbook.hub import accounts, capture, components, services, settings
+from tljh_runbook.hub import capture, components, services, settings
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.people import accounts
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source

@@ -16,7 +16,8 @@ import pytest
 from hub_fixtures import living, supervisor, until
 
 from tljh_runbook.errors import DatabaseForeign, DatabaseMissing
-from tljh_runbook.hub import databases, processes, services
+from tljh_runbook.hub import processes, services
+from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 

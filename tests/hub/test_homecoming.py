@@ -13,11 +13,12 @@ import hub_folder
 import pytest
 
 from tljh_runbook.errors import AccountConflict, NoSpace, NotKept, RepositoryLocked, RestoreFailed
-from tljh_runbook.hub import capture, choice, components, homecoming, repository, restore, survey
+from tljh_runbook.hub import capture, choice, components, restore
 from tljh_runbook.hub.choice import Request
 from tljh_runbook.hub.restoration import Restoration
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import homecoming, repository, survey
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("restic"), reason="restic is not installed"),

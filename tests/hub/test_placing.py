@@ -17,7 +17,7 @@ from homes_folder import ALICE, BOB, THEN, Homes, age, folder, one, own, put, se
 from hub_fixtures import as_ordinary_user
 
 from tljh_runbook.errors import NotKept, RestoreFailed
-from tljh_runbook.hub import placing, renames, workroom
+from tljh_runbook.hub.placement import placing, renames, workroom
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 

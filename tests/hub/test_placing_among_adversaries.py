@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import tljh_runbook
 from tljh_runbook.errors import RestoreFailed
-from tljh_runbook.hub import renames, workroom
+from tljh_runbook.hub.placement import renames, workroom
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 ROUNDS = 2000  # exchanges by the adversary that a test outlasts
@@ -212,7 +212,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {helpers!r}
 from homes_folder import Homes
-from tljh_runbook.hub import renames
+from tljh_runbook.hub.placement import renames
 root, runs, moment, end, exchanges = sys.argv[1:]
 homes = Homes(Path(root))
 homes.runs = int(runs) - 1

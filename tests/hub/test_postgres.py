@@ -20,17 +20,9 @@ from tljh_runbook.errors import (
     RestoreFailed,
     ToolMissing,
 )
-from tljh_runbook.hub import (
-    capture,
-    components,
-    hubdb,
-    postgres_address,
-    postgres_dump,
-    promises,
-    snapshot,
-    sql,
-)
-from tljh_runbook.hub.postgres_address import Server
+from tljh_runbook.hub import capture, components, promises, snapshot
+from tljh_runbook.hub.database import hubdb, postgres_address, postgres_dump, sql
+from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source

@@ -35,20 +35,18 @@ from tljh_runbook.errors import (
     SettingsInvalid,
     ToolMissing,
 )
-from tljh_runbook.hub import (
-    capture,
-    components,
+from tljh_runbook.hub import capture, components, processes
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import (
     kept_tree,
     password,
-    processes,
     repository,
     repository_settings,
     restic,
     restic_errors,
     user_data_check,
 )
-from tljh_runbook.hub.restic import Repository
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data.restic import Repository
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import databases
+from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.services import Systemd
 from tljh_runbook.hub.source import Source
 

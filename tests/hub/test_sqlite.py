@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tljh_runbook import errors
-from tljh_runbook.hub import sqlite, sqlite_copy
+from tljh_runbook.hub.database import sqlite, sqlite_copy
 
 WRITER = Path(sqlite_writer.__file__)
 BOTH_MODES = pytest.mark.parametrize("mode", ["delete", "wal"])
@@ -564,7 +564,7 @@ FULL_DISK = """
 import os, sys
 from pathlib import Path
 from tljh_runbook import errors
-from tljh_runbook.hub import sqlite, sqlite_copy
+from tljh_runbook.hub.database import sqlite, sqlite_copy
 source, disk = map(Path, sys.argv[1:])
 for kilobytes in [4, 40, 400, 1200, *range(1600, 4000, 100), 20_000]:
     os.system(f"mount -t tmpfs -o size={kilobytes}k small {disk}")

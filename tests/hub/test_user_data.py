@@ -21,25 +21,20 @@ from hub_fixtures import Cli
 from restic_servers import SECRET, needs, rest, sftp, using
 
 from tljh_runbook.errors import RepositoryForeign, SettingsInvalid, SnapshotMissing
-from tljh_runbook.hub import (
-    capture,
-    checks,
-    components,
+from tljh_runbook.hub import capture, checks, components, lock, manifest, snapshot
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import (
     fetch,
     homes,
     kept_tree,
-    lock,
-    manifest,
     offsite,
     password,
     repository,
     restic,
-    snapshot,
     user_files,
 )
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs the rights of root")
 

@@ -7,8 +7,9 @@ import click
 from tljh_runbook import show, terminal
 from tljh_runbook.cli.options import on_hub, snapshot_names
 from tljh_runbook.cli.snapshots import about
-from tljh_runbook.hub import capture, choice, components, retention, snapshot, user_files
+from tljh_runbook.hub import capture, choice, components, retention, snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import user_files
 
 
 def component_names(*_: object) -> list[str]:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from tljh_runbook import __version__
 from tljh_runbook.errors import NoSpace
-from tljh_runbook.hub import files, lock, manifest, offsite, restore_notes, snapshot, versions
+from tljh_runbook.hub import files, lock, manifest, restore_notes, snapshot, versions
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import offsite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,6 @@ from tljh_runbook.errors import (
 from tljh_runbook.hub import (
     changes,
     config,
-    databases,
     files,
     health,
     installer,
@@ -28,10 +27,11 @@ from tljh_runbook.hub import (
     restore,
     snapshot,
     unfinished,
-    user_data_check,
 )
 from tljh_runbook.hub.components import every
+from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import user_data_check
 
 Found = str | tuple[str, None, str]  # what was found, and with it a warning
 ROOM = 2 << 30  # bytes an upgrade may need beside the hub's environment

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import databases, docker, sql, sqlite
+from tljh_runbook.hub import docker
+from tljh_runbook.hub.database import databases, sql, sqlite
+from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.docker import Image
-from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.source import Source
 
 # The plugin lists the images with both.

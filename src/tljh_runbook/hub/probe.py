@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any
 
-from tljh_runbook.hub import config, databases, hubdb, web
+from tljh_runbook.hub import config, web
+from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.source import Source
 
 EVERY = 0.1  # seconds between two questions

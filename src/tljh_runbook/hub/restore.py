@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RunbookError, SettingsInvalid
-from tljh_runbook.hub import choice, exchange, files, health, homecoming, lock, services
+from tljh_runbook.hub import choice, exchange, files, health, lock, services
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.user_data import homecoming
 
 ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
 MARK = "restore.json"

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import files, lock, manifest, repository, snapshot, unfinished
+from tljh_runbook.hub import files, lock, manifest, snapshot, unfinished
 from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import repository
 
 REMOVED = ".removed-"
 Say = Callable[[str], None]

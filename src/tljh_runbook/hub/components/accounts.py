@@ -8,19 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import (
-    account_return,
-    account_tools,
-    accounts,
-    databases,
-    files,
-    hubdb,
-    quotas,
-)
-from tljh_runbook.hub.accounts import Records
+from tljh_runbook.hub import files
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.manifest import Manifest
-from tljh_runbook.hub.quotas import Quota
+from tljh_runbook.hub.people import account_return, account_tools, accounts, quotas
+from tljh_runbook.hub.people.accounts import Records
+from tljh_runbook.hub.people.quotas import Quota
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 

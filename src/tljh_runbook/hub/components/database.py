@@ -10,18 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RestoreFailed
-from tljh_runbook.hub import (
-    databases,
-    exchange,
-    files,
-    postgres_address,
-    postgres_dump,
-    sql,
-    sqlite,
-)
+from tljh_runbook.hub import exchange, files
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.database import databases, postgres_address, postgres_dump, sql, sqlite
+from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.manifest import Manifest
-from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub import homecoming, homes, repository, user_files
 from tljh_runbook.hub.capture import Folder
-from tljh_runbook.hub.homes import Homes
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import homecoming, homes, repository, user_files
+from tljh_runbook.hub.user_data.homes import Homes
 
 
 class UserData:

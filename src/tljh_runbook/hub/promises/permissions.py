@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tljh_runbook.hub import databases, sql
+from tljh_runbook.hub.database import databases, sql
 from tljh_runbook.hub.source import Source
 
 # database -> what names a row of it to its users

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from tljh_runbook.errors import DockerFailed
-from tljh_runbook.hub import config, databases, docker, hubdb, processes, web
+from tljh_runbook.hub import config, docker, processes, web
+from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.docker import Container
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.source import Source

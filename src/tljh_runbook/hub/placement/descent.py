@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tljh_runbook.hub.likeness import Attributes
-from tljh_runbook.hub.workroom import FOLDER, NAME, names
+from tljh_runbook.hub.placement.likeness import Attributes
+from tljh_runbook.hub.placement.workroom import FOLDER, NAME, names
 
 ELSEWHERE = "on another disk"
 HELD = 64  # levels whose folders stay open; below these only the one that we are in

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tljh_runbook.errors import SettingsInvalid
 from tljh_runbook.hub import files
-from tljh_runbook.hub.restic import Repository
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data.restic import Repository
 
 
 def of(source: Source) -> Repository:

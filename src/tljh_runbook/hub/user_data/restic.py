@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tljh_runbook.errors import Busy, ToolMissing
-from tljh_runbook.hub import restic_errors
+from tljh_runbook.hub.user_data import restic_errors
 
 PATIENCE = 30  # seconds that an interrupted restic has to take its lock away
 OPENING = 20  # seconds that restic has to reach the repository

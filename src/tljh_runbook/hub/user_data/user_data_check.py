@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub import password, restic, snapshot, user_files
+from tljh_runbook.hub import snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import password, restic, user_files
 
 COMPONENT = "user-data"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub import repository, restic, snapshot
-from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub import snapshot
 from tljh_runbook.hub.snapshot import Say, Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import repository, restic
+from tljh_runbook.hub.user_data.restic import Repository
 
 TAG = "snapshot"
 COMPONENT = "user-data"

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tljh_runbook.hub import sql
-from tljh_runbook.hub.sql import Database
+from tljh_runbook.hub.database import sql
+from tljh_runbook.hub.database.sql import Database
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import AccountConflict, NoSpace, NotKept
-from tljh_runbook.hub import accounts, files, kept_tree, placing, repository, workroom
-from tljh_runbook.hub.placing import Placement
-from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub import files
+from tljh_runbook.hub.people import accounts
+from tljh_runbook.hub.placement import placing, workroom
+from tljh_runbook.hub.placement.placing import Placement
 from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.survey import Survey, Wanted
+from tljh_runbook.hub.user_data import kept_tree, repository
+from tljh_runbook.hub.user_data.restic import Repository
+from tljh_runbook.hub.user_data.survey import Survey, Wanted
 
 RESERVE = 64 << 20  # bytes left free on the users' disk whatever is given back
 INCLUDES = 200  # paths that restic is told one by one; beyond, the folders right below the root

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import files, restic
-from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub import files
+from tljh_runbook.hub.user_data import restic
+from tljh_runbook.hub.user_data.restic import Repository
 
 # Go writes these bits elsewhere than the system does.
 _BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tljh_runbook.errors import RestoreFailed, ToolMissing
-from tljh_runbook.hub.accounts import Records, User
+from tljh_runbook.hub.people.accounts import Records, User
 
 _AGING = {
     "changed": "--lastday",

@@ -7,7 +7,7 @@ import subprocess
 from typing import IO, Any
 
 from tljh_runbook.errors import DatabaseMissing, NoSpace, RunbookError, ToolMissing
-from tljh_runbook.hub.postgres_address import Server
+from tljh_runbook.hub.database.postgres_address import Server
 
 PSQL = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
 # A value per column, in order, whatever the columns are called: names may be there twice.

@@ -19,20 +19,13 @@ from tljh_runbook.errors import (
     DatabaseMissing,
     RunbookError,
 )
-from tljh_runbook.hub import (
-    db_url,
-    postgres_address,
-    postgres_dump,
-    processes,
-    services,
-    sqlite,
-    sqlite_copy,
-)
+from tljh_runbook.hub import processes, services
+from tljh_runbook.hub.database import db_url, postgres_address, postgres_dump, sqlite, sqlite_copy
+from tljh_runbook.hub.database.postgres_address import Server
+from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.postgres_address import Server
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.settings import Settings
-from tljh_runbook.hub.sql import Database
 
 # name -> file in the hub's working directory, environment variable that moves it
 KNOWN = {

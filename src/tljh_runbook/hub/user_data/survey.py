@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.hub import kept_tree
-from tljh_runbook.hub.kept_tree import Node
-from tljh_runbook.hub.likeness import DIFFERS, KIND, MISSING, OWNER
+from tljh_runbook.hub.placement.likeness import DIFFERS, KIND, MISSING, OWNER
+from tljh_runbook.hub.user_data import kept_tree
+from tljh_runbook.hub.user_data.kept_tree import Node
 
 KINDS = {
     "dir": stat.S_ISDIR,

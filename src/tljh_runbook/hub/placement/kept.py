@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 
-from tljh_runbook.hub import renames, workroom
+from tljh_runbook.hub.placement import renames, workroom
 
 
 class Kept:

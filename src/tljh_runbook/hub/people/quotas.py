@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub.accounts import User
+from tljh_runbook.hub.people.accounts import User
 
 REPORT = ["repquota", "--all", "--user", "--verbose", "--no-names", "--raw-grace", "--no-autofs"]
 MOUNTS = Path("/proc/self/mounts")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tljh_runbook.hub import account_conflicts, account_tools, accounts, quotas
-from tljh_runbook.hub.accounts import Records, User
-from tljh_runbook.hub.quotas import Quota
+from tljh_runbook.hub.people import account_conflicts, account_tools, accounts, quotas
+from tljh_runbook.hub.people.accounts import Records, User
+from tljh_runbook.hub.people.quotas import Quota
 from tljh_runbook.hub.restoration import Action, Restoration
 
 

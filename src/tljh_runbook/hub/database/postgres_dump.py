@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing, RestoreFailed
-from tljh_runbook.hub import postgres
-from tljh_runbook.hub.postgres_address import Server
+from tljh_runbook.hub.database import postgres
+from tljh_runbook.hub.database.postgres_address import Server
 
 # Where a table's rows begin in a dump written out as text, one line each.
 _COPY = re.compile(rb"COPY (.+?) \(.*\) FROM stdin;\n")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tljh_runbook.errors import AccountConflict
-from tljh_runbook.hub import account_tools
-from tljh_runbook.hub.accounts import Records
+from tljh_runbook.hub.people import account_tools
+from tljh_runbook.hub.people.accounts import Records
 
 
 def refuse(kept: Records, now: Records) -> None:

@@ -8,8 +8,15 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tljh_runbook.hub.descent import ELSEWHERE, Descent, Level, Refused, is_lost
-from tljh_runbook.hub.likeness import FOREIGN, KIND, MISSING, OWNER, Difference, difference
+from tljh_runbook.hub.placement.descent import ELSEWHERE, Descent, Level, Refused, is_lost
+from tljh_runbook.hub.placement.likeness import (
+    FOREIGN,
+    KIND,
+    MISSING,
+    OWNER,
+    Difference,
+    difference,
+)
 
 ATTEMPTS = 100  # looks at an entry that its user exchanges all the time
 # What befalls all entries alike; any other error is that of one entry, and its user may cause it.

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RepositoryDamaged, RunbookError
-from tljh_runbook.hub import files, repository, restic
+from tljh_runbook.hub import files
 from tljh_runbook.hub.capture import Say
-from tljh_runbook.hub.homes import Homes
-from tljh_runbook.hub.kept_tree import escaped
-from tljh_runbook.hub.restic import Repository
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import repository, restic
+from tljh_runbook.hub.user_data.homes import Homes
+from tljh_runbook.hub.user_data.kept_tree import escaped
+from tljh_runbook.hub.user_data.restic import Repository
 
 TAG = "user-data"
 STAGED = ".tljh-runbook*"  # what is being given back lies in such a folder

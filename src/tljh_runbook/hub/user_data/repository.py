@@ -18,10 +18,11 @@ from tljh_runbook.errors import (
     RepositoryUnreachable,
     RunbookError,
 )
-from tljh_runbook.hub import files, password, repository_settings, restic
-from tljh_runbook.hub.restic import Repository
-from tljh_runbook.hub.restic_errors import RepositoryMissing
+from tljh_runbook.hub import files
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import password, repository_settings, restic
+from tljh_runbook.hub.user_data.restic import Repository
+from tljh_runbook.hub.user_data.restic_errors import RepositoryMissing
 
 TAG = "tljh-runbook"
 RECORD = "repository.json"

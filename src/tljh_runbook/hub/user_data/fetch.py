@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 from tljh_runbook.errors import SnapshotMissing
-from tljh_runbook.hub import capture, files, kept_tree, lock, offsite, repository, snapshot
-from tljh_runbook.hub.offsite import Riding
-from tljh_runbook.hub.restic import Repository
+from tljh_runbook.hub import capture, files, lock, snapshot
 from tljh_runbook.hub.snapshot import Say, Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import kept_tree, offsite, repository
+from tljh_runbook.hub.user_data.offsite import Riding
+from tljh_runbook.hub.user_data.restic import Repository
 
 
 def available(source: Source) -> list[Riding]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing, SettingsInvalid
-from tljh_runbook.hub import databases, hubdb
+from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.source import Source
 
 Account = Callable[[str], pwd.struct_passwd]

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import NotKept, RestoreFailed
-from tljh_runbook.hub import files, renames, workroom
-from tljh_runbook.hub.comparison import Comparison
-from tljh_runbook.hub.descent import Descent, Level, Pair, mount
-from tljh_runbook.hub.kept import Kept
-from tljh_runbook.hub.likeness import MISSING, Difference
+from tljh_runbook.hub import files
+from tljh_runbook.hub.placement import renames, workroom
+from tljh_runbook.hub.placement.comparison import Comparison
+from tljh_runbook.hub.placement.descent import Descent, Level, Pair, mount
+from tljh_runbook.hub.placement.kept import Kept
+from tljh_runbook.hub.placement.likeness import MISSING, Difference
 
 Say = Callable[[str], None]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import postgres, sqlite
-from tljh_runbook.hub.postgres_address import Server
+from tljh_runbook.hub.database import postgres, sqlite
+from tljh_runbook.hub.database.postgres_address import Server
 
 Database = Path | Server
 

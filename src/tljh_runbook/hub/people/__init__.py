@@ -1,0 +1,1 @@
+"""The accounts of the hub's users on its server."""

@@ -1,0 +1,1 @@
+"""Files put in their place among users who may work against it."""

@@ -1,0 +1,1 @@
+"""Users' files, kept in a restic repository and given back."""
