@@ -27,15 +27,15 @@ def _prove(target: Target) -> Check:
         ("tljh-runbook", "prove", "--hub", target.hub),
         PromiseBroken(
             "The upgrade did not keep all its promises.",
-            hint="Read the table above. RESTORE.md in the snapshot that the upgrade started from "
-            "tells how to go back.",
+            hint="Read the table above. To go back, restore the snapshot that the upgrade started "
+            "from: invoke restore",
         ),
     )
 
 
 BACK = (
-    "Follow `RESTORE.md` in the snapshot that the upgrade started from: it lists every command, "
-    "with the old versions."
+    "Restore the snapshot that the upgrade started from: {step}`restore`, with `--snapshot` and its "
+    "name. It brings the old versions back as well."
 )
 
 
