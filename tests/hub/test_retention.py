@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.unfinished import Unfinished
+from tljh_runbook.hub.user_data import repository, user_files
 
 DAY = 86400
 NOW = 1_790_000_000  # a Monday in 2026
@@ -173,3 +175,19 @@ def write_bare(source: Source, moment: float) -> None:
     (folder / manifest.NOTES).write_bytes(b"")
     sums = manifest.sums(manifest.sealed(found, hashlib.sha256(data).hexdigest()))
     (folder / manifest.SUMS).write_bytes(sums)
+
+
+@pytest.mark.skipif(not shutil.which("restic"), reason="restic is not installed")
+def test_user_data_goes_with_the_snapshots_that_name_it(source: Source) -> None:
+    """And what is only in the repository, from before the server was new, stays its time."""
+    names = ["config", "user-data"]
+    made = [capture.create(source, components.chosen(names)).path for _ in range(3)]
+    shutil.rmtree(made[1])  # as on a new server, to which not all were fetched
+    wanted = keeping(source)
+    retention.remove(wanted, retention.judge(wanted))
+    opened = repository.opened(source)
+    left = {repository.kept_as(each) for each in repository.own(opened)}
+    assert left == {made[1].name, made[2].name}
+    assert user_files.verify(
+        source, snapshot.read(made[2]).manifest.components["user-data"], "100%"
+    )

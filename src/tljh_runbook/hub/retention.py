@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import files, lock, manifest, snapshot, unfinished
+from tljh_runbook.hub import files, lock, snapshot, unfinished
 from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import repository
 
 REMOVED = ".removed-"
+MOMENT = "%Y%m%dT%H%M%SZ"  # how a snapshot is named
 Say = Callable[[str], None]
 # A period is named by the time format that is equal for all moments in it.
 PERIODS = {"daily": "%Y-%m-%d", "weekly": "%G week %V", "monthly": "%Y-%m"}
@@ -66,7 +67,6 @@ def remove(source: Source, judged: Sequence[Judged], say: Say = lambda _: None) 
     A snapshot that is half removed is not listed any more. Raises what `repository.opened` raises
     when its repository cannot be had; the snapshots are removed by then.
     """
-    kept = {each.id for each in judged if each.kept}
     with (
         files.disk_errors(source.backups, "What was removed so far is gone, the rest is whole."),
         lock.hold(source.hub, "the removal of old snapshots"),
@@ -78,9 +78,8 @@ def remove(source: Source, judged: Sequence[Judged], say: Say = lambda _: None) 
         files.sync_folder(source.backups)
         for left in source.backups.glob(f"{REMOVED}*"):
             shutil.rmtree(left)
-        if kept and (source.hub.work / repository.RECORD).exists():
-            say("Removing user data that no snapshot names")
-            repository.forget(repository.opened(source), kept)
+        if (source.hub.work / repository.RECORD).exists():
+            _forget(source, judged, say)
 
 
 def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str]]:
@@ -89,26 +88,44 @@ def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str
     Snapshots of different components are counted apart: ten of the configuration alone do not
     push out the last one of everything.
     """
-    kinds: dict[tuple[str, ...], list[Snapshot]] = {}
+    kinds: dict[tuple[str, ...], list[str]] = {}
     for each in reversed(found):
-        kinds.setdefault(tuple(sorted(each.manifest.components)), []).append(each)
-    kept = []
-    for newest_first in kinds.values():
-        kept += [(each.path.name, "last") for each in newest_first[: keep.last]]
-        for period, form in PERIODS.items():
-            kept += _last_of_each(newest_first, form, period, getattr(keep, period))
+        kinds.setdefault(tuple(sorted(each.manifest.components)), []).append(each.path.name)
+    return [chosen for newest_first in kinds.values() for chosen in _chosen(newest_first, keep)]
+
+
+def _chosen(newest_first: Sequence[str], keep: KeepSettings) -> list[tuple[str, str]]:
+    """Return name and reason of what the settings keep of snapshots of one kind."""
+    kept = [(name, "last") for name in newest_first[: keep.last]]
+    for period, form in PERIODS.items():
+        kept += _last_of_each(newest_first, form, period, getattr(keep, period))
     return kept
 
 
 def _last_of_each(
-    newest_first: list[Snapshot], form: str, period: str, count: int
+    newest_first: Sequence[str], form: str, period: str, count: int
 ) -> list[tuple[str, str]]:
     """Return the last snapshot of each of the newest ``count`` periods that have one."""
     last: dict[str, str] = {}
-    for each in newest_first:
-        moment = time.strptime(each.manifest.created, manifest.CREATED)
-        last.setdefault(time.strftime(form, moment), each.path.name)
+    for name in newest_first:
+        moment = time.strptime(name.partition("-")[0], MOMENT)
+        last.setdefault(time.strftime(form, moment), name)
     return [(name, period) for name in list(last.values())[:count]]
+
+
+def _forget(source: Source, judged: Sequence[Judged], say: Say) -> None:
+    """Remove what no remaining snapshot names from the repository of user data.
+
+    A snapshot that is only there, from before this server was made new, is kept as long as the
+    settings keep one of its age.
+    """
+    say("Removing user data that no snapshot names")
+    opened = repository.opened(source)
+    riding = {repository.kept_as(each) for each in repository.own(opened)} - {""}
+    only_there = sorted(riding - {each.id for each in judged}, key=snapshot.order, reverse=True)
+    known = [name for name in only_there if snapshot.NAMED.fullmatch(name)]
+    kept = {name for name, _ in _chosen(known, source.settings.keep)}
+    repository.forget(opened, kept | {each.id for each in judged if each.kept})
 
 
 def _needed(source: Source, found: list[Snapshot], say: Say) -> list[tuple[str, str]]:
