@@ -36,9 +36,7 @@ def snapshot(made: Snapshot) -> None:
     """Print a snapshot that was just made."""
     kept = made.manifest
     terminal.line(f"Snapshot {kept.id} of {kept.hub}")
-    _components(kept)
-    if made.note:
-        terminal.warning(made.note)
+    _components(made)
     terminal.line(f"Sealed and read back: {made.path}")
 
 
@@ -60,7 +58,7 @@ def contents(found: Snapshot) -> None:
     rows = [["snapshot", kept.id], ["made", kept.created], ["hub", f"{kept.hub} on {kept.host}"]]
     terminal.table(["", ""], [*rows, *([name, label] for name, label in kept.labels.items())])
     terminal.line("")
-    _components(kept)
+    _components(found)
     terminal.line(f"It lies in {found.path}")
 
 
@@ -148,13 +146,13 @@ def report(found: dict[str, Any]) -> None:
     terminal.table(["promise", "", "measured"], rows)
 
 
-def _components(kept: Manifest) -> None:
+def _components(found: Snapshot) -> None:
     """Print the components of a snapshot, and what could not be kept."""
+    kept = found.manifest
     rows = [[name, *_amount(kept, name)] for name in kept.components]
     terminal.table(["component", "files", "size"], rows)
-    for name, details in kept.components.items():
-        if details.get("note"):
-            terminal.warning(f"{name}: {details['note']}")
+    for note in found.notes:
+        terminal.warning(note)
 
 
 def _amount(kept: Manifest, name: str) -> tuple[str, str]:

@@ -115,14 +115,7 @@ def about(found: Snapshot | SnapshotDamaged) -> dict[str, Any]:
         "files": len(kept.files),
         "components": list(kept.components),
         "versions": kept.labels,
-        "notes": [
-            *(
-                f"{name}: {each['note']}"
-                for name, each in kept.components.items()
-                if "note" in each
-            ),
-            *([found.note] if found.note else []),
-        ],
+        "notes": found.notes,
     }
 
 

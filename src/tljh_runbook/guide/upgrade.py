@@ -34,8 +34,8 @@ def _prove(target: Target) -> Check:
 
 
 BACK = (
-    "Restore the snapshot that the upgrade started from: {step}`restore`, with `--snapshot` and its "
-    "name. It brings the old versions back as well."
+    "Restore the snapshot that the upgrade started from: {step}`restore`, with `--snapshot` and "
+    "its name. It brings the old versions back as well."
 )
 
 

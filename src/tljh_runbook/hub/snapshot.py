@@ -34,6 +34,13 @@ class Snapshot:
         return time.time() - calendar.timegm(time.strptime(self.manifest.created, manifest.CREATED))
 
     @property
+    def notes(self) -> list[str]:
+        """What could not be kept, why, and what to do about it: lines for a person."""
+        details = self.manifest.components.items()
+        found = [f"{name}: {each['note']}" for name, each in details if each.get("note")]
+        return [*found, self.note] if self.note else found
+
+    @property
     def reports(self) -> Path:
         return self.path / manifest.REPORTS
 
