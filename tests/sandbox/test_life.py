@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +20,10 @@ import pytest
 from tljh_runbook.sandbox import processes
 
 from .conftest import Sandbox, answer_code, run
+
+TOOL = Path(sys.executable).with_name("tljh-runbook")
+# What a machine needs to reach the package indexes, if it has set any of it.
+KEEP = [name for name in os.environ if name.startswith(("PIP_", "UV_", "SSL_", "REQUESTS_"))]
 
 
 def until(condition: Callable[[], bool], seconds: float = 180) -> None:
@@ -116,6 +124,27 @@ def test_a_killed_hub_comes_back_and_finds_the_servers(sandbox: Sandbox) -> None
     until(lambda: works(sandbox) and sandbox.status["servers"] == before["servers"])
 
 
+def backup(sandbox: Sandbox) -> Path:
+    """Make a snapshot of everything; return its folder."""
+    done = subprocess.run(
+        [TOOL, "backup", "--json", "--hub", sandbox.place.prefix],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Path(json.loads(done.stdout)["path"])
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Path]:
+    """The snapshots that this life has seen, by the TLJH version of their moment."""
+    return {}
+
+
+def test_a_snapshot_of_the_old_hub(sandbox: Sandbox, kept: dict[str, Path]) -> None:
+    kept["1.0.0"] = backup(sandbox)
+
+
 def test_upgrade_keeps_users_at_work(sandbox: Sandbox) -> None:
     before, older = sandbox.status, revision(sandbox)
     done = sandbox.install("2.0.0", wanted_plugin(sandbox))
@@ -144,6 +173,53 @@ def test_installer_keeps_the_old_plugin_and_pip_can_be_forced(sandbox: Sandbox) 
     forced = ["install", "--quiet", "--force-reinstall", "--no-deps", wanted]
     subprocess.run([str(python), "-m", "pip", *forced], check=True)
     assert commit in plugin_commit(sandbox)
+
+
+def test_the_notes_of_a_snapshot_bring_the_old_hub_back(
+    sandbox: Sandbox, kept: dict[str, Path]
+) -> None:
+    """Typed from top to bottom, where nobody has our tool: the old versions, users at work."""
+    kept["2.0.0"] = backup(sandbox)
+    before = sandbox.status
+    text = (kept["1.0.0"] / "RESTORE.md").read_text()
+    typed = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    bare = {name: os.environ[name] for name in ("HOME", *KEEP) if name in os.environ}
+    for block in typed:
+        done = subprocess.run(
+            ["bash", "-e", "-c", block],
+            cwd=kept["1.0.0"],
+            env=bare | {"PATH": os.defpath + ":/usr/sbin:/sbin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    until(lambda: works(sandbox) and sandbox.hub_version() == "4.1.6")
+    assert revision(sandbox) == "0eee8c825d24"
+    assert sandbox.status["servers"] == before["servers"]
+    assert wanted_plugin(sandbox).rpartition("@")[2] not in plugin_commit(sandbox)
+
+
+def test_restore_brings_the_new_hub_back(sandbox: Sandbox, kept: dict[str, Path]) -> None:
+    """With a row, a home and the state lost meanwhile; the tool does it all in one go."""
+    before = sandbox.status
+    notebook = sandbox.place.homes / "carol" / "lesson.ipynb"
+    lesson = notebook.read_bytes()
+    shutil.rmtree(sandbox.place.homes / "carol")
+    shutil.rmtree(sandbox.place.state)
+    command: list[object] = [TOOL, "restore", "--yes", "--snapshot", kept["2.0.0"].name]
+    done = subprocess.run(
+        [*command, "--hub", sandbox.place.prefix], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The server of alice runs on." in done.stdout
+    assert works(sandbox)
+    assert sandbox.hub_version() == "5.5.4"
+    assert revision(sandbox) == "4621fec11365"
+    assert sandbox.status["servers"] == before["servers"]
+    assert wanted_plugin(sandbox).rpartition("@")[2] in plugin_commit(sandbox)
+    assert notebook.read_bytes() == lesson
+    assert "carol" in sandbox.login("carol")
 
 
 def test_down_leaves_nothing(sandbox: Sandbox) -> None:

@@ -95,8 +95,14 @@ class Plugin:
 
 
 def _told(tljh: str | None, requirements: dict[str, str]) -> str:
-    plugins = [f"{name} {text.rpartition('@')[2][:12]}" for name, text in requirements.items()]
-    return ", ".join([f"TLJH {tljh or 'not installed'}", *plugins]).replace("==", " ")
+    plugins = [f"{name} {_version(text)}" for name, text in requirements.items()]
+    return ", ".join([f"TLJH {tljh or 'not installed'}", *plugins])
+
+
+def _version(requirement: str) -> str:
+    """Return what tells two installations apart: the version, or the commit in short."""
+    _, pinned, version = requirement.partition("==")
+    return version if pinned else requirement.rpartition("@")[2].partition("#")[0][:12]
 
 
 def _require_installer(source: Source) -> None:
