@@ -72,8 +72,8 @@ def _named(node: ast.Name, scope: Scope) -> list[Text]:
     inside = scope.without(node.id)
     values = [] if node.id in scope.seen else _values(node, scope)
     found = distinct(text for value in values for text in texts(value, inside))
-    whole = all(isinstance(part, str) for text in found for part in text.parts)
-    return found if found and (whole or _tells(found)) else [_hole(node)]
+    whole = bool(found) and not any(each.holes for each in found)
+    return found if whole or _tells(found) else [_hole(node)]
 
 
 def _values(node: ast.Name, scope: Scope) -> list[ast.expr]:

@@ -22,9 +22,10 @@ Call = tuple["Module", Function | None, ast.Call]
 
 @dataclass(frozen=True)
 class Module:
-    """One module: its file, its dotted name, and what is written in it."""
+    """One module: its file, its place in the package, its dotted name, what is written in it."""
 
     file: Path
+    place: str
     name: str
     tree: ast.Module
 
@@ -102,9 +103,9 @@ def package(root: Path = ROOT) -> Package:
 
 def read(file: Path, root: Path = ROOT) -> Module:
     """Return the module in ``file``, a part of the package in ``root``."""
-    inside = file.relative_to(root.parent).with_suffix("")
-    name = ".".join(inside.parts).removesuffix(".__init__")
-    return Module(file, name, ast.parse(file.read_text(encoding="utf-8"), str(file)))
+    place = file.relative_to(root)
+    name = ".".join([root.name, *place.with_suffix("").parts]).removesuffix(".__init__")
+    return Module(file, str(place), name, ast.parse(file.read_text(encoding="utf-8"), str(file)))
 
 
 def assignments(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:

@@ -27,7 +27,7 @@ class Site:
     @property
     def place(self) -> str:
         """File and line, below the package."""
-        return f"{self.module.file.relative_to(sources.ROOT)}:{self.node.lineno}"
+        return f"{self.module.place}:{self.node.lineno}"
 
     @property
     def made_by(self) -> str:

@@ -53,7 +53,13 @@ class Text:
     @property
     def words(self) -> list[str]:
         """The words that are printed whatever the holes are filled with."""
-        return re.findall(r"[a-z]{2,}", " ".join(each for each in self.parts if type(each) is str))
+        fixed = " ".join(each for each in self.parts if isinstance(each, str))
+        return re.findall(r"[A-Za-z]{2,}", fixed)
+
+    @property
+    def holes(self) -> list[Hole]:
+        """The places that are filled."""
+        return [each for each in self.parts if isinstance(each, Hole)]
 
     @property
     def pattern(self) -> str:
@@ -63,7 +69,7 @@ class Text:
     @property
     def quoted(self) -> Text:
         """The text as ``repr`` has it."""
-        if all(isinstance(each, str) for each in self.parts):
+        if not self.holes:
             return Text((repr(str(self)),))
         holes = (
             replace(each, quoted=True) if isinstance(each, Hole) else each for each in self.parts
@@ -96,5 +102,5 @@ def distinct(found: Iterable[Text]) -> list[Text]:
     telling: list[Text] = []
     mute: list[Text] = []
     for each in dict.fromkeys(found):
-        (mute if each.parts and not each.words else telling).append(each)
+        (mute if each.holes and not each.words else telling).append(each)
     return telling + mute[:1]
