@@ -101,9 +101,7 @@ def verify(path: Path, say: Say = lambda _: None, share: float = 1.0) -> Snapsho
     return snapshot
 
 
-def _differences(
-    path: Path, wanted: dict[str, str], unread: dict[str, int], say: Say
-) -> list[str]:
+def _differences(path: Path, wanted: dict[str, str], unread: dict[str, int], say: Say) -> list[str]:
     present = {str(found.relative_to(path)) for found in files.walk(path)}
     present = {name for name in present if not name.startswith(f"{manifest.REPORTS}/")}
     wrong = [f"{name} is not part of it" for name in sorted(present - {*wanted, manifest.SUMS})]
