@@ -113,6 +113,11 @@ READ = {
         'fail(p, "it is gone.")\nfail(p, f"it is {x}.")\nfail(p, why=str(error))',
         ["X: it is gone. Sorry. | L", "X: it is X. Sorry. | L", "X: … Sorry. | L"],
     ),
+    "helper without words": (
+        'def fail(x, state):\n    return NoHub(f"{x}: {state}", hint="L")\n'
+        'fail(p, "It is gone.")\nfail(p, state)',
+        ["X: It is gone. | L"],
+    ),
     "result": (
         'def where(hub):\n    return f"See {hub.log}"\nNoHub("No hub.", hint=f"{where(h)}!")',
         ["No hub. | See LOG!"],

@@ -73,13 +73,15 @@ def read(site: Site, package: Package) -> list[Symptom]:
     hints = [each.value for each in site.node.keywords if each.arg == "hint"]
     if not (site.kind and hints and site.node.args):
         return []
-    found = (
+    found = [
         Symptom(site.kind, message, hint)
         for scope in _scopes(site, package)
         for message in texts(site.node.args[0], scope)
         for hint in texts(hints[0], scope)
-    )
-    return list(dict.fromkeys(found))
+    ]
+    # Beside what a helper says with words, what it says without any tells a reader nothing.
+    telling = [each for each in found if each.message.words]
+    return list(dict.fromkeys(telling or found))
 
 
 def _kinds(package: Package) -> dict[str, str]:
