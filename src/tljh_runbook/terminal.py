@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +43,22 @@ def line(text: str) -> None:
 def error(message: str, hint: str) -> None:
     """Print an error and what to do about it, on standard error."""
     _forget_progress()
-    sys.stdout.flush()  # what was said before stays before it, in a pipe, too
+    _flush()
     console = _console(stderr=True)
     console.print(f"[bold red]error:[/] {_escaped(message)}")
     console.print(f"[bold]hint:[/] {_escaped(typed(hint))}")
 
 
+def _flush() -> None:
+    """Keep what was said before before it, in a pipe, too; where nobody reads, it is said alone."""
+    with suppress(OSError):
+        sys.stdout.flush()
+
+
 def warning(text: str) -> None:
     """Print what is worth doing soon, on standard error."""
     _forget_progress()
-    sys.stdout.flush()
+    _flush()
     _console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(typed(text))}")
 
 

@@ -6,9 +6,10 @@ import click
 
 from tljh_runbook import __version__
 from tljh_runbook.cli import backup, password, restore, snapshots, status, upgrade
+from tljh_runbook.cli.ending import Commands
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tljh-runbook", message="%(prog)s %(version)s")
 def main() -> None:
     """Back up, upgrade and restore a hub of The Littlest JupyterHub, and prove that it held.

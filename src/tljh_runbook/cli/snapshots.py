@@ -46,8 +46,7 @@ def show_(source: Source, name: str | None, *, as_json: bool) -> None:
     """
     found = snapshot.read(snapshot.find(source.backups, name))
     if as_json:
-        details = found.manifest.components
-        terminal.data(about(found) | {"components": details, "labels": found.manifest.labels})
+        terminal.data(about(found) | {"details": found.manifest.components})
     else:
         show.contents(found)
 

@@ -14,6 +14,9 @@ from sphinx.util.docutils import SphinxDirective
 
 from tljh_runbook import errors
 from tljh_runbook.hub import settings, yaml
+from tljh_runbook.reference import sources, symptoms
+from tljh_runbook.reference.symptoms import Symptom
+from tljh_runbook.reference.text import Hole, Text
 
 
 class Table(SphinxDirective):
@@ -51,23 +54,57 @@ class SettingsTable(Table):
 
 
 class ErrorTable(Table):
-    """Every error with its exit code and its meaning."""
+    """Every error with its exit code, its meaning, and each text that it prints."""
 
     def run(self) -> list[nodes.Node]:
         """Return the list of errors, in the order of their exit codes."""
-        self.env.note_dependency(inspect.getfile(errors))
-        return [nodes.definition_list("", *map(self._row, every_error()))]
+        package = sources.package()
+        for module in package.modules.values():
+            self.env.note_dependency(str(module.file))
+        known = symptoms.every(package)
+        rows = [
+            self._row(error, [each for each in known if each.kind == error.__name__])
+            for error in every_error()
+        ]
+        return [nodes.definition_list("", *rows)]
 
-    def _row(self, error: type[errors.RunbookError]) -> nodes.definition_list_item:
+    def _row(
+        self, error: type[errors.RunbookError], known: list[Symptom]
+    ) -> nodes.definition_list_item:
         name = error.__name__
-        meaning = nodes.paragraph("", "", *self._meaning(error))
         code = str(error.code)
         term: list[nodes.Node] = [nodes.literal(code, code), nodes.Text(f" {name}")]
-        return self.entry(self.label("error", name), term, [meaning])
+        content = [nodes.paragraph("", "", *self._meaning(error)), *_told(known)]
+        return self.entry(self.label("error", name), term, content)
 
     def _meaning(self, error: type[errors.RunbookError]) -> list[nodes.Node]:
         line = (inspect.getdoc(error) or "").partition("\n")[0]
         return self.parse_inline(line.replace("``", "`"))[0]
+
+
+def _told(known: list[Symptom]) -> list[nodes.Node]:
+    """Return the texts of an error, those together that have the same hint."""
+    hints: dict[Text, dict[str, Text]] = {}
+    for each in known:  # two that look the same are one to a reader
+        hints.setdefault(each.hint, {}).setdefault(str(each.message), each.message)
+    items = [
+        nodes.list_item(
+            "", *(_line("error:", each) for each in messages.values()), _line("hint:", hint)
+        )
+        for hint, messages in hints.items()
+    ]
+    return [nodes.bullet_list("", *items, classes=["symptoms"])] if items else []
+
+
+def _line(word: str, text: Text) -> nodes.paragraph:
+    """Return a line as the terminal shows it: words that a search finds, holes set apart."""
+    parts = [
+        nodes.emphasis("", str(each)) if isinstance(each, Hole) else nodes.Text(each)
+        for each in text.parts
+    ]
+    line = nodes.paragraph("", "", nodes.strong("", word), nodes.Text(" "), *parts)
+    line["support_smartquotes"] = False  # verbatim, as it is searched for
+    return line
 
 
 def every_error() -> list[type[errors.RunbookError]]:
