@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import hub_folder
 import pytest
 
@@ -87,3 +89,13 @@ def test_a_direct_url_that_names_no_commit_gives_none(hub: Hub, text: str) -> No
     found = versions.packages(hub)["tljh-plasma"]
     assert (found.commit, found.label) == (None, "0.2.0")
     assert found.requirement == "tljh-plasma==0.2.0"
+
+
+def test_an_address_with_blanks_and_accents_can_be_installed_from_again(hub: Hub) -> None:
+    """pip records such an address decoded, and does not read what it has recorded."""
+    url = "file:///srv/my hüb@home/it%20was"
+    told = {"url": url, "vcs_info": {"vcs": "git", "commit_id": hub_folder.OLD_COMMIT}}
+    info = hub_folder.distribution(hub, "tljh-plasma", "0.2.0", commit=hub_folder.OLD_COMMIT)
+    (info / "direct_url.json").write_text(json.dumps(told))
+    source = versions.packages(hub)["tljh-plasma"].source
+    assert source == f"git+file:///srv/my%20h%C3%BCb@home/it%20was@{hub_folder.OLD_COMMIT}"

@@ -207,7 +207,7 @@ def test_restore_brings_the_new_hub_back(sandbox: Sandbox, kept: dict[str, Path]
     lesson = notebook.read_bytes()
     shutil.rmtree(sandbox.place.homes / "carol")
     shutil.rmtree(sandbox.place.state)
-    command: list[object] = [TOOL, "restore", "--yes", "--snapshot", kept["2.0.0"].name]
+    command: list[str | Path] = [TOOL, "restore", "--yes", "--snapshot", kept["2.0.0"].name]
     done = subprocess.run(
         [*command, "--hub", sandbox.place.prefix], capture_output=True, text=True, check=False
     )

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.requirements import Requirement, canonical
 
 TLJH_NAME = "the-littlest-jupyterhub"
+ADDRESS = "/:@%?&=+~#!$'(),;*[]"  # signs that have a meaning in an address, or none anywhere
 PLUGIN_GROUP = "tljh"
 # Installed beside the plugin and upgraded with it, but not itself an entry point everywhere.
 COMPANIONS = {"tljh-repo2docker"}
@@ -154,7 +156,9 @@ def _commit(direct: dict[str, Any]) -> tuple[str | None, str | None]:
     try:
         told = direct["vcs_info"]
         below = f"#subdirectory={direct['subdirectory']}" if direct.get("subdirectory") else ""
-        return told["commit_id"], f"{told['vcs']}+{direct['url']}@{told['commit_id']}{below}"
+        # pip writes an address as it is, and reads it only without blanks and accents.
+        url = quote(direct["url"], safe=ADDRESS)
+        return told["commit_id"], f"{told['vcs']}+{url}@{told['commit_id']}{below}"
     except (KeyError, TypeError):
         return None, None
 
