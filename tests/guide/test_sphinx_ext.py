@@ -20,7 +20,9 @@ html_theme = "basic"
 nitpicky = True
 """
 # A site on which every step has its place.
-STEPS = "\n".join(f"```{{step}} {step.name}\n```" for step in catalog.every())
+# What the steps' prose points at on other pages.
+POINTED_AT = "(emergency-copy)=\n(setting-save-images)=\nElsewhere.\n\n"
+STEPS = POINTED_AT + "\n".join(f"```{{step}} {step.name}\n```" for step in catalog.every())
 QUICK = ("-b", "dummy")  # for its warnings alone
 INDEX = "# Index\n\n```{toctree}\n:glob:\n*\n```\n"
 

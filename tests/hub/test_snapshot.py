@@ -63,7 +63,7 @@ def test_a_snapshot_holds_every_component_with_mode_and_owner(
 ) -> None:
     entries = {entry.path: entry for entry in made.manifest.files}
     state = source.hub.state
-    assert list(made.manifest.components) == [each.name for each in components.every()]
+    assert set(made.manifest.components) == {each.name for each in components.every()}
     assert {
         "config/config/config.yaml",
         "config/config/jupyterhub_config.d/extra.py",
@@ -159,7 +159,7 @@ def test_a_file_of_any_name_is_kept_and_found_damaged(source: Source, name: str)
 def test_a_flip_of_one_byte_anywhere_is_found(made: Snapshot) -> None:
     chance = random.Random(20260115)  # noqa: S311
     files = [path for path in everything(made.path) if path.stat().st_size]
-    for number in range(300):
+    for number in range(500):
         # Each file in turn, so that small ones have their share.
         file = files[number % len(files)]
         whole = file.read_bytes()

@@ -130,7 +130,7 @@ def user_data(target: Target) -> Plan:
     not against a dead disk: set `user_data.repository` to another machine.
 
     The repository opens with the password in `/etc/tljh-runbook.password` only. Keep a copy of it
-    elsewhere, see {ref}`emergency-copy`.
+    elsewhere: {ref}`the emergency copy <emergency-copy>`.
     """
     return [_backup(target, "user-data")]
 
