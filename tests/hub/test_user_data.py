@@ -242,6 +242,7 @@ def on_root(source: Source, tmp_path: Path) -> Source:
     """The same hub at another prefix, so that its server's root is ``/``."""
     moved = tmp_path / "elsewhere"
     source.hub.prefix.rename(moved)
+    source.hub.prefix.symlink_to(moved)  # where its services are said to work
     return Source(Hub(moved), source.settings, source.services)
 
 
