@@ -15,7 +15,7 @@ import hub_folder
 import pytest
 from hub_fixtures import Live, living, until
 
-from tljh_runbook.errors import NotKept, RestoreFailed, SettingsInvalid, SnapshotDamaged
+from tljh_runbook.errors import NoSpace, NotKept, RestoreFailed, SettingsInvalid, SnapshotDamaged
 from tljh_runbook.hub import capture, choice, components, restore, services, snapshot
 from tljh_runbook.hub.choice import Request
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -316,3 +316,24 @@ def test_no_moment(text: str) -> None:
 
 def test_a_day_means_all_of_it() -> None:
     assert 0 < choice.moment("2026-01-16 00:00") - choice.moment("2026-01-15") < 1e-3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_no_room_to_keep_what_is_replaced(server: tuple[Live, Snapshot]) -> None:
+    """The disk is full when the hub is stopped already: it starts again, as it was."""
+    live, kept = server
+    given_back(live.source, kept)
+    (live.hub.state / "acme.json").write_text("changed")
+    (live.hub.state / "jupyterhub_cookie_secret").write_bytes(os.urandom(1 << 20))
+    before = hub_folder.contents(live.hub.state)
+    replaced = live.hub.work / "replaced"
+    replaced.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", replaced], check=True)
+    try:
+        with pytest.raises(NoSpace, match=r"What had been given back before was taken back"):
+            given_back(live.source, kept, "config")
+    finally:
+        subprocess.run(["umount", replaced], check=True)
+    assert hub_folder.contents(live.hub.state) == before
+    assert live.source.services.pid(services.HUB)
+    given_back(live.source, kept)

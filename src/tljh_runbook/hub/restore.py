@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import RunbookError, SettingsInvalid
+from tljh_runbook.errors import HubUnhealthy, RunbookError, SettingsInvalid
 from tljh_runbook.hub import choice, exchange, files, health, lock, services
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
@@ -70,16 +70,12 @@ def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
         running = _answering(restoration)
         with _prepared(restoration, actions):
             _mark(restoration)
-            for action in actions:
-                if not action.stopped:
-                    restoration.say(action.what)
-                    action.carry_out()
+            _while_running(restoration, [action for action in actions if not action.stopped])
             stopped = [action for action in actions if action.stopped]
             restarted = bool(stopped) or again
             if restarted:
                 _while_stopped(restoration, stopped)
-                restoration.say("Waiting for a healthy hub")
-                health.wait(source.hub, source.services, source.settings.upgrade.healthy_within)
+                _wait_for_health(restoration, actions)
         (source.hub.work / MARK).unlink()
         seen = _wait_for_servers(restoration, running) if restarted else {}
     seconds = round(time.monotonic() - start, 1)
@@ -151,6 +147,25 @@ def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[N
             action.discard()
 
 
+def _while_running(restoration: Restoration, actions: Sequence[Action]) -> None:
+    state = "What was given back so far is in its place."
+    with files.disk_errors(restoration.source.hub.prefix, state):
+        for action in actions:
+            restoration.say(action.what)
+            action.carry_out()
+
+
+def _wait_for_health(restoration: Restoration, actions: Sequence[Action]) -> None:
+    restoration.say("Waiting for a healthy hub")
+    source = restoration.source
+    try:
+        health.wait(source.hub, source.services, source.settings.upgrade.healthy_within)
+    except HubUnhealthy as error:
+        for folder in _replaced(restoration, actions):
+            error.add(f"What was replaced is kept in {folder}.")
+        raise
+
+
 def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
     manager = restoration.source.services
     done: list[Action] = []
@@ -158,10 +173,11 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
     manager.stop(services.HUB)
     try:
         manager.stop(services.PROXY)
-        for action in actions:
-            restoration.say(action.what)
-            done.append(action)
-            action.carry_out()
+        with files.disk_errors(restoration.source.hub.prefix, "It was not given back."):
+            for action in actions:
+                restoration.say(action.what)
+                done.append(action)
+                action.carry_out()
     except BaseException as error:
         _take_back(restoration, done, error)
         raise
