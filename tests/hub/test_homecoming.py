@@ -13,7 +13,7 @@ import hub_folder
 import pytest
 
 from tljh_runbook.errors import AccountConflict, NoSpace, NotKept, RepositoryLocked, RestoreFailed
-from tljh_runbook.hub import capture, choice, components, restore
+from tljh_runbook.hub import capture, choice, components, extraction, restore
 from tljh_runbook.hub.choice import Request
 from tljh_runbook.hub.restoration import Restoration
 from tljh_runbook.hub.snapshot import Snapshot
@@ -305,7 +305,7 @@ def test_into_a_folder(source: Source, homes: Path, kept: Snapshot, tmp_path: Pa
     (homes / "alice" / "lesson.ipynb").write_text("spoilt")
     wanted = asked(source, Request(user="alice"))
     into = tmp_path / "look"
-    restore.copy_out(wanted, components.chosen(["user-data"]), into)
+    extraction.extract(wanted, components.chosen(["user-data"]), into)
     shown = looks(into / str(homes).lstrip("/"))
     assert {n: v for n, v in shown.items() if n.startswith("alice")} == {
         n: v for n, v in before.items() if n.startswith("alice")

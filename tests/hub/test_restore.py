@@ -16,7 +16,7 @@ import pytest
 from hub_fixtures import Live, living, until
 
 from tljh_runbook.errors import NoSpace, NotKept, RestoreFailed, SettingsInvalid, SnapshotDamaged
-from tljh_runbook.hub import capture, choice, components, restore, services, snapshot
+from tljh_runbook.hub import capture, choice, components, extraction, restore, services, snapshot
 from tljh_runbook.hub.choice import Request
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.snapshot import Snapshot
@@ -279,14 +279,14 @@ def test_into_a_folder_to_look_at(server: tuple[Live, Snapshot], tmp_path: Path)
     before = hub_folder.contents(live.hub.root)
     into = tmp_path / "look"
     wanted = restoration(live.source, kept)
-    written = restore.copy_out(wanted, components.chosen(["config"]), into)
+    written = extraction.extract(wanted, components.chosen(["config"]), into)
     assert hub_folder.contents(live.hub.root) == before
     shown = into / str(live.hub.config_file).lstrip("/")
     assert shown in written
     assert shown.read_bytes() == (kept.path / "config" / "config" / "config.yaml").read_bytes()
     assert into.stat().st_mode & 0o777 == 0o700
     with pytest.raises(SettingsInvalid, match="not empty"):
-        restore.copy_out(wanted, components.chosen(["config"]), into)
+        extraction.extract(wanted, components.chosen(["config"]), into)
 
 
 def test_the_newest_that_holds_what_is_asked(server: tuple[Live, Snapshot]) -> None:

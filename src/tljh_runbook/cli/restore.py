@@ -11,7 +11,7 @@ from tljh_runbook import show, terminal
 from tljh_runbook.cli.backup import component_names
 from tljh_runbook.cli.options import on_hub, snapshot_names
 from tljh_runbook.errors import NotConfirmed
-from tljh_runbook.hub import choice, snapshot
+from tljh_runbook.hub import choice, extraction, snapshot
 from tljh_runbook.hub import restore as restoring
 from tljh_runbook.hub.choice import Choice, Request
 from tljh_runbook.hub.restoration import Restoration
@@ -75,7 +75,7 @@ def restore(  # noqa: PLR0913 - each is an option that a person types
         missing_only=request.everything,
     )
     if into:
-        written = restoring.copy_out(restoration, chosen.components, into.absolute())
+        written = extraction.extract(restoration, chosen.components, into.absolute())
         _say_written(written, into, as_json=as_json)
     else:
         _give_back(restoration, chosen, dry_run=dry_run, yes=yes, as_json=as_json)

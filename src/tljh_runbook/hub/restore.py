@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import HubUnhealthy, RunbookError, SettingsInvalid
-from tljh_runbook.hub import choice, exchange, files, health, lock, services
+from tljh_runbook.errors import HubUnhealthy, RunbookError
+from tljh_runbook.hub import files, health, lock, services
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.user_data import homecoming
 
 ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
 MARK = "restore.json"
@@ -91,44 +90,6 @@ def cut_off(work: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return {"snapshot": "unknown"}
     return known
-
-
-def copy_out(restoration: Restoration, components: Iterable[Component], folder: Path) -> list[Path]:
-    """Write what was kept into a new folder, to look at it there; return the files.
-
-    Users' files are not in the list: there may be millions.
-
-    Each lies under the whole path that it has on the hub. Raises `SettingsInvalid` when the folder
-    is there already and holds something.
-    """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise SettingsInvalid(
-            f"{folder} is not empty. Nothing was written.", hint="Name a folder that is not there."
-        )
-    written = []
-    with files.disk_errors(folder, "What was written so far is in it; nothing else was changed."):
-        chosen = tuple(components)
-        _write_user_data(restoration, chosen, folder)
-        for component in chosen:
-            for entry in restoration.entries(component.name):
-                target = folder / (entry.origin or entry.path).lstrip("/")
-                files.make_private(target.parent)
-                exchange.write_copy(restoration.kept.path / entry.path, target, entry)
-                written.append(target)
-    return written
-
-
-def _write_user_data(
-    restoration: Restoration, components: Sequence[Component], folder: Path
-) -> None:
-    kept = restoration.kept.manifest.components.get(choice.USER_DATA, {})
-    if kept.get("kept") and any(each.name == choice.USER_DATA for each in components):
-        files.make_private(folder.parent)
-        with suppress(FileNotFoundError):
-            folder.rmdir()  # restic is given a folder that was made for it
-        homecoming.write_out(restoration, kept, folder)
-    else:
-        files.make_private(folder)
 
 
 @contextmanager
