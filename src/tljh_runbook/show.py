@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tljh_runbook import terminal
 from tljh_runbook.errors import SnapshotDamaged
+from tljh_runbook.hub import components
 
 if TYPE_CHECKING:
     from tljh_runbook.hub.checks import Finding
@@ -179,9 +180,15 @@ def _row(found: Snapshot) -> list[str]:
         kept.id,
         terminal.age(found.age),
         terminal.size(kept.size),
-        ", ".join(kept.components),
+        _held(kept),
         *versions,
     ]
+
+
+def _held(kept: Manifest) -> str:
+    """Return what a snapshot holds, in few words when it is everything."""
+    every = {component.name for component in components.every()}
+    return "all" if every <= set(kept.components) else ", ".join(kept.components)
 
 
 def _newest(found: Snapshot | SnapshotDamaged | None) -> str:

@@ -13,7 +13,7 @@ PLACEHOLDERS = ("<pid>", "<port>", "<password>", "<size>", "<count>")
 ANY_LINES = "..."
 
 _MASKS = (
-    (re.compile(r"\b\d{8}T\d{6}Z\b"), "TIME"),
+    (re.compile(r"\b\d{8}T\d{6}(\.\d+)?Z\b"), "TIME"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? (s|ms|min|h|seconds?|minutes?|hours?|days?)\b"), "DURATION"),
     # A hash has digits, and letters too unless it is long: a number of seven digits is no hash.

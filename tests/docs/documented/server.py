@@ -16,7 +16,14 @@ REPOSITORY = Path(__file__).parents[3]
 CHECKOUT = "/home/you/tljh-runbook"  # how pages show the folder of the checkout
 
 # What pages may name of the server; commands find it in the sandbox.
-PATHS = ("/opt/tljh", "/var/backups/tljh", "/etc/tljh-runbook.yaml", "/home", "/srv")
+PATHS = (
+    "/opt/tljh",
+    "/var/backups/tljh",
+    "/etc/tljh-runbook.yaml",
+    "/etc/tljh-runbook.password",
+    "/home",
+    "/srv",
+)
 _PATH = re.compile(rf"(?<![\w./~-])({'|'.join(map(re.escape, PATHS))})(?![\w-])")
 
 # What the one who runs the tests has set, and a reader has not.
