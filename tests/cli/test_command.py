@@ -24,6 +24,7 @@ COMMANDS = [
     "backup",
     "check",
     "completion",
+    "password",
     "prove",
     "prune",
     "restore",
@@ -74,7 +75,7 @@ def nothing(hub: Hub) -> None:
 Provoke = Callable[[Hub], None]
 PROVOKED: list[tuple[type[errors.RunbookError], list[str], Provoke]] = [
     (errors.NoHub, ["status"], no_state),
-    (errors.ConfigBroken, ["check"], broken_config),
+    (errors.ConfigBroken, ["upgrade"], broken_config),
     (errors.SettingsInvalid, ["snapshots"], unknown_setting),
     (errors.DatabaseMissing, ["backup"], no_database),
     (errors.DatabaseDamaged, ["backup"], damaged_database),
@@ -193,8 +194,10 @@ def test_a_day_with_a_hub(live: Live, cli: Cli) -> None:
     assert isinstance(data("check", code=errors.SnapshotMissing.code), list)
     made = data("backup")
     assert isinstance(made, dict)
-    assert data("verify") == made
-    assert data("verify", made["id"]) == made
+    verified = data("verify")
+    assert isinstance(verified, dict)
+    assert verified == made | {"user_data": verified["user_data"]}
+    assert data("verify", made["id"]) == verified
     assert data("snapshots") == [made]
     checked = data("check")
     assert isinstance(checked, list)
