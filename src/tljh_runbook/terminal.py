@@ -74,7 +74,8 @@ def progress(text: str) -> None:
     """Show what is being done, on a terminal only; the next line takes its place."""
     if sys.stderr.isatty():
         _forget_progress()
-        sys.stderr.write(f"{clean(text)} …")
+        width = shutil.get_terminal_size().columns
+        sys.stderr.write(f"{clean(text)[: width - 3]} …")  # a second row would stay behind
         sys.stderr.flush()
 
 

@@ -392,10 +392,12 @@ def test_restore_after_all_of_the_hub_is_gone(backed_up: Live, cli: Cli) -> None
 
 
 def test_a_check_tells_of_a_restore_that_was_cut_off(backed_up: Live, cli: Cli) -> None:
-    hub_folder.keep(backed_up.hub.work / "restore.json", '{"snapshot": "20260101T000000Z"}', 0o600)
+    mark = {"snapshot": "20260101T000000Z", "typed": "restore config --snapshot 20260101T000000Z"}
+    hub_folder.keep(backed_up.hub.work / "restore.json", json.dumps(mark), 0o600)
     done = cli("check", "--hub", backed_up.hub.prefix)
     assert done.returncode == errors.RestoreFailed.code
     assert "20260101T000000Z did not come to its end" in done.stderr
+    assert f"--hub {backed_up.hub.prefix} config --snapshot 20260101T000000Z" in done.stderr
 
 
 def test_two_snapshots_are_compared(backed_up: Live, cli: Cli) -> None:

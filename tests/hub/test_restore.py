@@ -188,7 +188,7 @@ def test_what_fails_half_way_is_taken_back(server: tuple[Live, Snapshot]) -> Non
         restore.carry_out(wanted, broken)
     assert hub_folder.contents(live.hub.prefix) == before
     assert live.source.services.pid(services.HUB)
-    assert restore.cut_off(live.hub.work)  # it did not come to its end, and one is told so
+    assert restore.cut_off(live.hub.work) is None  # all is as before: nothing to go on with
     given_back(live.source, kept)
     assert restore.cut_off(live.hub.work) is None
 
@@ -225,10 +225,7 @@ def test_killed_in_the_middle_it_is_run_again(server: tuple[Live, Snapshot]) -> 
         assert child.stdout.readline() == "two\n"
         child.send_signal(signal.SIGKILL)
     assert live.source.services.pid(services.HUB) is None
-    assert restore.cut_off(live.hub.work) == {
-        "snapshot": kept.path.name,
-        "at": (restore.cut_off(live.hub.work) or {})["at"],
-    }
+    assert restore.cut_off(live.hub.work) == {"snapshot": kept.path.name, "typed": "restore"}
     given_back(live.source, kept, "config")
     after = hub_folder.contents(live.hub.state)
     assert {name: after[name] for name in good} == good

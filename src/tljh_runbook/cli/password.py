@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import click
@@ -10,6 +11,7 @@ from tljh_runbook import terminal
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import password as passwords
+from tljh_runbook.hub.user_data import repository
 
 
 @click.command()
@@ -27,6 +29,7 @@ def password(source: Source, *, confirm: bool, as_json: bool) -> None:
       tljh-runbook password --confirm
     """
     if confirm:
+        repository.snapshots(repository.opened(source))  # the file itself must open it
         passwords.confirm(source, _typed())
     file, confirmed = source.settings.user_data.password_file, passwords.confirmed(source)
     if as_json:
@@ -37,7 +40,7 @@ def password(source: Source, *, confirm: bool, as_json: bool) -> None:
         terminal.line(f"The password is in {file}.")
         terminal.line("Without it nobody can read the backups of user data, and it is only there.")
         terminal.line("Read it as root, and write it down on paper, or keep it in another safe:")
-        terminal.line(f"  sudo cat {file}")
+        terminal.line(f"  sudo cat {shlex.quote(file)}")
         terminal.line("Then type it from your copy: tljh-runbook password --confirm")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,13 +10,19 @@ import click
 
 from tljh_runbook import show, terminal
 from tljh_runbook.cli.backup import component_names
-from tljh_runbook.cli.options import on_hub, snapshot_names
+from tljh_runbook.cli.options import INTERRUPTED, on_hub, snapshot_names
 from tljh_runbook.errors import NotConfirmed
 from tljh_runbook.hub import choice, extraction, snapshot
 from tljh_runbook.hub import restore as restoring
 from tljh_runbook.hub.choice import Choice, Request
 from tljh_runbook.hub.restoration import Restoration
 from tljh_runbook.hub.source import Source
+
+STOPPED = (
+    "Stopped. Users' files that had come back are in their place. What had been done while the hub "
+    "was stopped was taken back, unless TLJH was just being installed. The hub was started. To go "
+    "on, type the same command again."
+)
 
 
 @click.command()
@@ -66,6 +73,7 @@ def restore(  # noqa: PLR0913 - each is an option that a person types
       tljh-runbook restore config --into /root/look
     """
     request = Request(names, user, paths, name, _moment(as_of))
+    _refuse_doubt(request, as_of, looks=dry_run, writes=into is not None)
     chosen = choice.choose(source, request)
     restoration = Restoration(
         source,
@@ -73,6 +81,7 @@ def restore(  # noqa: PLR0913 - each is an option that a person types
         terminal.progress,
         paths=chosen.paths,
         missing_only=request.everything,
+        typed=_typed(chosen, names),
     )
     if into:
         written = extraction.extract(restoration, chosen.components, into.absolute())
@@ -87,17 +96,45 @@ def _give_back(
     actions = restoring.plan(restoration, chosen.components)
     if not as_json:
         show.planned(restoration, actions)
+    for note in restoration.notes:
+        terminal.warning(note)
     if dry_run:
         if as_json:
             terminal.data({"changes": [restoring.told(each) for each in actions]})
         return
     if actions and not yes:
         _confirm()
-    outcome = restoring.carry_out(restoration, actions)
+    try:
+        outcome = restoring.carry_out(restoration, actions)
+    except KeyboardInterrupt:
+        click.echo(f"\n{STOPPED}", err=True)
+        sys.exit(INTERRUPTED)
     if as_json:
         terminal.data(outcome.to_json())
     else:
         show.restored(outcome)
+
+
+def _refuse_doubt(request: Request, as_of: str | None, *, looks: bool, writes: bool) -> None:
+    """Refuse what contradicts itself, and empty words: they come from an unset variable."""
+    words = [request.user, request.snapshot, as_of, *request.components]
+    doubts = {
+        "an empty value": "" in words or Path() in request.paths,
+        "both --snapshot and --as-of": bool(request.snapshot and as_of),
+        "a component besides --user or --path": bool(
+            request.components and (request.user or request.paths)
+        ),
+        "both --into and --dry-run": looks and writes,
+    }
+    for doubt, holds in doubts.items():
+        if holds:
+            raise click.UsageError(f"There is {doubt}: what is meant? Nothing was changed.")
+
+
+def _typed(chosen: Choice, names: tuple[str, ...]) -> str:
+    """Return what is typed to give the same back again."""
+    paths = [word for path in chosen.paths for word in ("--path", str(path))]
+    return shlex.join(["restore", *names, "--snapshot", chosen.kept.path.name, *paths])
 
 
 def _confirm() -> None:

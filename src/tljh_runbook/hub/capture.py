@@ -10,13 +10,13 @@ import stat
 import time
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tljh_runbook import __version__
 from tljh_runbook.errors import NoSpace
-from tljh_runbook.hub import files, lock, manifest, restore_notes, snapshot, versions
+from tljh_runbook.hub import files, lock, manifest, restore_notes, shrinkage, snapshot, versions
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Entry, Manifest
@@ -101,7 +101,8 @@ def create(source: Source, components: Iterable[Component], say: Say = lambda _:
                 bring_to_disk(partial)
                 partial.rename(backups / name)
             files.sync_folder(backups)
-    return offsite.ride(source, snapshot.verify(backups / name), say)
+    made = offsite.ride(source, snapshot.verify(backups / name), say)
+    return replace(made, note=" ".join(filter(None, (shrinkage.told(source, made), made.note))))
 
 
 def _fill(

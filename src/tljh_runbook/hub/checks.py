@@ -70,7 +70,7 @@ def _idle(source: Source) -> None:
     if left:
         raise RestoreFailed(
             f"A restore of the snapshot {left['snapshot']} did not come to its end.",
-            hint="Run it again first: tljh-runbook restore",
+            hint=f"Run it again first: tljh-runbook {left['typed']}",
         )
 
 

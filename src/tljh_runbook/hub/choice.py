@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import calendar
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from tljh_runbook.errors import NotKept, SnapshotDamaged, SnapshotMissing
+from tljh_runbook.errors import NotKept, SettingsInvalid, SnapshotDamaged, SnapshotMissing
 from tljh_runbook.hub import components, manifest, snapshot
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import homecoming
 
 USER_DATA = "user-data"
 STATE = {"config", "database"}  # what every snapshot of a whole hub holds
@@ -50,7 +52,7 @@ def moment(text: str) -> float:
     The clock is the server's own. ``text`` is ``2026-01-15``, or with ``22:00`` behind it.
     """
     found = datetime.fromisoformat(text)
-    if len(text) == len("2026-01-15"):
+    if len(text) <= len("2026-01-15"):
         found += timedelta(days=1, microseconds=-1)
     return found.timestamp()
 
@@ -62,7 +64,8 @@ def choose(source: Source, request: Request) -> Choice:
     """
     names = {each.name for each in components.chosen(request.components)}
     if request.snapshot:
-        return _of(snapshot.read(snapshot.find(source.backups, request.snapshot)), request)
+        kept = snapshot.read(snapshot.find(source.backups, request.snapshot))
+        return _of(source, kept, request)
     own = [each for each in _readable(source) if _in_time(each.manifest, source, request.before)]
     if request.everything:
         whole = [each for each in own if names <= set(each.manifest.components)]
@@ -70,7 +73,7 @@ def choose(source: Source, request: Request) -> Choice:
     refused: NotKept | None = None
     for kept in own:
         try:
-            return _of(kept, request)
+            return _of(source, kept, request)
         except NotKept as error:
             refused = refused or error  # that of the newest one tells most
     raise refused or SnapshotMissing(
@@ -96,17 +99,20 @@ def _in_time(kept: Manifest, source: Source, before: float | None) -> bool:
     return kept.hub == str(source.hub.prefix) and (before is None or made <= before)
 
 
-def _of(kept: Snapshot, request: Request) -> Choice:
+def _of(source: Source, kept: Snapshot, request: Request) -> Choice:
     """Return what a request means of one snapshot. Raises `NotKept`."""
     paths = _places(kept.manifest, request)
     if paths:
-        return Choice(kept, _holding(kept.manifest, paths), paths)
-    held = kept.manifest.components
+        holding = _holding(kept.manifest, paths)
+        if any(each.name == USER_DATA for each in holding):
+            homecoming.require(source, kept.manifest, paths)
+        return Choice(kept, holding, paths)
+    held = kept.manifest.held if request.components else set(kept.manifest.components)
     for name in request.components:
         if name not in held:
             raise NotKept(
-                f"The snapshot {kept.path.name} does not hold {name}: it holds {', '.join(held)}. "
-                "Nothing was changed.",
+                f"The snapshot {kept.path.name} does not hold {name}: it holds "
+                f"{', '.join(sorted(held))}. Nothing was changed.",
                 hint="Choose another snapshot. tljh-runbook snapshots lists them.",
             )
     wanted = request.components or held
@@ -116,9 +122,17 @@ def _of(kept: Snapshot, request: Request) -> Choice:
 def _places(kept: Manifest, request: Request) -> tuple[Path, ...]:
     """Return the asked paths from / on; with a user, from the user's home on."""
     if request.user is None:
-        return tuple(path if path.is_absolute() else path.absolute() for path in request.paths)
+        return tuple(Path(os.path.abspath(path)) for path in request.paths)  # noqa: PTH100
     home = _home(kept, request.user)
-    return tuple(home / path for path in request.paths) or (home,)
+    places = tuple(Path(os.path.normpath(home / path)) for path in request.paths) or (home,)
+    for place in places:
+        if not place.is_relative_to(home):
+            raise SettingsInvalid(
+                f"{place} is not in the home of {request.user}, which is {home}. Nothing was "
+                "changed.",
+                hint="Name a path below the home; or the whole path, without --user.",
+            )
+    return places
 
 
 def _home(kept: Manifest, user: str) -> Path:

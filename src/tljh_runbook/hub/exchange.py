@@ -66,11 +66,15 @@ class _Place:
             if error.errno in {errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.ENXIO}:
                 return "not a file"
             raise
-        if (size, sha) != (self._entry.size, self._entry.sha256):
+        if (size, sha) != (self._entry.size, self._entry.sha256) or self._has_more():
             return "differs"
         owner = (status.st_uid, status.st_gid, status.st_mode & 0o7777)
         wanted = (self._entry.uid, self._entry.gid, self._entry.mode)
         return "" if owner == wanted else "another owner or mode"
+
+    def _has_more(self) -> bool:
+        """Say whether what belongs to the file holds changes that are not in it yet."""
+        return any(path.lstat().st_size for path in self._live()[1:])
 
     def stage(self) -> None:
         """Write the kept file beside its place, whole and checked.

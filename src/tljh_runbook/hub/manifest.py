@@ -56,6 +56,12 @@ class Manifest:
     format: int = field(default=FORMAT)
 
     @property
+    def held(self) -> set[str]:
+        """The components that are really in it: what could not be kept is only named."""
+        details = self.components.items()
+        return {name for name, each in details if each.get("kept", True)}
+
+    @property
     def size(self) -> int:
         """The size of all files, in bytes."""
         return sum(entry.size for entry in self.files)

@@ -53,6 +53,10 @@ class Restoration:
     """What alone is given back, with all that is below it; everything when there is none."""
     missing_only: bool = False
     """User data: give back what is missing, and leave alone what has changed since."""
+    typed: str = "restore"
+    """What is typed to do the same again, without the program and the hub."""
+    notes: list[str] = field(default_factory=list)
+    """What is not given back, why, and what to do about it: lines for a person."""
     moment: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):{MOMENT}}")
 
     def entries(self, component: str) -> list[Entry]:

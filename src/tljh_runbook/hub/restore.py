@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import HubUnhealthy, RunbookError
+from tljh_runbook.errors import HubUnhealthy, RestoreFailed, RunbookError
 from tljh_runbook.hub import files, health, lock, services
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
@@ -68,15 +68,17 @@ def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
         again = cut_off(source.hub.work) is not None
         running = _answering(restoration)
         with _prepared(restoration, actions):
-            _mark(restoration)
-            _while_running(restoration, [action for action in actions if not action.stopped])
+            refused = _while_running(restoration, [each for each in actions if not each.stopped])
             stopped = [action for action in actions if action.stopped]
-            restarted = bool(stopped) or again
-            if restarted:
+            if restarted := bool(stopped) or again:
+                _mark(restoration)
                 _while_stopped(restoration, stopped)
                 _wait_for_health(restoration, actions)
-        (source.hub.work / MARK).unlink()
+                (source.hub.work / MARK).unlink()
         seen = _wait_for_servers(restoration, running) if restarted else {}
+    if refused:
+        refused.add("All else was given back.")
+        raise refused
     seconds = round(time.monotonic() - start, 1)
     return Outcome(list(actions), seconds, _replaced(restoration, actions), restarted, seen)
 
@@ -88,7 +90,7 @@ def cut_off(work: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        return {"snapshot": "unknown"}
+        return {"snapshot": "unknown", "typed": "restore"}
     return known
 
 
@@ -108,12 +110,18 @@ def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[N
             action.discard()
 
 
-def _while_running(restoration: Restoration, actions: Sequence[Action]) -> None:
+def _while_running(restoration: Restoration, actions: Sequence[Action]) -> RestoreFailed | None:
+    """Carry out what needs no stop. A home that refuses does not keep the hub from coming back."""
+    refused = None
     state = "What was given back so far is in its place."
     with files.disk_errors(restoration.source.hub.prefix, state):
         for action in actions:
             restoration.say(action.what)
-            action.carry_out()
+            try:
+                action.carry_out()
+            except RestoreFailed as error:
+                refused = refused or error
+    return refused
 
 
 def _wait_for_health(restoration: Restoration, actions: Sequence[Action]) -> None:
@@ -154,10 +162,11 @@ def _take_back(restoration: Restoration, done: Sequence[Action], error: BaseExce
     """Undo what was done while the hub was stopped, the last first."""
     if any(action.undo is None for action in done):
         return  # software was changed: only doing it again helps, and the mark says so
-    for action in reversed(done):
+    for action in reversed(done):  # then all is as before, and nothing is to be gone on with
         restoration.say(f"Taking back {action.what}")
         if action.undo:
             action.undo()
+    (restoration.source.hub.work / MARK).unlink()
     if isinstance(error, RunbookError):
         error.add("What had been given back before was taken back.")
 
@@ -170,7 +179,7 @@ def _replaced(restoration: Restoration, actions: Sequence[Action]) -> list[Path]
 
 def _mark(restoration: Restoration) -> None:
     """Remember that a restore has begun: only one that ends removes the mark."""
-    known = {"snapshot": restoration.kept.path.name, "at": restoration.moment}
+    known = {"snapshot": restoration.kept.path.name, "typed": restoration.typed}
     path = restoration.source.hub.work / MARK
     path.unlink(missing_ok=True)
     files.write_new(path, json.dumps(known).encode())

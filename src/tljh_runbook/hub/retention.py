@@ -90,7 +90,7 @@ def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str
     """
     kinds: dict[tuple[str, ...], list[str]] = {}
     for each in reversed(found):
-        kinds.setdefault(tuple(sorted(each.manifest.components)), []).append(each.path.name)
+        kinds.setdefault(tuple(sorted(each.manifest.held)), []).append(each.path.name)
     return [chosen for newest_first in kinds.values() for chosen in _chosen(newest_first, keep)]
 
 
@@ -141,9 +141,9 @@ def _needed(source: Source, found: list[Snapshot], say: Say) -> list[tuple[str, 
 
 def _newest_whole(found: list[Snapshot], say: Say) -> list[str]:
     """Return the newest snapshot of all components that are kept at all, when it verifies."""
-    most = max((len(each.manifest.components) for each in found), default=0)
+    most = max((len(each.manifest.held) for each in found), default=0)
     for each in reversed(found):
-        if len(each.manifest.components) == most:
+        if len(each.manifest.held) == most:
             say(f"Verifying {each.path.name}")
             try:
                 snapshot.verify(each.path)

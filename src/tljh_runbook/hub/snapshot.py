@@ -106,7 +106,8 @@ def verify(path: Path, say: Say = lambda _: None, share: float = 1.0) -> Snapsho
     if wrong:
         raise SnapshotDamaged(
             f"The snapshot {path.name} is damaged: {'; '.join(wrong)}.",
-            hint="Do not restore from it. Make a new one now: tljh-runbook backup",
+            hint="Do not restore from it: tljh-runbook snapshots lists the others. If the hub is "
+            "well, make a new one now: tljh-runbook backup",
         )
     return snapshot
 

@@ -140,7 +140,7 @@ def _unseen(
 ) -> Iterator[Action]:
     """Yield actions that refuse for what was saved: the hub was to have it back."""
     if kept:
-        restoration.say(f"{error.message} {len(kept)} environments cannot be looked at.")
+        restoration.notes.append(f"{error.message} {len(kept)} environments cannot be looked at.")
     for each in kept:
         if each["file"]:
             yield from _load(restoration, each, "not known")
@@ -148,7 +148,9 @@ def _unseen(
 
 def _load(restoration: Restoration, each: dict[str, Any], before: str) -> Iterator[Action]:
     if not each["file"]:
-        restoration.say(f"{_line(_described(each))} is missing, and was not saved: {REBUILD}.")
+        restoration.notes.append(
+            f"{_line(_described(each))} is missing, and was not saved: {REBUILD}."
+        )
         return
 
     def load() -> None:

@@ -77,7 +77,7 @@ class Services:
         for entry in restoration.entries(self.name):
             reason = _doubt_of_parents(Path(entry.origin or "/"))
             if reason:
-                restoration.say(f"{entry.origin} is not given back: {reason}.")
+                restoration.notes.append(f"{entry.origin} is not given back: {reason}.")
             else:
                 entries.append(entry)
         actions = list(exchange.actions(restoration, entries))

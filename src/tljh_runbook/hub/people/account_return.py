@@ -16,7 +16,9 @@ def actions(restoration: Restoration, kept: Records, limits: list[Quota]) -> Ite
     """Yield what is to be added. Raises `AccountConflict` before anything is."""
     root = restoration.source.hub.root
     if not accounts.exist(root):
-        restoration.say(f"No accounts are given back: there is no passwd in {root / 'etc'}.")
+        restoration.notes.append(
+            f"No accounts are given back: there is no passwd in {root / 'etc'}."
+        )
         return
     now = accounts.read(root)
     account_conflicts.refuse(kept, now)
@@ -73,7 +75,9 @@ def _members(restoration: Restoration, kept: Records, now: Records) -> Iterator[
             and name not in (now.groups[group.name].members if group.name in now.groups else ())
         ]
         for group_name in [each for each in lacking if each not in own | now.groups.keys()]:
-            restoration.say(f"{name} was in the group {group_name}, which no package made yet.")
+            restoration.notes.append(
+                f"{name} was in the group {group_name}, which no package made yet."
+            )
             lacking.remove(group_name)
         if lacking:
             command = account_tools.join(root, name, lacking)
@@ -86,7 +90,9 @@ def _limits(restoration: Restoration, kept: Records, limits: list[Quota]) -> Ite
     enabled = quotas.mounts(root) if limits else set()
     now = quotas.of(kept.users.values(), root) if limits else []
     for mount in sorted({each.mount for each in limits} - enabled):
-        restoration.say(f"Quotas of {mount} are not given back: they are not switched on there.")
+        restoration.notes.append(
+            f"Quotas of {mount} are not given back: they are not switched on there."
+        )
     for each in limits:
         if each.mount in enabled and each not in now:
             change = partial(account_tools.run, each.command())

@@ -10,18 +10,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import AccountConflict, NoSpace, NotKept
+from tljh_runbook.errors import (
+    AccountConflict,
+    NoSpace,
+    NotKept,
+    RepositoryDamaged,
+    RepositoryForeign,
+    RepositoryLocked,
+    RepositoryUnreachable,
+    ToolMissing,
+)
 from tljh_runbook.hub import files
+from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.people import accounts
 from tljh_runbook.hub.placement import placing, workroom
 from tljh_runbook.hub.placement.placing import Placement
 from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import kept_tree, repository
+from tljh_runbook.hub.user_data.kept_tree import Node
 from tljh_runbook.hub.user_data.restic import Repository
 from tljh_runbook.hub.user_data.survey import Survey, Wanted
 
 RESERVE = 64 << 20  # bytes left free on the users' disk whatever is given back
 INCLUDES = 200  # paths that restic is told one by one; beyond, the folders right below the root
+UNUSABLE = (
+    RepositoryDamaged,
+    RepositoryForeign,
+    RepositoryLocked,
+    RepositoryUnreachable,
+    ToolMissing,
+)
+ALONE = "The newest that holds them is taken by: tljh-runbook restore user-data"
 NAMED = 3  # paths that the plan names
 
 
@@ -30,20 +50,31 @@ def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
 
     Raises `NotKept` when nothing was kept, and what `repository.opened` raises.
     """
+    if not kept["kept"] and not restoration.missing_only:
+        raise NotKept(
+            f"The snapshot {restoration.kept.path.name} holds no user data: {kept['note']}",
+            hint="Choose another snapshot. tljh-runbook snapshots lists them.",
+        )
     if not kept["kept"]:
-        if restoration.paths or not restoration.missing_only:
-            raise NotKept(
-                f"The snapshot {restoration.kept.path.name} holds no user data: {kept['note']}",
-                hint="Choose another snapshot. tljh-runbook snapshots lists them.",
-            )
-        restoration.say("The snapshot holds no user data.")
+        restoration.notes.append(f"Users' files are not in this snapshot. {ALONE}")
         return
-    opened = repository.opened(restoration.source)
+    try:
+        yield from _actions(restoration, kept, repository.opened(restoration.source))
+    except UNUSABLE as error:
+        if not restoration.missing_only:
+            raise
+        # The hub itself comes back all the same.
+        restoration.notes.append(f"Users' files are not given back. {error.message} {error.hint}")
+
+
+def _actions(
+    restoration: Restoration, kept: dict[str, Any], opened: Repository
+) -> Iterator[Action]:
     for root in map(Path, kept["paths"]):
         asked = _asked(restoration, root)
         if not asked:
             continue
-        nodes = kept_tree.listing(opened, kept["snapshot"], map(str, asked))
+        nodes = _listed(opened, kept["snapshot"], asked)
         with Survey(root, missing_only=restoration.missing_only) as survey:
             found = list(survey.run(nodes))
         if found:
@@ -52,10 +83,36 @@ def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
             yield homecoming.action()
 
 
+def _listed(opened: Repository, snapshot: str, asked: list[Path]) -> Iterator[Node]:
+    """Yield what a snapshot holds of the paths. Raises `NotKept` when that is nothing."""
+    nothing = True
+    for node in kept_tree.listing(opened, snapshot, map(str, asked)):
+        nothing = False
+        yield node
+    if nothing:
+        named = ", ".join(ascii(str(path)) for path in asked)
+        raise NotKept(
+            f"The snapshot does not hold {named}. Nothing was changed.",
+            hint="Was it left out on purpose? See the setting user_data.exclude. To look at what "
+            "there is, write a home into a folder: --into DIR",
+        )
+
+
+def require(source: Source, kept: Manifest, paths: Iterable[Path]) -> None:
+    """Raise `NotKept` unless a snapshot holds something of each path that lies among homes."""
+    details = kept.components["user-data"]
+    for path in paths:
+        if any(path.is_relative_to(folder) for folder in details.get("paths", [])):
+            opened = repository.opened(source)
+            next(iter(_listed(opened, details["snapshot"], [path])), None)
+
+
 def write_out(restoration: Restoration, kept: dict[str, Any], folder: Path) -> None:
     """Write users' files below a folder that is made for it, under their whole paths."""
     opened = repository.opened(restoration.source)
-    wanted = restoration.paths or tuple(map(Path, kept["paths"]))
+    wanted = list(restoration.paths) or list(map(Path, kept["paths"]))
+    for _ in _listed(opened, kept["snapshot"], wanted):
+        break
     kept_tree.restore(opened, kept["snapshot"], map(str, wanted), folder)
 
 

@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import secrets
+import shlex
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +37,8 @@ def exists(file: Path) -> bool:
         if wrong:
             raise RepositoryLocked(
                 f"The password file {file} {wrong}. It was not used.",
-                hint=f"Put the emergency copy of the password in its place, then: chmod 600 {file}",
+                hint="If others may read it: chmod 600 "
+                f"{shlex.quote(str(file))}. Else put the emergency copy of the password there.",
             )
         return True
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import stat
 from pathlib import Path
@@ -50,5 +51,6 @@ def _unusable(file: str, why: str) -> SettingsInvalid:
     return SettingsInvalid(
         f"The file {file} of user_data.environment_file cannot be used: {why}. "
         "Nothing was changed.",
-        hint=f"It holds lines NAME=VALUE, and nobody else may read it: chmod 600 {file}",
+        hint="It holds lines NAME=VALUE, and nobody else may read it: chmod 600 "
+        f"{shlex.quote(str(file))}",
     )

@@ -79,13 +79,14 @@ class Survey:
     def _difference(self, path: Path, node: Node) -> str:
         folder = None if path == self._root else self._folder(path.parent)
         if folder is None and path != self._root:
-            return ""  # its folder is of another kind, and stays so
+            return "" if self._missing_only else f"its folder is of {KIND}"
         try:
             name = str(path) if folder is None else _name(folder, path.name)
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return MISSING
-        return _differs(status, node)
+        what = _differs(status, node)
+        return "" if what == OWNER and path == self._root else what
 
     def _folder(self, path: Path) -> int | None:
         """Return an open folder, with those above it open; None where one is none."""
@@ -122,8 +123,6 @@ def _differs(status: os.stat_result, node: Node) -> str:
         return DIFFERS
     if node.type == "symlink" and status.st_mtime_ns != _ns(node.mtime):
         return DIFFERS
-    if node.type == "dir":
-        return ""
     mode = 0o777 if node.type == "symlink" else node.mode
     same = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (
         node.uid,

@@ -65,7 +65,13 @@ def verify(source: Source, kept: dict[str, Any], subset: str | None) -> str:
     if not kept.get("kept"):
         return ""
     opened = repository.opened(source)
-    restic.run(opened, "snapshots", kept["snapshot"])
+    (found,) = restic.run(opened, "snapshots", kept["snapshot"])
+    if not any(each["id"].startswith(kept["snapshot"]) for each in found or []):
+        raise RepositoryDamaged(
+            f"The repository {opened.masked} does not hold the user data of this snapshot.",
+            hint="Was user_data.repository another one when the snapshot was made? Set that one, "
+            "or make a backup in this one: tljh-runbook backup",
+        )
     if not subset:
         return f"user data is in {opened.masked}, and was not read"
     repository.check(opened, subset)
