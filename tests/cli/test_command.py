@@ -476,3 +476,23 @@ def test_completion_knows_the_snapshots(backed_up: Live, cli: Cli) -> None:
         [program], env=os.environ | asked, capture_output=True, text=True, check=False
     )
     assert f"plain,{known}" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--path", ""],
+        ["--user", ""],
+        ["--as-of", ""],
+        ["--snapshot", ""],
+        ["--snapshot", "20260101T000000Z", "--as-of", "2026-01-01"],
+        ["config", "--user", "alice"],
+        ["--into", "/nowhere/at/all", "--dry-run"],
+    ],
+)
+def test_what_contradicts_itself_is_not_guessed(hub: Hub, cli: Cli, words: list[str]) -> None:
+    before = hub_folder.contents(hub.root)
+    done = cli("restore", *words, "--yes", "--hub", hub.prefix)
+    assert done.returncode == 2, done.stderr
+    assert "Nothing was changed" in done.stderr
+    assert hub_folder.contents(hub.root) == before

@@ -7,12 +7,21 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hub_folder
 import pytest
 
-from tljh_runbook.errors import AccountConflict, NoSpace, NotKept, RepositoryLocked, RestoreFailed
+from tljh_runbook.errors import (
+    AccountConflict,
+    NoSpace,
+    NotKept,
+    RepositoryLocked,
+    RepositoryUnreachable,
+    RestoreFailed,
+    SettingsInvalid,
+)
 from tljh_runbook.hub import capture, choice, components, extraction, restore
 from tljh_runbook.hub.choice import Request
 from tljh_runbook.hub.restoration import Restoration
@@ -334,3 +343,50 @@ def test_an_account_with_another_number(source: Source, homes: Path, kept: Snaps
     hub_folder.keep(source.hub.root / "etc" / "passwd", line.replace("1002", "1001"), 0o644)
     given_back(source, Request(user="alice"))
     assert (homes / "alice" / "lesson.ipynb").stat().st_uid == ALICE
+
+
+def test_what_only_an_older_snapshot_holds(source: Source, homes: Path) -> None:
+    """The most common request of all: deleted yesterday, backed up last night."""
+    thesis = homes / "alice" / "thesis.txt"
+    thesis.write_text("years of work")
+    older = backup(source)
+    thesis.unlink()
+    backup(source)
+    request = Request(user="alice", paths=(Path("thesis.txt"),))
+    assert choice.choose(source, request).kept.path == older.path
+    given_back(source, request)
+    assert thesis.read_text() == "years of work"
+
+
+def test_what_no_snapshot_holds(source: Source, homes: Path, kept: Snapshot) -> None:
+    request = Request(user="alice", paths=(Path("nope.txt"),))
+    with pytest.raises(NotKept, match=r"does not hold '.*nope\.txt'"):
+        choice.choose(source, request)
+
+
+@pytest.mark.parametrize("path", ["../bob/lesson.ipynb", "/etc/passwd", "project/../../bob"])
+def test_a_path_out_of_the_home(source: Source, kept: Snapshot, path: str) -> None:
+    with pytest.raises(SettingsInvalid, match="is not in the home of alice"):
+        choice.choose(source, Request(user="alice", paths=(Path(path),)))
+
+
+def test_owner_and_mode_of_folders_come_back(source: Source, homes: Path, kept: Snapshot) -> None:
+    before = looks(homes)
+    for folder in (homes / "alice", homes / "alice" / "project"):
+        os.chown(folder, BOB, BOB)
+        folder.chmod(0o777)
+    given_back(source, Request(user="alice"))
+    assert {**looks(homes), ".": 0} == {**before, ".": 0}
+    assert asked_again(source, Request(user="alice")) == []
+
+
+def test_a_repository_that_cannot_be_used_does_not_stop_everything(
+    source: Source, homes: Path, kept: Snapshot
+) -> None:
+    Path(source.settings.user_data.repository).rename(homes.parent / "unplugged")
+    wanted = Restoration(source, kept, quiet, missing_only=True)
+    assert restore.plan(wanted, components.chosen(["user-data"])) == []
+    [note] = wanted.notes
+    assert "Users' files are not given back" in note
+    with pytest.raises(RepositoryUnreachable):
+        restore.plan(replace(wanted, missing_only=False), components.chosen(["user-data"]))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -334,3 +336,37 @@ def test_no_room_to_keep_what_is_replaced(server: tuple[Live, Snapshot]) -> None
     assert hub_folder.contents(live.hub.state) == before
     assert live.source.services.pid(services.HUB)
     given_back(live.source, kept)
+
+
+def test_changes_that_are_only_in_the_log_count(server: tuple[Live, Snapshot]) -> None:
+    """The main file is as it was kept; what a reader of the database sees is not."""
+    live, kept = server
+    given_back(live.source, kept)
+    database = live.hub.state / "tljh_repo2docker.sqlite"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("DELETE FROM images")
+        connection.commit()
+        assert database.with_name(f"{database.name}-wal").stat().st_size
+        assert str(database) in [each.what for each in planned(live.source, kept, "database")]
+        given_back(live.source, kept, "database")
+    assert len(hub_folder.ask(database, "SELECT * FROM images")) == len(hub_folder.IMAGES)
+
+
+def test_a_home_that_refuses_does_not_keep_the_hub_from_coming_back(
+    server: tuple[Live, Snapshot],
+) -> None:
+    live, kept = server
+    given_back(live.source, kept)
+    (live.hub.state / "acme.json").write_text("changed")
+    wanted = restoration(live.source, kept)
+
+    def refuse() -> None:
+        raise RestoreFailed("On another disk.", hint="Copy it.")
+
+    home = Action("/home", "missing", "as kept", carry_out=refuse)
+    actions = [home, *restore.plan(wanted, components.chosen(["config"]))]
+    with pytest.raises(RestoreFailed, match=r"On another disk\. All else was given back"):
+        restore.carry_out(wanted, actions)
+    assert planned(live.source, kept) == []
+    assert restore.cut_off(live.hub.work) is None

@@ -191,3 +191,17 @@ def test_user_data_goes_with_the_snapshots_that_name_it(source: Source) -> None:
     assert user_files.verify(
         source, snapshot.read(made[2]).manifest.components["user-data"], "100%"
     )
+
+
+@pytest.mark.skipif(not shutil.which("restic"), reason="restic is not installed")
+def test_without_its_user_data_a_snapshot_is_of_another_kind(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night without the repository must not push out the last night with it."""
+    good = aged(source, NOW - 2 * DAY, "config", "user-data")
+    monkeypatch.setenv("PATH", "/nowhere")
+    poor = aged(source, NOW - DAY, "config", "user-data")
+    monkeypatch.undo()
+    found = kept(keeping(source))
+    assert set(found) == {good.name, poor.name}
+    assert found[good.name] == ("last", "the newest that is whole")

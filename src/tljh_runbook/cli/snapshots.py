@@ -76,7 +76,7 @@ def diff(source: Source, older: str, newer: str, *, as_json: bool) -> None:
 @click.argument("name", metavar="[SNAPSHOT]", required=False)
 @on_hub(whole=False)
 def fetch_(source: Source, name: str | None, *, as_json: bool) -> None:
-    """Bring a snapshot back from the repository of user data, the newest by default.
+    """Bring snapshots back from the repository of user data: one, or all that are there.
 
     Each snapshot that holds user data lies there as well: so a new server, with the old one's
     settings file and password, can give back everything.
@@ -85,11 +85,13 @@ def fetch_(source: Source, name: str | None, *, as_json: bool) -> None:
     Example:
       tljh-runbook snapshots fetch
     """
-    found = fetch.bring(source, name, terminal.progress)
+    names: list[str | None] = [each.name for each in fetch.available(source)] if not name else []
+    # Without any there is nothing there, and `bring` says so.
+    found = [fetch.bring(source, each, terminal.progress) for each in names or [name]]
     if as_json:
-        terminal.data(about(found))
+        terminal.data([about(each) for each in found])
     else:
-        show.contents(found)
+        show.snapshots(found)
 
 
 def read(path: Path) -> Snapshot | SnapshotDamaged:
