@@ -107,8 +107,8 @@ def reinstall(source: Source, passwd: str = BARE_PASSWD, group: str = BARE_GROUP
 
 def planned(source: Source, kept: Snapshot, said: list[str] | None = None) -> list[Action]:
     (component,) = components.chosen(["accounts"])
-    say = said.append if said is not None else lambda _: None
-    return list(component.give_back(Restoration(source, kept, say)))
+    notes = said if said is not None else []
+    return list(component.give_back(Restoration(source, kept, lambda _: None, notes=notes)))
 
 
 def carry_out(source: Source, kept: Snapshot) -> None:

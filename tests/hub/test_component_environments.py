@@ -49,7 +49,7 @@ def notes(made: Snapshot) -> str:
 
 def actions(source: Source, made: Snapshot) -> tuple[list[Action], list[str]]:
     said: list[str] = []
-    return list(COMPONENT.give_back(Restoration(source, made, say=said.append))), said
+    return list(COMPONENT.give_back(Restoration(source, made, lambda _: None, notes=said))), said
 
 
 def give_back(source: Source, made: Snapshot) -> list[Action]:

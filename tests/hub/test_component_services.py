@@ -59,8 +59,8 @@ def note(kept: Snapshot) -> str:
 
 def planned(source: Source, kept: Snapshot, said: list[str] | None = None) -> list[Action]:
     (component,) = components.chosen(["services"])
-    say = said.append if said is not None else lambda _: None
-    return list(component.give_back(Restoration(source, kept, say)))
+    notes = said if said is not None else []
+    return list(component.give_back(Restoration(source, kept, lambda _: None, notes=notes)))
 
 
 def carry_out(todo: list[Action]) -> None:
