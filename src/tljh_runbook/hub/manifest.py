@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,6 +34,17 @@ class Entry:
     uid: int
     gid: int
     mtime_ns: int
+
+    @property
+    def install_line(self) -> str:
+        """The command that puts the file back by hand, typed in the snapshot's folder."""
+        owned = f"install -m {self.mode:04o} -o {self.uid} -g {self.gid}"
+        return f"{owned} {shlex.quote(self.path)} {shlex.quote(self.origin or '')}"
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing is any more where the file came from."""
+        return not os.path.lexists(self.origin or "")
 
     def below(self, paths: Sequence[Path]) -> bool:
         """Say whether the file came from one of ``paths``, or from below one."""

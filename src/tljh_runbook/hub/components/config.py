@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +13,7 @@ from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config, exchange, files
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.manifest import Entry, Manifest
+from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
@@ -58,25 +57,18 @@ class Config:
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         entries = restoration.entries(self.name)
         # The proxy's own files are made anew; they are only better than nothing.
-        wanted = [each for each in entries if not _made_anew(each.path) or _gone(each)]
+        wanted = [each for each in entries if not _made_anew(each.path) or each.gone]
         return exchange.actions(restoration, wanted)
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
             origin = entry.origin or ""
             yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
-            yield (
-                f"install -m {entry.mode:04o} -o {entry.uid} -g {entry.gid} "
-                f"{shlex.quote(entry.path)} {shlex.quote(origin)}"
-            )
+            yield entry.install_line
 
 
 def _made_anew(path: str) -> bool:
     return any(fnmatch(path, f"config/state/{pattern}") for pattern in MADE_ANEW)
-
-
-def _gone(entry: Entry) -> bool:
-    return not os.path.lexists(entry.origin or "")
 
 
 def _kept(hub: Hub) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from tljh_runbook.hub import exchange, files
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.database import databases, postgres_address, postgres_dump, sql, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
-from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
@@ -69,7 +69,7 @@ class Database:
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
             if entry.origin:
-                yield from _give_back(entry.path, entry.origin, entry.mode, entry.uid, entry.gid)
+                yield from _give_back(entry, entry.origin)
         for name, about in manifest.components[self.name].items():
             if "variables" in about:
                 secret = any(each.path == _file(name, SECRET) for each in manifest.of(self.name))
@@ -160,11 +160,11 @@ def _file(name: str, end: str) -> str:
     return f"{Database.name}/{name}{end}"
 
 
-def _give_back(path: str, origin: str, mode: int, uid: int, gid: int) -> Iterator[str]:
+def _give_back(entry: Entry, origin: str) -> Iterator[str]:
     beside = " ".join(shlex.quote(f"{origin}{end}") for end in BESIDE)
     yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
     yield f"rm -f {beside}"
-    yield (f"install -m {mode:04o} -o {uid} -g {gid} {shlex.quote(path)} {shlex.quote(origin)}")
+    yield entry.install_line
 
 
 def _restore_line(name: str, about: dict[str, Any], *, secret: bool) -> Iterator[str]:

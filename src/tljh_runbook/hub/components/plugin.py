@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution
@@ -12,7 +11,7 @@ from typing import Any
 from tljh_runbook.hub import installer, versions
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.manifest import Entry, Manifest
+from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
@@ -63,7 +62,7 @@ class Plugin:
             name: text for name, text in kept["requirements"].items() if name not in kept["copied"]
         }
         now = {name: known[name].requirement for name in given if name in known}
-        if any(_gone(entry) for entry in restoration.entries(self.name)):
+        if any(each.origin and each.gone for each in restoration.entries(self.name)):
             now = {}  # half a plugin is none: all are installed anew
         tljh = found.version if (found := known.get(versions.TLJH_NAME)) else None
         if (tljh, now) == (kept["tljh"], given):
@@ -95,10 +94,6 @@ class Plugin:
         for top in (top for tops in kept["copied"].values() for top in tops):
             below = shlex.quote(str(Path(top).parent))
             yield f"cp -R {shlex.quote(f'plugin/{top}')} {prefix}/{below}/"
-
-
-def _gone(entry: Entry) -> bool:
-    return bool(entry.origin) and not os.path.lexists(entry.origin or "")
 
 
 def _told(tljh: str | None, requirements: dict[str, str]) -> str:

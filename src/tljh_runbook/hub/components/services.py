@@ -99,10 +99,7 @@ class Services:
         for entry in manifest.of(self.name):
             origin = entry.origin or ""
             yield f"mkdir -p {shlex.quote(str(Path(origin).parent))}"
-            yield (
-                f"install -m {entry.mode:04o} -o {entry.uid} -g {entry.gid} "
-                f"{shlex.quote(entry.path)} {shlex.quote(origin)}"
-            )
+            yield entry.install_line
         kept = manifest.components[self.name]
         for link, target in kept["links"].items():
             place = shlex.quote(link)

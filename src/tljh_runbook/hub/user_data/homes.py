@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pwd
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing, SettingsInvalid
 from tljh_runbook.hub.database import databases, hubdb
+from tljh_runbook.hub.people import accounts
 from tljh_runbook.hub.source import Source
 
 Account = Callable[[str], pwd.struct_passwd]
-LONGEST = 26  # signs of an account's name that TLJH does not shorten
 ORDINARY = 1000  # lower numbers are the system's own accounts
 NOBODY = 65534
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "proc", "run", "sbin", "sys", "usr")
@@ -60,10 +59,7 @@ def find(source: Source, account: Account = pwd.getpwnam) -> Homes:
 
 def account_name(user: str) -> str:
     """Return the account that TLJH makes for a user (``tljh/normalize.py``)."""
-    name = f"jupyter-{user}"
-    if len(name) < LONGEST:
-        return name
-    return f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:5]}"
+    return accounts.system_name(f"jupyter-{user}")
 
 
 def _folder_of_homes(source: Source) -> Path:
