@@ -40,8 +40,14 @@ def test(c: Context) -> None:
         c,
         ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
         ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        ("pytest",),
+        ("pytest", "--ignore", "tests/system"),
     )
+    system(c)
+
+
+def system(c: Context) -> None:
+    """Boot servers, deploy them over SSH, and use, back up, upgrade and reboot them."""
+    _run(c, ("pytest", "-x", "tests/system"))
 
 
 def check(c: Context) -> None:
@@ -69,5 +75,9 @@ def add(root: Collection) -> None:
     docs.add_task(Task(serve))
     docs.add_task(Task(docs_test), name="test")
     root.add_collection(docs)
-    for each in (test, check, lock):
+    tests = Collection("test")
+    tests.add_task(Task(test), name="all", default=True)
+    tests.add_task(Task(system))
+    root.add_collection(tests)
+    for each in (check, lock):
         root.add_task(Task(each))
