@@ -43,7 +43,7 @@ def typed() -> str:
         return f"{shlex.quote(sys.executable)} -m tljh_runbook"
     if shutil.which(own.name) == str(own):
         return own.name
-    here = own.is_relative_to(Path.cwd())
+    here = own.is_relative_to(Path.cwd()) and Path.cwd() != Path("/")
     path = shlex.quote(str(own.relative_to(Path.cwd()) if here else own))
     return f"{_python()} {path}" if own.suffix == ".pyz" else path
 

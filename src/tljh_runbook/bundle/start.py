@@ -6,7 +6,7 @@ An old Python must be able to read this file to its end: it says what is missing
 import os
 import sys
 
-FLAGS = "-ISXutf8"  # no PYTHON… variables, no packages of users or the system, names in UTF-8
+FLAGS = "-ISXutf8"  # no variables PYTHON..., no packages of users or the system, names in UTF-8
 
 if sys.version_info < (3, 10):  # noqa: UP036 - whoever brings the file to an old server is told
     sys.stderr.write(

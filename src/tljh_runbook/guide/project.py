@@ -62,6 +62,11 @@ def lock(c: Context) -> None:
     _run(c, ("uv", "pip", "compile", *options, "requirements.in", "-o", "requirements.txt"))
 
 
+def bundle(c: Context) -> None:
+    """Write the hub half into one file, dist/tljh-runbook.pyz, to be brought to a server."""
+    _run(c, ("python", "-m", "tljh_runbook.bundle", "dist/tljh-runbook.pyz"))
+
+
 def add(root: Collection) -> None:
     """Add the project's tasks to ``root``."""
     docs = Collection("docs")
@@ -69,5 +74,5 @@ def add(root: Collection) -> None:
     docs.add_task(Task(serve))
     docs.add_task(Task(docs_test), name="test")
     root.add_collection(docs)
-    for each in (test, check, lock):
+    for each in (test, check, lock, bundle):
         root.add_task(Task(each))
