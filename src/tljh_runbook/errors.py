@@ -223,3 +223,9 @@ class DockerFailed(RunbookError):
     """Docker answers, but could not do what it was asked."""
 
     code = 41
+
+
+class NotBundled(RunbookError):
+    """What only the one file can do was asked of something else."""
+
+    code = 48

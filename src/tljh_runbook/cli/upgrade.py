@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from tljh_runbook import show, terminal
+from tljh_runbook import program, show, terminal
 from tljh_runbook.cli.options import INTERRUPTED, fail, on_hub
 from tljh_runbook.errors import PromiseBroken
 from tljh_runbook.hub import checks, upgrade, worker
@@ -55,9 +54,8 @@ def upgrade_(source: Source, *, detach: bool, working: bool, as_json: bool) -> N
     """
     if working:
         sys.exit(worker.run(source))
-    program = str(Path(sys.argv[0]).absolute())
     try:
-        worker.start(source.hub, [sys.executable, program, *sys.argv[1:], "--worker"])
+        worker.start(source.hub, [*program.command(), *sys.argv[1:], "--worker"])
         end = None if detach else worker.follow(source.hub, show.event if not as_json else _quiet)
     except KeyboardInterrupt:
         told = terminal.typed("An upgrade that has begun goes on. See how: tljh-runbook status")

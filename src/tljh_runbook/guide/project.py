@@ -68,6 +68,11 @@ def lock(c: Context) -> None:
     _run(c, ("uv", "pip", "compile", *options, "requirements.in", "-o", "requirements.txt"))
 
 
+def bundle(c: Context) -> None:
+    """Write the hub half into one file, dist/tljh-runbook.pyz, to be brought to a server."""
+    _run(c, ("python", "-m", "tljh_runbook.bundle", "dist/tljh-runbook.pyz"))
+
+
 def add(root: Collection) -> None:
     """Add the project's tasks to ``root``."""
     docs = Collection("docs")
@@ -79,5 +84,5 @@ def add(root: Collection) -> None:
     tests.add_task(Task(test), name="all", default=True)
     tests.add_task(Task(system))
     root.add_collection(tests)
-    for each in (check, lock):
+    for each in (check, lock, bundle):
         root.add_task(Task(each))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import configparser
-import http.client
 import shlex
 import subprocess
 import sys
 import time
-import xml.parsers.expat
-import xmlrpc.client
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from tljh_runbook.errors import ServicesUnreachable
@@ -19,6 +15,9 @@ from tljh_runbook.hub import declared
 from tljh_runbook.hub.declared import Declared
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import Settings
+
+if TYPE_CHECKING:
+    import configparser
 
 HUB = "jupyterhub"
 PROXY = "traefik"
@@ -141,6 +140,11 @@ class Supervisor:
         return str(info["statename"]) if isinstance(info, dict) else ""
 
     def _call(self, method: str, *arguments: str) -> object:
+        import configparser  # noqa: PLC0415 - slow to import, and never needed under systemd
+        import http.client  # noqa: PLC0415
+        import xml.parsers.expat  # noqa: PLC0415
+        import xmlrpc.client  # noqa: PLC0415
+
         try:
             with xmlrpc.client.ServerProxy(self._address()) as server:
                 result: object = getattr(server.supervisor, method)(*arguments)
@@ -170,6 +174,8 @@ class Supervisor:
         return f"http://{user}:{password}@{section['port']}/RPC2"
 
     def _settings(self) -> configparser.RawConfigParser:
+        import configparser  # noqa: PLC0415
+
         parser = configparser.RawConfigParser()
         parser.read_string(self._file.read_text(encoding="utf-8"))
         return parser
