@@ -223,3 +223,21 @@ class DockerFailed(RunbookError):
     """Docker answers, but could not do what it was asked."""
 
     code = 41
+
+
+class InventoryInvalid(RunbookError):
+    """The inventory cannot be read, or names no server that is meant."""
+
+    code = 50
+
+
+class ServerUnreachable(RunbookError):
+    """A server cannot be reached over SSH, or does not let us in."""
+
+    code = 51
+
+
+class ServerUnfit(RunbookError):
+    """A server lacks what the runbook needs there: rights, Python, or the tool itself."""
+
+    code = 52
