@@ -80,7 +80,7 @@ def test_the_playbook_is_told_the_whole_path(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert f"There is no TLJH hub at {hub}: " in done.stderr
+    assert f"localhost: failed: There is no TLJH hub at {hub}" in done.stderr
     assert done.returncode == NoHub.code
 
 

@@ -66,7 +66,7 @@ class Session:
             self._say("An upgrade that has begun goes on by itself.", "See how: invoke status")
         if interrupted:
             raise Exit(code=INTERRUPTED)
-        if code == errors.NoHub.code:
+        if code == errors.NoHub.code and not self.target.remote:
             self._point_elsewhere()
         if isinstance(command, Check) and code == command.error.code:
             self._say(command.error.message, command.error.hint)

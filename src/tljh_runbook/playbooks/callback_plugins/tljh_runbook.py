@@ -45,7 +45,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._meant: list[str] = []
         self._since: dict[tuple[str, str], float] = {}
         self._events: dict[tuple[str, str], int] = {}
-        self._runs: set[str] = set()
+        self._runs: dict[str, bool] = {}
         self._failures: dict[str, Failure] = {}
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -60,7 +60,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._screen.line(f"Playbook: {name}")
         self._log.write(f"PLAY {name}")
         inventory = play.get_variable_manager()._inventory
-        meant = [host.get_name() for host in inventory.get_hosts(play.hosts)]
+        hosts = inventory.get_hosts(play.hosts, ignore_restrictions=True)  # not this batch alone
+        meant = [host.get_name() for host in hosts]
         self._meant += [each for each in meant if each not in self._meant]
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
@@ -122,8 +123,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._screen.line(f"There is no log of this run: {self._log.failure}", error=True)
         if self._failures:
             # One that failed tells by its code why; several have none in common.
-            codes = {failure.code for failure in self._failures.values()}
-            raise SystemExit(codes.pop() if len(codes) == 1 else failures.FAILED)
+            first, *others = self._failures.values()
+            raise SystemExit(failures.FAILED if others else first.code)
 
     def _sum_up(self, host: str, stats: Any) -> None:
         """Show how a server ended, in one line and a hint."""
@@ -135,14 +136,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         elif host not in stats.processed:
             self._screen.line(f"{host}: not begun")
         elif host in self._runs:
-            changed = stats.changed.get(host)
-            self._screen.line(f"{host}: {'changed' if changed else 'nothing changed'}")
+            changed = "changed" if stats.changed.get(host) else "nothing changed"
+            self._screen.line(f"{host}: {changed if self._runs[host] else 'done'}")
         else:
             self._screen.line(f"{host}: changed={stats.changed.get(host, 0)}")
 
     def _show_run(self, result: Any) -> None:
         """Show what a task of our role has to tell."""
-        self._runs.add(_host(result))
+        self._runs.setdefault(_host(result), False)
         if SHOWN in result._task.tags:
             for line in str(result._result.get("stdout", "")).splitlines():
                 self._screen.line(f"{_host(result)}: {line}")
@@ -172,13 +173,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         key = (_host(result), result._task._uuid)
         for event in events[self._events.get(key, 0) :]:
             self._show(_host(result), event)
-        self._events[key] = len(events)
+        if events:
+            self._events[key] = len(events)
+            self._runs[_host(result)] = True
 
     def _show(self, host: str, event: dict[str, Any]) -> None:
         text = str(event.get("text", ""))
         self._log.write(f"{host} {event['kind']} {text}")
         if event["kind"] == "phase":
             self._screen.line(f"{host}: {event['after']:6.1f} s  {text}")
+        for told in _did(event):
+            self._screen.line(f"{host}: {told}")
         if text:
             self._screen.doing(f"{host}: {text} …", time.monotonic() - event["after"])
 
@@ -190,6 +195,19 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """Write a result to the log: Ansible has left out already what must not be seen."""
         told = self._dump_results(result._result)
         self._log.write(f"{_host(result)} {how} [{result._task.get_name()}] {told}")
+
+
+def _did(event: dict[str, Any]) -> list[str]:
+    """Return what a run that ended well has to tell of what it did."""
+    if event["kind"] != "end" or event["code"]:
+        return []
+    report = event["report"]
+    kept = [f"what was replaced is kept in {folder}" for folder in report.get("replaced", [])]
+    if path := report.get("path"):
+        return [f"sealed and read back: {path}"]
+    if not report.get("changed"):
+        return ["everything is as asked; nothing was restarted"]
+    return kept
 
 
 def _host(result: Any) -> str:
