@@ -141,8 +141,8 @@ class SandboxFailed(RunbookError):
     code = 27
 
 
-class UpgradeCutOff(RunbookError):
-    """The upgrade's own process was ended before its work was."""
+class RunCutOff(RunbookError):
+    """A run's own process was ended before its work was."""
 
     code = 28
 
