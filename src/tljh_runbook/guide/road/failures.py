@@ -13,7 +13,7 @@ from tljh_runbook.errors import (
     RunbookError,
     ServerUnfit,
     ServerUnreachable,
-    UpgradeCutOff,
+    RunCutOff,
 )
 
 FAILED = 2  # what ansible-playbook itself ends with
@@ -126,7 +126,7 @@ _LOST: Row = (
     "itself; the same command tells how.",
 )
 _CUT_OFF: Row = (
-    UpgradeCutOff,
+    RunCutOff,
     "What had begun on the hub was cut off before its end.",
     "Type the same command again: it goes on with what it began.",
 )
