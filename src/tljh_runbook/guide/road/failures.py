@@ -11,9 +11,9 @@ from typing import Any
 from tljh_runbook.errors import (
     NoSpace,
     RunbookError,
+    RunCutOff,
     ServerUnfit,
     ServerUnreachable,
-    RunCutOff,
 )
 
 FAILED = 2  # what ansible-playbook itself ends with
