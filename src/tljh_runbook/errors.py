@@ -141,8 +141,8 @@ class SandboxFailed(RunbookError):
     code = 27
 
 
-class UpgradeCutOff(RunbookError):
-    """The upgrade's own process was ended before its work was."""
+class RunCutOff(RunbookError):
+    """A run's own process was ended before its work was."""
 
     code = 28
 
@@ -229,3 +229,21 @@ class NotBundled(RunbookError):
     """What only the one file can do was asked of something else."""
 
     code = 48
+
+
+class InventoryInvalid(RunbookError):
+    """The inventory cannot be read, or names no server that is meant."""
+
+    code = 50
+
+
+class ServerUnreachable(RunbookError):
+    """A server cannot be reached over SSH, or does not let us in."""
+
+    code = 51
+
+
+class ServerUnfit(RunbookError):
+    """A server lacks what the runbook needs there: rights, Python, or the tool itself."""
+
+    code = 52

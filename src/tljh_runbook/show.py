@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.layout import Hub
     from tljh_runbook.hub.manifest import Manifest
     from tljh_runbook.hub.restoration import Action, Restoration
-    from tljh_runbook.hub.restore import Outcome
     from tljh_runbook.hub.retention import Judged
     from tljh_runbook.hub.snapshot import Snapshot
     from tljh_runbook.hub.versions import Versions
@@ -98,15 +97,36 @@ def planned(restoration: Restoration, actions: Sequence[Action]) -> None:
         terminal.line("The hub and its proxy stop for it; users' servers run on.")
 
 
-def restored(outcome: Outcome) -> None:
+def restored(outcome: dict[str, Any]) -> None:
     """Print what was given back."""
-    if outcome.actions:
-        healthy = ", and the hub is healthy" if outcome.restarted else ""
-        terminal.line(f"Given back in {outcome.seconds:.1f} s{healthy}.")
-    for name, runs in outcome.servers.items():
+    if outcome["changes"]:
+        healthy = ", and the hub is healthy" if outcome["restarted"] else ""
+        terminal.line(f"Given back in {outcome['seconds']:.1f} s{healthy}.")
+    for name, runs in outcome["servers"].items():
         terminal.line(f"The server of {name} {'runs on' if runs else 'is not known any more'}.")
-    for folder in outcome.replaced:
+    for folder in outcome["replaced"]:
         terminal.line(f"What was replaced is kept in {folder}")
+
+
+def ended(task: str, found: dict[str, Any]) -> None:
+    """Print what a run did, as its journal tells."""
+    if found:
+        {"backup": _made, "upgrade": report, "restore": _given_back}[task](found)
+
+
+def _made(found: dict[str, Any]) -> None:
+    terminal.line(f"Snapshot {found['id']} of {found['hub']}: {', '.join(found['components'])}")
+    for note in found["notes"]:
+        terminal.warning(note)
+    terminal.line(f"Sealed and read back: {found['path']}")
+
+
+def _given_back(found: dict[str, Any]) -> None:
+    if not found["changed"]:
+        terminal.line("Everything is as it was kept: there is nothing to give back.")
+    for each in found["changes"]:
+        terminal.line(f"{each['what']}: {each['before']}, then {each['after']}")
+    restored(found)
 
 
 def status(
@@ -123,8 +143,20 @@ def status(
     terminal.table(["", ""], rows)
 
 
+def unended(runs: Sequence[dict[str, Any]]) -> None:
+    """Print which backup or restore runs, or was cut off."""
+    for each in runs:
+        see = f"See: tljh-runbook progress {each['task']}"
+        if each["task"] == "upgrade":
+            continue  # it has a row among the others
+        if each["running"]:
+            terminal.line(f"A {each['task']} runs: {each['phase']}. {see}")
+        elif each["cut_off"]:
+            terminal.warning(f"The last {each['task']} was cut off before its end. {see}")
+
+
 def event(each: dict[str, Any]) -> None:
-    """Print one event of an upgrade as it comes."""
+    """Print one event of a run as it comes."""
     if each["kind"] == "phase":
         terminal.line(f"{each['after']:6.1f} s  {each['text']}")
     elif each["kind"] == "line" and sys.stdout.isatty():
@@ -133,8 +165,6 @@ def event(each: dict[str, Any]) -> None:
 
 def report(found: dict[str, Any]) -> None:
     """Print what an upgrade did."""
-    if not found:
-        return
     if not found["changed"]:
         terminal.line("Everything is as asked: nothing was changed, nothing was restarted.")
         return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(
     r"tljh-runbook "
-    r"(backup|check|password|prove|prune|restore|snapshots|status|unpack|upgrade|verify)\b"
+    r"(backup|check|password|progress|prove|prune|restore|snapshots|status|unpack|upgrade|verify)\b"
 )
 STYLES = {
     "ok": "green",

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ COMMANDS = [
     "check",
     "completion",
     "password",
+    "progress",
     "prove",
     "prune",
     "restore",
@@ -73,6 +75,13 @@ def nothing(hub: Hub) -> None:
     """All is as it is."""
 
 
+CUT_OFF = """\
+import os, signal, sys
+from tljh_runbook.cli import main
+from tljh_runbook.hub import capture
+capture.snapshot.verify = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main(["backup", "config", "--hub", sys.argv[1]])
+"""
 Provoke = Callable[[Hub], None]
 PROVOKED: list[tuple[type[errors.RunbookError], list[str], Provoke]] = [
     (errors.NoHub, ["status"], no_state),
@@ -205,10 +214,105 @@ def test_a_day_with_a_hub(live: Live, cli: Cli) -> None:
     assert all(each["ok"] for each in checked)
     assert data("prove") is None
     assert data("upgrade", "--detach") == {"begun": True}
-    until(lambda: journal.state(live.hub)["end"] and not lock.held(live.hub))
+    until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
     again = data("upgrade")
     assert isinstance(again, dict)
     assert (again["code"], again["report"]["changed"]) == (0, False)
+
+
+def ended(hub: Hub, task: str) -> None:
+    until(lambda: journal.state(hub, task)["end"] and not lock.held(hub))
+
+
+def test_a_backup_and_a_restore_go_on_apart_from_the_terminal(live: Live, cli: Cli) -> None:
+    where = ("--hub", live.hub.prefix)
+    done = cli("backup", "--detach", *where, "--", "config", "database")
+    assert f"progress --hub {live.hub.prefix} backup" in done.stdout
+    ended(live.hub, "backup")
+    state = json.loads(cli("progress", "backup", *where, "--json").stdout)
+    texts = [each.get("text") for each in state["events"]]
+    assert texts[0] == "Begin"
+    assert {"Configuration", "Databases"} <= {*texts}
+    kept = json.loads(cli("snapshots", *where, "--json").stdout)[0]
+    assert state["end"]["report"] == kept | {"changed": True}
+    changed = change_settings(live.hub)
+    words = ("restore", "config", "--yes", "--detach")
+    assert json.loads(cli(*words, *where, "--json").stdout) == {"begun": True}
+    ended(live.hub, "restore")
+    assert live.hub.config_file.read_text() != changed
+    shown = cli("progress", "restore", *where)
+    assert shown.returncode == 0
+    for part in ("Stopping the hub", "Starting the proxy", "Waiting for", "What was replaced"):
+        assert part in shown.stdout
+    report = journal.state(live.hub, "restore")["end"]["report"]
+    assert (report["changed"], report["servers"]) == (True, {"alice": True})
+
+
+def test_a_backup_on_the_terminal_leaves_its_journal_as_well(hub: Hub, cli: Cli) -> None:
+    assert "There was no backup yet" in cli("progress", "backup", "--hub", hub.prefix).stdout
+    assert cli("backup", "config", "--hub", hub.prefix).returncode == 0
+    shown = cli("progress", "backup", "--hub", hub.prefix)
+    assert (shown.returncode, "Sealed and read back" in shown.stdout) == (0, True)
+
+
+def test_progress_leaves_with_the_code_of_what_it_shows(hub: Hub, cli: Cli) -> None:
+    no_database(hub)
+    assert cli("backup", "--detach", "--hub", hub.prefix).returncode == 0
+    shown = cli("progress", "backup", "--hub", hub.prefix)
+    assert shown.returncode == errors.DatabaseMissing.code
+    assert re.search(r"^error: .*\nhint: ", shown.stderr, flags=re.MULTILINE)
+    assert cli("progress", "backup", "--json", "--hub", hub.prefix).returncode == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--into", "/nowhere/at/all"]])
+def test_a_restore_that_must_ask_is_not_begun_apart(
+    backed_up: Live, cli: Cli, more: list[str]
+) -> None:
+    changed = change_settings(backed_up.hub)
+    done = cli("restore", "config", "--detach", *more, "--hub", backed_up.hub.prefix)
+    assert done.returncode == (2 if more else errors.NotConfirmed.code)
+    assert "nothing was changed" in done.stderr.lower()
+    assert backed_up.hub.config_file.read_text() == changed
+    assert journal.state(backed_up.hub, "restore")["events"] == []
+
+
+def test_what_was_cut_off_is_told(hub: Hub, cli: Cli) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", CUT_OFF, str(hub.prefix)], capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    status = cli("status", "--hub", hub.prefix)
+    assert "The last backup was cut off" in status.stderr
+    runs = json.loads(cli("status", "--json", "--hub", hub.prefix).stdout)["runs"]
+    assert [(each["task"], each["cut_off"], each["code"]) for each in runs] == [
+        ("backup", True, None)
+    ]
+    shown = cli("progress", "backup", "--hub", hub.prefix)
+    assert shown.returncode == errors.RunCutOff.code
+    assert "every snapshot that is listed is whole" in shown.stderr
+    assert cli("backup", "config", "--hub", hub.prefix).returncode == 0
+    assert "cut off" not in cli("status", "--hub", hub.prefix).stderr
+
+
+def test_while_a_backup_runs_status_says_so(hub: Hub, cli: Cli) -> None:
+    with journal.Journal(hub, "backup") as log:
+        log.phase("Databases")
+        said = cli("status", "--hub", hub.prefix)
+    assert "A backup runs: Databases." in said.stdout
+    assert f"progress --hub {hub.prefix} backup" in said.stdout
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    own = str(Path(errors.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "tljh_runbook", "status"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{own}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_a_broken_promise_is_one_document_and_an_exit_code(live: Live, cli: Cli) -> None:

@@ -102,7 +102,7 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     yield run(f"{PROGRAM} restore --yes", "config")
     yield run(f"{PROGRAM} restore --into", hub.root / "look", "config")
     yield run(f"{PROGRAM} upgrade --detach")
-    until(lambda: journal.state(hub)["end"] and not lock.held(hub))
+    until(lambda: journal.state(hub, "upgrade")["end"] and not lock.held(hub))
     yield run(f"{PROGRAM} verify", made[1]["id"])
     yield run(f"{PROGRAM} password")
     yield run(f"{PROGRAM} snapshots fetch", made[1]["id"])

@@ -16,14 +16,15 @@ from tljh_runbook.guide.session import Session
 from tljh_runbook.guide.steps import Check, Step, Target
 from tljh_runbook.hub import layout
 
+ROOT = Path(__file__).parents[2]
 Invoke = Callable[..., "subprocess.CompletedProcess[str]"]
 STEPS = pytest.mark.parametrize("step", catalog.every(), ids=lambda step: step.name)
 
 
-def lines(*names: str, hub: str = Target().hub) -> list[str]:
+def lines(*names: str, **target: str) -> list[str]:
     """Return the plans of steps, one after the other."""
     steps = [catalog.find(name) for name in names]
-    return [command.line for step in steps for command in step.plan(Target(hub=hub))]
+    return [command.line for step in steps for command in step.plan(Target(**target))]
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -74,6 +75,88 @@ def test_hub_from_the_environment(invoke: Invoke) -> None:
 def test_sandbox_comes_before_the_environment(invoke: Invoke, place: Path) -> None:
     done = invoke("--dry", "sandbox", "--folder", "box", "status", INVOKE_TLJH_HUB="/elsewhere")
     assert done.stdout.splitlines()[1:] == lines("status", hub=str(place / "box/opt/tljh"))
+
+
+@pytest.fixture
+def hosts(place: Path) -> Path:
+    """Return an inventory where invoke looks for one, beside what Ansible needs to read it."""
+    (place / "ansible.cfg").symlink_to(ROOT / "ansible.cfg")
+    (place / "src").symlink_to(ROOT / "src")
+    file = place / "hosts"
+    file.write_text("[server]\none\ntwo\n", encoding="utf-8")
+    return file
+
+
+def test_hosts_come_before_this_machine(invoke: Invoke, hosts: Path) -> None:
+    done = invoke("--dry", "backup", "upgrade")
+    assert done.stdout.splitlines() == lines("backup", "upgrade", inventory="hosts")
+
+
+def test_environment_comes_before_hosts(invoke: Invoke, hosts: Path) -> None:
+    done = invoke("--dry", "status", INVOKE_TLJH_HUB="/elsewhere")
+    assert done.stdout.splitlines() == lines("status", hub="/elsewhere")
+
+
+def test_sandbox_comes_before_hosts(invoke: Invoke, place: Path, hosts: Path) -> None:
+    done = invoke("--dry", "sandbox", "status")
+    assert done.stdout.splitlines()[1:] == lines(
+        "status", hub=str(place / ".sandbox/default/opt/tljh")
+    )
+
+
+def test_servers_that_are_named_come_before_all(invoke: Invoke, hosts: Path) -> None:
+    named = ("hosts", "--inventory", "my servers.yml", "--limit", "one,two")
+    done = invoke("--dry", "sandbox", *named, "status", "prune", INVOKE_TLJH_HUB="/elsewhere")
+    target = {"inventory": "my servers.yml", "limit": "one,two"}
+    assert done.stdout.splitlines()[1:] == lines("status", "prune", **target)
+
+
+def test_hosts_names_the_servers(invoke: Invoke, hosts: Path) -> None:
+    assert invoke("hosts").stdout == "hosts: one, two\n"
+    assert invoke("hosts", "--limit", "!one").stdout == "hosts: two\n"
+
+
+def test_options_of_a_restore_are_one_variable(invoke: Invoke, hosts: Path) -> None:
+    done = invoke("--dry", "restore", "--user", "it's me", "--path", "a b", "--yes")
+    words = '{"tljh_run": ["restore", "--user", "it\'"\'"\'s me", "--path", "a b", "--yes"]}'
+    assert f"-e '{words}' " in done.stdout
+
+
+BAD_INVENTORIES = {
+    "no plugin reads it": ("[server\none\n", "The inventory hosts cannot be read: "),
+    "a word too many": ("[server]\none a=b c\n", "Expected key=value host variable assignment"),
+    "empty": ("", "The inventory hosts names no server."),
+    "a group without servers": ("[server]\n", "The inventory hosts names no server."),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INVENTORIES)
+def test_bad_inventory(invoke: Invoke, hosts: Path, name: str) -> None:
+    written, said = BAD_INVENTORIES[name]
+    hosts.write_text(written, encoding="utf-8")
+    done = invoke("backup")
+    assert done.returncode == errors.InventoryInvalid.code
+    assert (done.stdout, len(done.stderr.splitlines())) == ("", 2)
+    assert said in done.stderr
+
+
+def test_servers_that_are_not_in_the_inventory(invoke: Invoke, hosts: Path) -> None:
+    for words, said in (
+        (("--limit", "three"), "No server of hosts is meant by --limit three."),
+        (("--inventory", "gone"), "There is no inventory gone."),
+    ):
+        done = invoke("hosts", *words, "backup")
+        assert (done.returncode, done.stdout) == (errors.InventoryInvalid.code, "")
+        assert done.stderr.startswith(f"error: {said}")
+
+
+def test_folder_in_which_ansible_ignores_our_settings(
+    invoke: Invoke, place: Path, hosts: Path
+) -> None:
+    place.chmod(0o777)
+    done = invoke("backup")
+    assert done.returncode == errors.AccessDenied.code
+    assert "Every user may write in this folder" in done.stderr
 
 
 def test_exit_code_passes_through(invoke: Invoke, place: Path) -> None:

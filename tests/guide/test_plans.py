@@ -16,14 +16,20 @@ import pytest
 from tljh_runbook.errors import NoHub
 from tljh_runbook.guide import catalog
 from tljh_runbook.guide.steps import Step, Target
+from tljh_runbook.hub import yaml
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 STEPS = pytest.mark.parametrize("step", catalog.every(), ids=lambda step: step.name)
 
 
+TARGETS = {"here": Target(), "hosts": Target(inventory="hosts")}
+
+
 def text(step: Step) -> str:
-    return "".join(f"{command.line}\n" for command in step.plan(Target()))
+    """Return the plan for this machine, and behind an empty line the one for servers."""
+    plans = ("".join(f"{each.line}\n" for each in step.plan(TARGETS[name])) for name in TARGETS)
+    return "\n".join(plans)
 
 
 @STEPS
@@ -36,6 +42,24 @@ def test_plan(step: Step) -> None:
 
 def test_no_file_without_a_step() -> None:
     assert {file.stem for file in GOLDEN.iterdir()} == {step.name for step in catalog.every()}
+
+
+@STEPS
+def test_servers_are_one_line(step: Step) -> None:
+    """One playbook a task, that is there; it names the inventory, and the limit when one is set."""
+    target = Target(inventory="my hosts", limit="hub1,hub2")
+    (command,) = step.plan(target)
+    *argv, file = command.argv
+    assert argv[:5] == ["ansible-playbook", "-i", "my hosts", "--limit", "hub1,hub2"]
+    assert (ROOT / file).is_file()
+
+
+@pytest.mark.parametrize("name", ["backup", "upgrade", "restore"])
+def test_a_playbook_does_by_itself_what_the_step_does_here(name: str) -> None:
+    """So the line for servers needs no variable, and a plan stands in one place to be read."""
+    step = catalog.find(name)
+    plays = yaml.parse((ROOT / "src/tljh_runbook/playbooks" / f"{name}.yml").read_text("utf-8"))
+    assert plays[0]["vars"]["tljh_usual"] == [each.asked for each in step.plan(Target())]
 
 
 @STEPS
@@ -56,7 +80,7 @@ def test_the_playbook_is_told_the_whole_path(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert f"There is no TLJH hub at {hub}: " in done.stderr
+    assert f"localhost: failed: There is no TLJH hub at {hub}" in done.stderr
     assert done.returncode == NoHub.code
 
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import hub_folder
@@ -20,10 +19,10 @@ from tljh_runbook.errors import (
     HubUnhealthy,
     InstallerFailed,
     PromiseBroken,
+    RunCutOff,
     SnapshotMissing,
     SnapshotStale,
     ToolMissing,
-    UpgradeCutOff,
 )
 from tljh_runbook.hub import (
     capture,
@@ -58,7 +57,7 @@ def start(live: Live) -> None:
 
 def upgraded(live: Live) -> dict[str, Any]:
     start(live)
-    return worker.follow(live.hub, lambda _: None)
+    return worker.follow(live.hub, "upgrade", lambda _: None)
 
 
 def newest(live: Live) -> Snapshot:
@@ -70,11 +69,11 @@ def installing(live: Live) -> int:
     (live.hub.root / "srv" / "wait").touch()
     start(live)
     until(lambda: "Setting up TLJH 2.0.0" in _texts(live))
-    return int(journal.read(live.hub)[0]["pid"])
+    return int(journal.read(live.hub, "upgrade")[0]["pid"])
 
 
 def _texts(live: Live) -> list[str]:
-    return [event.get("text", "") for event in journal.read(live.hub)]
+    return [event.get("text", "") for event in journal.read(live.hub, "upgrade")]
 
 
 def go_on(live: Live) -> None:
@@ -180,7 +179,7 @@ def test_a_hub_that_is_unhealthy_afterwards_is_told(backed_up: Live) -> None:
     installing(live)
     live.answer("/hub/api/", 502)
     go_on(live)
-    end = worker.follow(live.hub, lambda _: None)
+    end = worker.follow(live.hub, "upgrade", lambda _: None)
     assert end["code"] == HubUnhealthy.code
 
 
@@ -189,7 +188,7 @@ def test_a_promise_that_breaks_is_told_by_name(backed_up: Live) -> None:
     installing(live)
     (live.hub.root / "home" / "bob" / "lesson.ipynb").unlink()
     go_on(live)
-    end = worker.follow(live.hub, lambda _: None)
+    end = worker.follow(live.hub, "upgrade", lambda _: None)
     assert end["code"] == PromiseBroken.code
     broken = [verdict["promise"] for verdict in end["report"]["verdicts"] if not verdict["kept"]]
     assert broken == ["user data"]
@@ -202,7 +201,7 @@ def test_a_server_that_is_away_meanwhile_is_counted(backed_up: Live) -> None:
     time.sleep(0.5)  # that long it is away
     live.answer("/user/alice/api", 200)
     go_on(live)
-    end = worker.follow(live.hub, lambda _: None)
+    end = worker.follow(live.hub, "upgrade", lambda _: None)
     outages = {each["name"]: each for each in end["report"]["outages"]}
     assert outages["server of alice"]["away"] >= 0.3
     assert outages["server of alice"]["failed"] >= 1
@@ -214,13 +213,13 @@ def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Liv
     os.kill(pid, signal.SIGKILL)
     until(lambda: processes.started(pid) is None)
     with pytest.raises(Busy):  # its installer goes on, and none may begin beside it
-        worker.start(live.hub, ["true"])
+        worker.start(live.source, "upgrade", ["true"])
     go_on(live)
     until(lambda: not lock.held(live.hub))
     assert versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
-    with pytest.raises(UpgradeCutOff):
-        worker.follow(live.hub, lambda _: None)
-    with pytest.raises(UpgradeCutOff, match="was cut off"):
+    with pytest.raises(RunCutOff):
+        worker.follow(live.hub, "upgrade", lambda _: None)
+    with pytest.raises(RunCutOff, match="was cut off"):
         upgrade.prove(live.source)
     assert upgraded(live)["error"] is None
 
@@ -230,14 +229,14 @@ def test_a_terminated_upgrade_has_no_end_either(backed_up: Live) -> None:
     os.kill(installing(live), signal.SIGTERM)
     go_on(live)
     until(lambda: not lock.held(live.hub))
-    assert journal.state(live.hub)["end"] is None
+    assert journal.state(live.hub, "upgrade")["end"] is None
 
 
 def test_after_a_failed_upgrade_there_is_nothing_to_prove(backed_up: Live) -> None:
     live = backed_up
     (live.hub.root / "srv" / "fail").touch()
     upgraded(live)
-    with pytest.raises(UpgradeCutOff, match="The network is away"):
+    with pytest.raises(RunCutOff, match="The network is away"):
         upgrade.prove(live.source)
 
 
@@ -259,7 +258,7 @@ def test_an_upgrade_that_was_cut_off_is_gone_on_with(backed_up: Live) -> None:
     start(live)
     until(lambda: "Wait for a healthy hub" in _texts(live))
     live.answer("/hub/api/", 200, '{"version": "5.5.4"}')
-    end = worker.follow(live.hub, lambda _: None)
+    end = worker.follow(live.hub, "upgrade", lambda _: None)
     assert (end["code"], end["report"]["changed"]) == (0, True)
     assert ["TLJH", "1.0.0", "2.0.0"] in end["report"]["changes"]
     assert "running the TLJH installer" in _texts(live)
@@ -281,7 +280,7 @@ def test_while_an_upgrade_runs_the_hub_is_not_judged(backed_up: Live) -> None:
     with pytest.raises(Busy, match="runs now"):
         checks.run(live.source)
     go_on(live)
-    worker.follow(live.hub, lambda _: None)
+    worker.follow(live.hub, "upgrade", lambda _: None)
     assert checks.run(live.source)
 
 
@@ -291,7 +290,7 @@ def test_a_backup_is_not_told_as_an_upgrade(backed_up: Live) -> None:
     go_on(live)
     until(lambda: not lock.held(live.hub))
     with lock.hold(live.hub, "the backup"):
-        assert journal.state(live.hub)["running"] is False
+        assert journal.state(live.hub, "upgrade")["running"] is False
 
 
 def test_an_upgrade_outlives_the_terminal_that_began_it(backed_up: Live) -> None:
@@ -302,13 +301,13 @@ def test_an_upgrade_outlives_the_terminal_that_began_it(backed_up: Live) -> None
         until(lambda: "Setting up TLJH 2.0.0" in _texts(live))
         os.killpg(terminal.pid, signal.SIGHUP)
         terminal.wait()
-    assert processes.started(int(journal.read(live.hub)[0]["pid"]))
+    assert processes.started(int(journal.read(live.hub, "upgrade")[0]["pid"]))
     go_on(live)
-    assert worker.follow(live.hub, lambda _: None)["code"] == 0
+    assert worker.follow(live.hub, "upgrade", lambda _: None)["code"] == 0
 
 
 def test_a_program_that_ends_at_once_is_told_as_cut_off(live: Live) -> None:
-    with pytest.raises(UpgradeCutOff) as told:
-        worker.start(live.hub, ["sh", "-c", "echo no such option >&2; exit 2"])
-    assert str(live.hub.work / worker.LOG) in told.value.hint
-    assert Path(live.hub.work / worker.LOG).read_text() == "no such option\n"
+    with pytest.raises(RunCutOff) as told:
+        worker.start(live.source, "upgrade", ["sh", "-c", "echo no such option >&2; exit 2"])
+    assert str(worker.log_file(live.hub, "upgrade")) in told.value.hint
+    assert worker.log_file(live.hub, "upgrade").read_text() == "no such option\n"

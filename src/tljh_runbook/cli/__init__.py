@@ -13,6 +13,7 @@ MODULES = {
     "backup": ("backup", "verify", "prune"),
     "snapshots": ("snapshots",),
     "restore": ("restore",),
+    "progress": ("progress",),
     "status": ("status", "completion"),
     "password": ("password",),
     "unpack": ("unpack",),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from tljh_runbook import show, terminal
+from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import on_hub, snapshot_names
+from tljh_runbook.cli.run import detachable
 from tljh_runbook.cli.snapshots import about
-from tljh_runbook.hub import capture, choice, components, retention, snapshot
+from tljh_runbook.hub import capture, choice, components, retention, snapshot, worker
+from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import user_files
 
@@ -19,20 +25,39 @@ def component_names(*_: object) -> list[str]:
 
 @click.command()
 @click.argument("names", metavar="[COMPONENT]...", nargs=-1, shell_complete=component_names)
+@detachable
 @on_hub()
-def backup(source: Source, names: tuple[str, ...], *, as_json: bool) -> None:
+def backup(
+    source: Source, names: tuple[str, ...], *, detach: bool, run: str, as_json: bool
+) -> None:
     """Make a snapshot of the hub while it runs: of all components, or of those named.
+
+    With --detach it goes on by itself, whatever becomes of this terminal.
 
     \b
     Examples:
       tljh-runbook backup
       tljh-runbook backup database --hub /opt/tljh
+      tljh-runbook backup --detach
     """
-    made = capture.create(source, components.chosen(names), terminal.progress)
+    chosen = components.chosen(names)
+    made: list[Snapshot] = []
+
+    def work(log: Journal) -> None:
+        tell = runs.Teller(log)
+        made.append(capture.make(source, chosen, tell.line, tell.phase))
+        log.report = about(made[0]) | {"changed": True}
+
+    if run:
+        sys.exit(worker.run(source.hub, "backup", work, run))
+    if detach:
+        runs.begin(source, "backup", as_json=as_json)
+        return
+    worker.record(source.hub, "backup", work)
     if as_json:
-        terminal.data(about(made))
+        terminal.data(about(made[0]))
     else:
-        show.snapshot(made)
+        show.snapshot(made[0])
 
 
 @click.command()

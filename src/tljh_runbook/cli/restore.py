@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tljh_runbook import show, terminal
+from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.backup import component_names
 from tljh_runbook.cli.options import INTERRUPTED, on_hub, snapshot_names
+from tljh_runbook.cli.run import Teller, detachable
 from tljh_runbook.errors import NotConfirmed
-from tljh_runbook.hub import choice, extraction, snapshot
+from tljh_runbook.hub import choice, extraction, snapshot, worker
 from tljh_runbook.hub import restore as restoring
 from tljh_runbook.hub.choice import Choice, Request
+from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.restoration import Restoration
+from tljh_runbook.hub.restore import Outcome
 from tljh_runbook.hub.source import Source
 
 STOPPED = (
@@ -45,6 +52,7 @@ STOPPED = (
 )
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@detachable
 @on_hub(whole=False)
 def restore(  # noqa: PLR0913 - each is an option that a person types
     source: Source,
@@ -57,6 +65,8 @@ def restore(  # noqa: PLR0913 - each is an option that a person types
     into: Path | None,
     dry_run: bool,
     yes: bool,
+    detach: bool,
+    run: str,
     as_json: bool,
 ) -> None:
     """Give back the hub's state, single components, a user's home, or one file, as it was.
@@ -71,27 +81,62 @@ def restore(  # noqa: PLR0913 - each is an option that a person types
       tljh-runbook restore database --snapshot 20260115T220000Z
       tljh-runbook restore --user alice --path lesson.ipynb --as-of 2026-01-15
       tljh-runbook restore config --into /root/look
+      tljh-runbook restore --yes --detach
     """
     request = Request(names, user, paths, name, _moment(as_of))
-    _refuse_doubt(request, as_of, looks=dry_run, writes=into is not None)
+    _refuse_doubt(request, as_of, looks=dry_run, writes=into is not None, leaves=detach)
+    if run:
+        sys.exit(worker.run(source.hub, "restore", partial(_work, source, request), run))
     chosen = choice.choose(source, request)
-    restoration = Restoration(
-        source,
-        snapshot.verify(chosen.kept.path, terminal.progress),
-        terminal.progress,
-        paths=chosen.paths,
-        missing_only=request.everything,
-        typed=_typed(chosen, names),
-    )
+    if detach:
+        _require_yes(yes=yes)
+        runs.begin(source, "restore", as_json=as_json)
+        return
+    tell = Teller()
+    restoration = _restoration(source, request, chosen, tell)
     if into:
         written = extraction.extract(restoration, chosen.components, into.absolute())
         _say_written(written, into, as_json=as_json)
     else:
-        _give_back(restoration, chosen, dry_run=dry_run, yes=yes, as_json=as_json)
+        _give_back(restoration, chosen, tell, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
-def _give_back(
-    restoration: Restoration, chosen: Choice, *, dry_run: bool, yes: bool, as_json: bool
+def _restoration(source: Source, request: Request, chosen: Choice, tell: Teller) -> Restoration:
+    return Restoration(
+        source,
+        snapshot.verify(chosen.kept.path, tell.line),
+        tell.line,
+        paths=chosen.paths,
+        missing_only=request.everything,
+        typed=_typed(chosen, request.components),
+        begin=tell.phase,
+    )
+
+
+def _work(source: Source, request: Request, log: Journal) -> None:
+    """Give back what was asked for, as a run that nobody is asked about."""
+    chosen, tell = choice.choose(source, request), Teller(log)
+    log.phase(f"Read the snapshot {chosen.kept.path.name}")
+    restoration = _restoration(source, request, chosen, tell)
+    log.phase("Compare with it what is there")
+    actions = restoring.plan(restoration, chosen.components)
+    for note in restoration.notes:
+        log.line(note)
+    log.report = _report(restoring.give_back(restoration, actions))
+
+
+def _report(outcome: Outcome) -> dict[str, Any]:
+    return outcome.to_json() | {"changed": bool(outcome.actions) or outcome.restarted}
+
+
+def _give_back(  # noqa: PLR0913 - each is an option that a person types
+    restoration: Restoration,
+    chosen: Choice,
+    tell: Teller,
+    *,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     actions = restoring.plan(restoration, chosen.components)
     if not as_json:
@@ -104,18 +149,27 @@ def _give_back(
         return
     if actions and not yes:
         _confirm()
+    done: list[Outcome] = []
+
+    def work(log: Journal) -> None:
+        tell.log = log
+        done.append(restoring.give_back(restoration, actions))
+        log.report = _report(done[0])
+
     try:
-        outcome = restoring.carry_out(restoration, actions)
+        worker.record(restoration.source.hub, "restore", work)
     except KeyboardInterrupt:
         click.echo(f"\n{STOPPED}", err=True)
         sys.exit(INTERRUPTED)
     if as_json:
-        terminal.data(outcome.to_json())
+        terminal.data(done[0].to_json())
     else:
-        show.restored(outcome)
+        show.restored(done[0].to_json())
 
 
-def _refuse_doubt(request: Request, as_of: str | None, *, looks: bool, writes: bool) -> None:
+def _refuse_doubt(
+    request: Request, as_of: str | None, *, looks: bool, writes: bool, leaves: bool
+) -> None:
     """Refuse what contradicts itself, and empty words: they come from an unset variable."""
     words = [request.user, request.snapshot, as_of, *request.components]
     doubts = {
@@ -125,13 +179,14 @@ def _refuse_doubt(request: Request, as_of: str | None, *, looks: bool, writes: b
             request.components and (request.user or request.paths)
         ),
         "both --into and --dry-run": looks and writes,
+        "--detach besides --into or --dry-run": leaves and (looks or writes),
     }
     for doubt, holds in doubts.items():
         if holds:
             raise click.UsageError(f"There is {doubt}: what is meant? Nothing was changed.")
 
 
-def _typed(chosen: Choice, names: tuple[str, ...]) -> str:
+def _typed(chosen: Choice, names: Sequence[str]) -> str:
     """Return what is typed to give the same back again."""
     paths = [word for path in chosen.paths for word in ("--path", str(path))]
     return shlex.join(["restore", *names, "--snapshot", chosen.kept.path.name, *paths])
@@ -145,6 +200,15 @@ def _confirm() -> None:
         "Nothing was given back, and nothing was changed: it was not confirmed.",
         hint="A script adds --yes. To look at it first: --into DIR",
     )
+
+
+def _require_yes(*, yes: bool) -> None:
+    """Raise `NotConfirmed` where a run would ask that nobody sees."""
+    if not yes:
+        raise NotConfirmed(
+            "Nothing was given back, and nothing was changed: with --detach nobody can be asked.",
+            hint="See what would change: tljh-runbook restore --dry-run. Then add --yes.",
+        )
 
 
 def _say_written(written: list[Path], into: Path, *, as_json: bool) -> None:

@@ -24,7 +24,8 @@ def status(source: Source, *, as_json: bool) -> None:
     seen = health.look(source.hub, source.services)
     found = versions.installed(source.hub)
     kept = snapshot.listed(source.backups)
-    last = journal.state(source.hub)
+    last = journal.state(source.hub, "upgrade")
+    runs = journal.runs(source.hub)
     if as_json:
         values = {
             "hub": str(source.hub.prefix),
@@ -33,10 +34,12 @@ def status(source: Source, *, as_json: bool) -> None:
             "versions": found.to_json(),
             "snapshots": [path.name for path in kept],
             "upgrade": last,
+            "runs": runs,
         }
         terminal.data(values)
     else:
         show.status(source.hub, seen, found, read(kept[-1]) if kept else None, last)
+        show.unended(runs)
 
 
 NAME = "tljh-runbook"

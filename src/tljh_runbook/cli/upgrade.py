@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from functools import partial
 
 import click
 
-from tljh_runbook import program, show, terminal
-from tljh_runbook.cli.options import INTERRUPTED, fail, on_hub
+from tljh_runbook import show, terminal
+from tljh_runbook.cli import run as runs
+from tljh_runbook.cli.options import fail, on_hub
+from tljh_runbook.cli.run import detachable
 from tljh_runbook.errors import PromiseBroken
 from tljh_runbook.hub import checks, upgrade, worker
 from tljh_runbook.hub.source import Source
@@ -38,10 +40,9 @@ def check(source: Source, *, as_json: bool) -> None:
 
 
 @click.command(name="upgrade")
-@click.option("--detach", is_flag=True, help="Start it and return; status shows how it goes.")
-@click.option("--worker", "working", is_flag=True, hidden=True)
+@detachable
 @on_hub()
-def upgrade_(source: Source, *, detach: bool, working: bool, as_json: bool) -> None:
+def upgrade_(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     """Upgrade TLJH and its plugins as the settings ask, and prove that the promises held.
 
     It goes on by itself, whatever becomes of this terminal. It needs a snapshot of the last hour,
@@ -52,21 +53,14 @@ def upgrade_(source: Source, *, detach: bool, working: bool, as_json: bool) -> N
       tljh-runbook upgrade
       tljh-runbook upgrade --detach
     """
-    if working:
-        sys.exit(worker.run(source))
-    try:
-        worker.start(source.hub, [*program.command(), *sys.argv[1:], "--worker"])
-        end = None if detach else worker.follow(source.hub, show.event if not as_json else _quiet)
-    except KeyboardInterrupt:
-        told = terminal.typed("An upgrade that has begun goes on. See how: tljh-runbook status")
-        click.echo(f"\n{told}", err=True)
-        sys.exit(INTERRUPTED)
-    if end:
-        _ended(end, as_json=as_json)
-    elif as_json:
-        terminal.data({"begun": True})
-    else:
-        terminal.line("The upgrade has begun. See how it goes: tljh-runbook status")
+    if run:
+        sys.exit(worker.run(source.hub, "upgrade", partial(upgrade.work, source), run))
+    if detach:
+        runs.begin(source, "upgrade", as_json=as_json)
+        return
+    with runs.going_on("upgrade"):
+        runs.start(source, "upgrade")
+    runs.follow(source, "upgrade", as_json=as_json)
 
 
 @click.command()
@@ -89,21 +83,6 @@ def prove(source: Source, *, as_json: bool) -> None:
         upgrade.require_kept(report.verdicts if report else [])
     except PromiseBroken as error:
         fail(error, as_json=False)  # the report on standard output says it as data
-
-
-def _quiet(event: dict[str, Any]) -> None:
-    """Show nothing of an event."""
-
-
-def _ended(end: dict[str, Any], *, as_json: bool) -> None:
-    """Show how an upgrade ended; leave with its exit code."""
-    if as_json:
-        terminal.data(end)
-    else:
-        show.report(end["report"])
-    if end["error"]:
-        terminal.error(end["error"]["message"], end["error"]["hint"])
-        sys.exit(end["code"])
 
 
 COMMANDS = (check, upgrade_, prove)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from invoke.exceptions import Exit
 
 from tljh_runbook import errors
+from tljh_runbook.guide import inventory
 from tljh_runbook.guide.steps import Check, Plan, Run, Step, Target
 
 SANDBOXES = Path(".sandbox")
@@ -23,17 +25,28 @@ INTERRUPTED = 130
 
 @dataclass
 class Session:
-    """Carries plans out against one target; ``sandbox`` points it elsewhere for later tasks."""
+    """Carries plans out against one target; a task before others points it elsewhere for them."""
 
     target: Target = field(default_factory=Target)
-    sandbox: str = ""
-    """What stands before a task that works on the sandbox that was named."""
+    before: str = ""
+    """What stands before a task that works on the sandbox or on the servers that were named."""
     task: str = "status"
 
     def carry_out(self, step: Step, options: Mapping[str, Any], *, dry: bool) -> None:
         """Run the plan of ``step``; under ``dry`` print its lines and touch nothing."""
         self.task = step.command.partition(" ")[2]
+        if self.target.remote and not dry:
+            self.servers()
         self.run(step.plan(self.target, **options), dry=dry)
+
+    def servers(self) -> list[str]:
+        """Return the servers that are meant. Raises `Exit` when the inventory is not to be used."""
+        try:
+            _require_ours()
+            return inventory.servers(self.target.inventory, self.target.limit)
+        except errors.RunbookError as error:
+            sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+            raise Exit(code=error.code) from error
 
     def run(self, plan: Plan, *, dry: bool) -> None:
         """Run the commands of ``plan`` in turn. Raises `Exit` with the code of one that fails."""
@@ -53,7 +66,7 @@ class Session:
             self._say("An upgrade that has begun goes on by itself.", "See how: invoke status")
         if interrupted:
             raise Exit(code=INTERRUPTED)
-        if code == errors.NoHub.code:
+        if code == errors.NoHub.code and not self.target.remote:
             self._point_elsewhere()
         if isinstance(command, Check) and code == command.error.code:
             self._say(command.error.message, command.error.hint)
@@ -61,7 +74,7 @@ class Session:
 
     def _say(self, message: str, hint: str) -> None:
         bare = shutil.which("invoke") == str(Path(sys.prefix) / "bin" / "invoke")
-        typed = f"{'invoke' if bare else './invoke'} {self.sandbox}"
+        typed = f"{'invoke' if bare else './invoke'} {self.before}"
         sys.stderr.write(f"{message}\n{hint.replace('invoke ', typed)}\n")
 
     def _point_elsewhere(self) -> None:
@@ -73,6 +86,16 @@ class Session:
                 f"A sandbox is up in {folder}. Name it first to work on it: "
                 f"./invoke sandbox{option} {self.task}\n"
             )
+
+
+def _require_ours() -> None:
+    """Refuse a folder in which Ansible does not read our settings, and would run with others."""
+    if Path.cwd().stat().st_mode & stat.S_IWOTH:
+        raise errors.AccessDenied(
+            "Every user may write in this folder, so Ansible does not read its ansible.cfg here. "
+            "Nothing was begun.",
+            hint="Take that right away: chmod o-w .",
+        )
 
 
 def program(name: str) -> str:

@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tljh_runbook.errors import RunbookError
+
+PLAYBOOKS = "src/tljh_runbook/playbooks"
+HERE = f"{PLAYBOOKS}/inventory/local.yml"
 
 
 @dataclass(frozen=True)
 class Target:
-    """The hub that a plan is for, as it is named on command lines."""
+    """What a plan is for, as command lines name it: a hub here, or the servers of an inventory."""
 
     hub: str = "/opt/tljh"
-    inventory: str = "src/tljh_runbook/playbooks/inventory/local.yml"
+    inventory: str = HERE
+    limit: str = ""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the hubs are on servers that an inventory names."""
+        return self.inventory != HERE
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command line that a reader could type, relative to the root of the checkout."""
+    """A command line that a reader could type, relative to the root of the checkout.
+
+    ``asks`` is what it has tljh-runbook do on the hub, where it does not type just that itself.
+    """
 
     argv: tuple[str, ...]
+    asks: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def line(self) -> str:
         """The command as it is typed."""
         return shlex.join(self.argv)
+
+    @property
+    def asked(self) -> list[str]:
+        """What tljh-runbook is asked, on whatever hub."""
+        return list(self.asks or self.argv[1:-2])  # the last two are --hub and the hub
 
 
 @dataclass(frozen=True)
@@ -45,9 +65,10 @@ class Step:
     """One documented action.
 
     ``prose`` is MyST, written for an operator; its first line is the summary. ``check`` says how
-    to see that the step worked, ``undo`` how to take it back. ``options`` explain what ``plan``
-    takes besides its target: only whole tasks that a person starts by hand have any, because
-    invoke runs a task twice that is called twice with different options.
+    to see that the step worked, ``undo`` how to take it back. ``here`` returns its plan for a hub
+    on this machine. ``options`` explain what it takes besides its target: only whole tasks that a
+    person starts by hand have any, because invoke runs a task twice that is called twice with
+    different options.
     """
 
     name: str
@@ -55,10 +76,29 @@ class Step:
     prose: str
     check: str
     undo: str
-    plan: Callable[..., Plan]
+    here: Callable[..., Plan]
     file: str
     default: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
+
+    def plan(self, target: Target, **options: Any) -> Plan:
+        """Return the commands: here as they are, over an inventory one playbook that does them."""
+        here = self.here(target, **options)
+        return [self._over(target, here)] if target.remote else here
+
+    def _over(self, target: Target, here: Plan) -> Run:
+        asked = [command.asked for command in here]
+        usual = [command.asked for command in self.here(target)] if self.default else []
+        variables = {} if asked == usual else {"tljh_run": asked[0]}
+        argv = ansible(target, self.playbook, variables)
+        checks = [command for command in here if isinstance(command, Check)]
+        return Check(argv, checks[0].error) if checks else Run(argv)
+
+    @property
+    def playbook(self) -> str:
+        """The playbook that carries the step out on servers."""
+        group, _, one = self.name.partition(".")
+        return group if one else "look"
 
     @property
     def summary(self) -> str:
@@ -69,6 +109,29 @@ class Step:
     def command(self) -> str:
         """What is typed to carry the step out; a collection's default goes by its name alone."""
         return f"invoke {self.name.partition('.')[0] if self.default else self.name}"
+
+
+def ansible(
+    target: Target, playbook: str, variables: Mapping[str, str | list[str]]
+) -> tuple[str, ...]:
+    """Return the command line of a playbook, relative to the root of the checkout."""
+    limit = ("--limit", target.limit) if target.limit else ()
+    given = [word for name, value in variables.items() for word in ("-e", _given(name, value))]
+    file = f"{PLAYBOOKS}/{playbook}.yml"
+    return ("ansible-playbook", "-i", target.inventory, *limit, *given, file)
+
+
+def _given(name: str, value: str | list[str]) -> str:
+    """Return a variable as Ansible reads it.
+
+    It splits NAME=VALUE at blanks, and a list needs more: what is not plain must be JSON.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    plain = f"{name}={value}"
+    if isinstance(value, str) and shlex.quote(plain) == plain:
+        return plain
+    return json.dumps({name: value})
 
 
 def step(  # noqa: PLR0913 - each is a part of the page
@@ -89,7 +152,7 @@ def step(  # noqa: PLR0913 - each is a part of the page
             prose=inspect.getdoc(plan) or "",
             check=check,
             undo=undo,
-            plan=plan,
+            here=plan,
             file=inspect.getfile(plan),
             default=default,
             options=options or {},

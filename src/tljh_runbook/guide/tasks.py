@@ -1,10 +1,9 @@
-"""The invoke tasks, made from the steps."""
+"""The invoke tasks: those made from the steps, and those that name what the steps work on."""
 
 from __future__ import annotations
 
 import inspect
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from invoke.context import Context
 from invoke.tasks import Task
 
 from tljh_runbook.guide import catalog
+from tljh_runbook.guide.inventory import USUAL
 from tljh_runbook.guide.session import SANDBOXES, Session
 from tljh_runbook.guide.steps import Run, Step, Target
 
@@ -20,10 +20,10 @@ DEFAULT_SANDBOX = str(SANDBOXES / "default")
 
 
 def collection(session: Session | None = None) -> Collection:
-    """Return the tasks of all steps and of the sandbox.
+    """Return the tasks of all steps, of the sandbox and of the inventory.
 
-    The setting ``tljh.hub`` (in the environment ``INVOKE_TLJH_HUB``) names the hub that the tasks
-    work on when no sandbox comes before them.
+    When neither comes before them, the tasks work on the hub that the setting ``tljh.hub`` names
+    (in the environment ``INVOKE_TLJH_HUB``), else on the servers in ``hosts``, else on this one.
     """
     session = session or Session()
     root = Collection()
@@ -31,6 +31,7 @@ def collection(session: Session | None = None) -> Collection:
     for step in catalog.every():
         _place(root, step, _task(step, session))
     root.add_collection(_sandbox(session))
+    root.add_task(_hosts(session), name="hosts")
     return root
 
 
@@ -57,16 +58,37 @@ def _task(step: Step, session: Session) -> Task[Any]:
 
 
 def _signature(step: Step) -> inspect.Signature:
-    """Return what invoke is to read options from: those of the plan, behind the context."""
-    taken = inspect.signature(step.plan).parameters
+    """Return what invoke is to read options from: those of its plan, behind the context."""
+    taken = inspect.signature(step.here).parameters
     first = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return inspect.Signature([first, *(taken[name] for name in step.options)])
 
 
 def _aim(session: Session, c: Context) -> None:
-    """Take the hub from the configuration, unless a sandbox came before."""
-    if session.target == Target() and c.config.tljh.hub:
-        session.target = replace(session.target, hub=c.config.tljh.hub)
+    """Choose what to work on, unless a sandbox or an inventory was named before."""
+    if session.target != Target():
+        return
+    if c.config.tljh.hub:
+        session.target = Target(hub=c.config.tljh.hub)
+    elif Path(USUAL).exists():
+        session.target = Target(inventory=USUAL)
+
+
+def _hosts(session: Session) -> Task[Any]:
+    words = {
+        "limit": "Only the servers that this pattern means: a name, a group, or both with commas.",
+        "inventory": "The inventory's file, instead of hosts at the top of the checkout.",
+    }
+
+    def hosts(c: Context, limit: str = "", inventory: str = USUAL) -> None:
+        """Name the servers of an inventory; later tasks work on them, one after the other."""
+        file = "" if inventory == USUAL else f" --inventory {shlex.quote(inventory)}"
+        session.before = f"hosts{file}{f' --limit {shlex.quote(limit)}' if limit else ''} "
+        session.target = Target(inventory=inventory, limit=limit)
+        if not c.config.run.dry:
+            print(f"{inventory}: {', '.join(session.servers())}", flush=True)  # noqa: T201
+
+    return Task(hosts, help=words, auto_shortflags=False)
 
 
 def _sandbox(session: Session) -> Collection:
@@ -74,9 +96,9 @@ def _sandbox(session: Session) -> Collection:
 
     def up(c: Context, folder: str = DEFAULT_SANDBOX) -> None:
         """Start a real small hub in a folder, or use the running one; later tasks work on it."""
-        session.sandbox = f"sandbox{_option(folder)} "
+        session.before = f"sandbox{_option(folder)} "
         session.run([_python(*_up(folder))], dry=c.config.run.dry)
-        session.target = replace(session.target, hub=str(Path(folder).absolute() / "opt" / "tljh"))
+        session.target = Target(hub=str(Path(folder).absolute() / "opt" / "tljh"))
 
     def status(c: Context, folder: str = DEFAULT_SANDBOX) -> None:
         """Show a sandbox: its address, a login, its processes."""

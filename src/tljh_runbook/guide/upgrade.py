@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-
 from tljh_runbook.errors import PromiseBroken
-from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
-
-PLAYBOOK = "src/tljh_runbook/playbooks/tljh.yml"
+from tljh_runbook.guide.steps import Check, Plan, Run, Target, ansible, step
 
 
 def _check(target: Target) -> Run:
@@ -16,10 +11,8 @@ def _check(target: Target) -> Run:
 
 
 def _run(target: Target) -> Run:
-    plain = f"tljh_prefix={target.hub}"
-    # Ansible splits NAME=VALUE at blanks; what is not plain must be JSON.
-    named = plain if shlex.quote(plain) == plain else json.dumps({"tljh_prefix": target.hub})
-    return Run(("ansible-playbook", "-i", target.inventory, "-e", named, PLAYBOOK))
+    variables: dict[str, str | list[str]] = {"tljh_prefix": target.hub, "tljh_run": "upgrade"}
+    return Run(ansible(target, "upgrade", variables), asks=("upgrade",))
 
 
 def _prove(target: Target) -> Check:
@@ -77,7 +70,7 @@ def check(target: Target) -> Plan:
     undo=BACK,
 )
 def run(target: Target) -> Plan:
-    """Upgrade TLJH and its plugins with the playbook `tljh.yml`.
+    """Upgrade TLJH and its plugins with the playbook `upgrade.yml`.
 
     The playbook installs the versions that the settings file asks for, restarts the hub and its
     proxy, and waits until the hub is *healthy*: its API and its login page answer, not merely an

@@ -84,33 +84,56 @@ class Folder:
 
 
 def create(source: Source, components: Iterable[Component], say: Say = lambda _: None) -> Snapshot:
+    """Make a snapshot while no other run works on the hub.
+
+    Raises `Busy` and what `make` raises.
+    """
+    with (
+        files.disk_errors(source.backups, "No snapshot was made."),
+        lock.hold(source.hub, "the backup"),
+    ):
+        return make(source, components, say)
+
+
+def make(
+    source: Source,
+    components: Iterable[Component],
+    say: Say = lambda _: None,
+    begin: Say | None = None,
+) -> Snapshot:
     """Capture ``components`` while the hub runs, check and seal them; return the snapshot.
 
+    The caller holds the hub's lock. ``begin`` is told what begins, and ``say`` how far it is.
     Whatever goes wrong leaves no snapshot and nothing half written.
-    Raises `Busy`, `NoSpace`, `AccessDenied` and what a component raises.
+    Raises `NoSpace`, `AccessDenied` and what a component raises.
     """
     wanted = tuple(components)
-    backups = source.backups
+    backups, begin = source.backups, begin or say
     with files.disk_errors(backups, "No snapshot was made."):
         files.make_private(backups)
-        with lock.hold(source.hub, "the backup"):
-            forget_partial(source)
-            _enough_space(backups, sum(component.size(source) for component in wanted))
-            with _partial(source) as (partial, name):
-                _fill(partial, name, source, wanted, say)
-                bring_to_disk(partial)
-                partial.rename(backups / name)
-            files.sync_folder(backups)
-    made = offsite.ride(source, snapshot.verify(backups / name), say)
+        forget_partial(source)
+        _enough_space(backups, sum(component.size(source) for component in wanted))
+        with _partial(source) as (partial, name):
+            _fill((partial, name), source, wanted, say, begin)
+            bring_to_disk(partial)
+            partial.rename(backups / name)
+        files.sync_folder(backups)
+    begin("Read it back")
+    made = offsite.ride(source, snapshot.verify(backups / name), begin)
     return replace(made, note=" ".join(filter(None, (shrinkage.told(source, made), made.note))))
 
 
 def _fill(
-    partial: Path, name: str, source: Source, components: tuple[Component, ...], say: Say
+    place: tuple[Path, str],
+    source: Source,
+    components: tuple[Component, ...],
+    say: Say,
+    begin: Say,
 ) -> None:
+    partial, name = place
     folders, details = [], {}
     for component in components:
-        say(component.title)
+        begin(component.title)
         alone = len(components) == 1
         folder = Folder(partial, component.name, source.hub, name, alone, say)
         details[component.name] = component.capture(source, folder)

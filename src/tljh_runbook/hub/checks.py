@@ -56,16 +56,17 @@ def run(source: Source) -> list[Finding]:
 
 
 def _idle(source: Source) -> None:
-    """Raise `Busy` while an upgrade runs: the hub is sick then, and is to be left alone.
+    """Raise `Busy` while the hub is changed: it is sick then, and is to be left alone.
 
     Raises `RestoreFailed` after a restore that was cut off.
     """
-    state = journal.state(source.hub)
-    if state["running"] and state["events"][0]["pid"] != os.getpid():
-        raise Busy(
-            "An upgrade of this hub runs now. Leave the hub alone until it has ended.",
-            hint="See how it goes: tljh-runbook status",
-        )
+    for task, words in (("upgrade", "An upgrade"), ("restore", "A restore")):
+        state = journal.state(source.hub, task)
+        if state["running"] and state["events"][0]["pid"] != os.getpid():
+            raise Busy(
+                f"{words} of this hub runs now. Leave the hub alone until it has ended.",
+                hint=f"See how it goes: tljh-runbook progress {task}",
+            )
     left = restore.cut_off(source.hub.work)
     if left:
         raise RestoreFailed(

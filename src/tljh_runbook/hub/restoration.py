@@ -55,9 +55,15 @@ class Restoration:
     """User data: give back what is missing, and leave alone what has changed since."""
     typed: str = "restore"
     """What is typed to do the same again, without the program and the hub."""
+    begin: Say | None = None
+    """Told what begins, where ``say`` is told only how far it is."""
     notes: list[str] = field(default_factory=list)
     """What is not given back, why, and what to do about it: lines for a person."""
     moment: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):{MOMENT}}")
+
+    def phase(self, text: str) -> None:
+        """Tell what begins."""
+        (self.begin or self.say)(text)
 
     def entries(self, component: str) -> list[Entry]:
         """Return the files of a component that are given back."""

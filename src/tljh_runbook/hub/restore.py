@@ -56,26 +56,35 @@ def plan(restoration: Restoration, components: Iterable[Component]) -> list[Acti
 
 
 def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
+    """Carry the actions out while no other run works on the hub.
+
+    Raises `Busy` and what `give_back` raises.
+    """
+    with lock.hold(restoration.source.hub, "the restore"):
+        return give_back(restoration, actions)
+
+
+def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
     """Carry the actions out; hub and proxy are stopped only for those that need it.
 
-    When one fails, those that went before it while the hub was stopped are taken back.
-    Raises `Busy`, `HubUnhealthy` and what an action raises.
+    The caller holds the hub's lock. When an action fails, those that went before it while the hub
+    was stopped are taken back. Raises `HubUnhealthy` and what an action raises.
     """
     start = time.monotonic()
     source = restoration.source
-    files.make_private(source.hub.work)
-    with lock.hold(source.hub, "the restore"):
-        again = cut_off(source.hub.work) is not None
-        running = _answering(restoration)
-        with _prepared(restoration, actions):
-            refused = _while_running(restoration, [each for each in actions if not each.stopped])
-            stopped = [action for action in actions if action.stopped]
-            if restarted := bool(stopped) or again:
-                _mark(restoration)
-                _while_stopped(restoration, stopped)
-                _wait_for_health(restoration, actions)
-                (source.hub.work / MARK).unlink()
-        seen = _wait_for_servers(restoration, running) if restarted else {}
+    again = cut_off(source.hub.work)
+    if again:
+        restoration.phase(f"Go on with the restore of {again['snapshot']}, which was cut off")
+    running = _answering(restoration)
+    with _prepared(restoration, actions):
+        refused = _while_running(restoration, [each for each in actions if not each.stopped])
+        stopped = [action for action in actions if action.stopped]
+        if restarted := bool(stopped) or again is not None:
+            _mark(restoration)
+            _while_stopped(restoration, stopped)
+            _wait_for_health(restoration, actions)
+            (source.hub.work / MARK).unlink()
+    seen = _wait_for_servers(restoration, running) if restarted else {}
     if refused:
         refused.add("All else was given back.")
         raise refused
@@ -116,7 +125,7 @@ def _while_running(restoration: Restoration, actions: Sequence[Action]) -> Resto
     state = "What was given back so far is in its place."
     with files.disk_errors(restoration.source.hub.prefix, state):
         for action in actions:
-            restoration.say(action.what)
+            restoration.phase(action.what)
             try:
                 action.carry_out()
             except RestoreFailed as error:
@@ -125,7 +134,7 @@ def _while_running(restoration: Restoration, actions: Sequence[Action]) -> Resto
 
 
 def _wait_for_health(restoration: Restoration, actions: Sequence[Action]) -> None:
-    restoration.say("Waiting for a healthy hub")
+    restoration.phase("Waiting for a healthy hub")
     source = restoration.source
     try:
         health.wait(source.hub, source.services, source.settings.upgrade.healthy_within)
@@ -138,13 +147,13 @@ def _wait_for_health(restoration: Restoration, actions: Sequence[Action]) -> Non
 def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
     manager = restoration.source.services
     done: list[Action] = []
-    restoration.say("Stopping the hub and its proxy")
+    restoration.phase("Stopping the hub and its proxy")
     manager.stop(services.HUB)
     try:
         manager.stop(services.PROXY)
         with files.disk_errors(restoration.source.hub.prefix, "It was not given back."):
             for action in actions:
-                restoration.say(action.what)
+                restoration.phase(action.what)
                 done.append(action)
                 action.carry_out()
     except BaseException as error:
@@ -153,7 +162,7 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
     finally:
         if manager.stale():  # units that were put back after they had been read
             manager.reload()
-        restoration.say("Starting the proxy and the hub")
+        restoration.phase("Starting the proxy and the hub")
         manager.start(services.PROXY)
         manager.start(services.HUB)
 
@@ -163,7 +172,7 @@ def _take_back(restoration: Restoration, done: Sequence[Action], error: BaseExce
     if any(action.undo is None for action in done):
         return  # software was changed: only doing it again helps, and the mark says so
     for action in reversed(done):  # then all is as before, and nothing is to be gone on with
-        restoration.say(f"Taking back {action.what}")
+        restoration.phase(f"Taking back {action.what}")
         if action.undo:
             action.undo()
     (restoration.source.hub.work / MARK).unlink()

@@ -64,29 +64,29 @@ class Systemd:
     log_line = "journalctl -u jupyterhub -n 100"
 
     def pid(self, name: str) -> int | None:
-        pid = int(_systemctl("show", "--property=MainPID", "--value", f"{name}.service") or 0)
+        pid = int(systemctl("show", "--property=MainPID", "--value", f"{name}.service") or 0)
         return pid or None
 
     def restart(self, name: str) -> None:
-        _systemctl("restart", f"{name}.service")
+        systemctl("restart", f"{name}.service")
 
     def stop(self, name: str) -> None:
-        _systemctl("stop", f"{name}.service")
+        systemctl("stop", f"{name}.service")
 
     def start(self, name: str) -> None:
-        _systemctl("start", f"{name}.service")
+        systemctl("start", f"{name}.service")
 
     def declared(self, name: str) -> Declared:
         wanted = ("WorkingDirectory", "Environment", "EnvironmentFiles")
-        shown = _systemctl("show", *(f"--property={each}" for each in wanted), f"{name}.service")
+        shown = systemctl("show", *(f"--property={each}" for each in wanted), f"{name}.service")
         return declared.of_systemd(shown)
 
     def reload(self) -> None:
-        _systemctl("daemon-reload")
+        systemctl("daemon-reload")
 
     def stale(self) -> bool:
         units = [f"{name}.service" for name in (HUB, PROXY)]
-        return "yes" in _systemctl("show", "--property=NeedDaemonReload", "--value", *units)
+        return "yes" in systemctl("show", "--property=NeedDaemonReload", "--value", *units)
 
 
 class Supervisor:
@@ -186,7 +186,7 @@ def of(hub: Hub, settings: Settings) -> Services:
     return Supervisor(hub) if settings.services == "supervisor" else Systemd()
 
 
-def _systemctl(*arguments: str) -> str:
+def systemctl(*arguments: str) -> str:
     try:
         done = subprocess.run(
             ["systemctl", *arguments], capture_output=True, text=True, check=True, timeout=WAIT

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import InstallerFailed, PromiseBroken, SnapshotMissing, UpgradeCutOff
+from tljh_runbook.errors import InstallerFailed, PromiseBroken, RunCutOff, SnapshotMissing
 from tljh_runbook.hub import (
     changes,
     checks,
@@ -52,6 +52,13 @@ class Report:
         return values | {"verdicts": [each.to_json() for each in self.verdicts]}
 
 
+def work(source: Source, log: Journal) -> None:
+    """Upgrade the hub as a run does. Raises what `run` raises, and `PromiseBroken`."""
+    done = run(source, log)
+    log.report = done.to_json()
+    require_kept(done.verdicts)
+
+
 def run(source: Source, log: Journal) -> Report:
     """Upgrade the hub as its settings ask and prove that the promises held.
 
@@ -90,7 +97,9 @@ def _begin(source: Source, log: Journal) -> Unfinished:
     log.phase("Check that nothing speaks against it")
     checks.require(source)
     begun = unfinished.read(source.hub)
-    if begun is None:
+    if begun:
+        log.phase("Go on with the upgrade that did not come to its end")
+    else:
         kept = checks.fresh_snapshot(source)
         log.phase("Measure the promises")
         labels = versions.installed(source.hub).rows()
@@ -116,11 +125,11 @@ def prove(source: Source) -> Report | None:
 
     None when that upgrade changed nothing, or there was none: there is nothing to prove then.
     """
-    state = journal.state(source.hub)
+    state = journal.state(source.hub, "upgrade")
     end = state["end"] or {}
     last = end.get("report") or {}
     if not last and state["events"]:
-        raise UpgradeCutOff(
+        raise RunCutOff(
             "The last upgrade did not come to its end, so there is nothing to prove: "
             f"{end['error']['message'] if end else 'it runs, or was cut off.'}",
             hint="Run the upgrade again: tljh-runbook upgrade",

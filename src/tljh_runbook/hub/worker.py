@@ -1,81 +1,89 @@
-"""The upgrade's own process: a terminal that closes must not leave a hub half upgraded."""
+"""A run's own process: a terminal that closes must not leave a hub half done."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
-from tljh_runbook.errors import RunbookError, UpgradeCutOff
-from tljh_runbook.hub import journal, lock, upgrade
+from tljh_runbook.errors import RunbookError, RunCutOff
+from tljh_runbook.hub import files, journal, lock, restore, unit
 from tljh_runbook.hub.journal import Event, Journal
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 
-LOG = "worker.log"
 PAUSE = 0.2  # seconds between two looks into the journal
+Work = Callable[[Journal], None]
+"""What a run does: it tells the journal how it goes, and gives it the report."""
 
 
-def start(hub: Hub, command: list[str]) -> None:
-    """Start ``command`` apart from this terminal; return when it has begun its journal.
+def start(source: Source, task: str, program: Sequence[str], words: Sequence[str] = ()) -> None:
+    """Start ``program`` apart from this terminal; return when it has begun its journal.
 
-    Raises `Busy` when another run works on the hub, `UpgradeCutOff` when it ends at once.
+    Behind the first of its ``words``, the command, it gets ``--worker`` and the run's name. Raises
+    `Busy` when another run works on the hub, `RunCutOff` when it ends at once, and what
+    `unit.start` raises.
     """
-    with lock.hold(hub, "the upgrade"):
+    hub, run = source.hub, secrets.token_hex(4)
+    with lock.hold(hub, f"the {task}"):
         pass
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(os.open(hub.work / LOG, flags, 0o600), "w") as log:
-        process = subprocess.Popen(
-            command,
-            env=os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)},  # whose it is, for ps(1)
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    while not _begun(hub, process.pid):
-        if process.poll() is not None and not _begun(hub, process.pid):
-            with lock.hold(hub, "the upgrade"):  # another one may have begun in between
-                raise _cut_off(hub)
-        time.sleep(PAUSE / 4)
+    command = [*program, *words[:1], "--worker", run, *words[1:]]
+    alive = _started(source, task, command)
+    while not _begun(hub, task, run):
+        if not alive() and not _begun(hub, task, run):
+            with lock.hold(hub, f"the {task}"):  # another one may have begun in between
+                raise _cut_off(hub, task)
+        time.sleep(PAUSE / 2)
 
 
-def run(source: Source) -> int:
-    """Upgrade with a journal; return the exit code that the journal ends with."""
-    # A kill is no error to be told but an end without one; whoever reads the journal sees that.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with lock.hold(source.hub, "the upgrade"):
-        log = Journal(source.hub)
+def record(hub: Hub, task: str, work: Work, run: str = "") -> None:
+    """Do ``work`` with the hub's lock and a journal that ends as it does.
+
+    What ends this process, or interrupts it, leaves the journal without an end: whoever reads it
+    sees that. Raises `Busy`, and what the work raises.
+    """
+    with _recorded(hub, task, run) as log:
         log.phase("Begin")
-        report: dict[str, Any] = {}
         try:
-            done = upgrade.run(source, log)
-            report = done.to_json()
-            upgrade.require_kept(done.verdicts)
+            work(log)
         except RunbookError as error:
-            log.end(error.code, report=report, error=error.to_json())
-            return error.code
-        except BaseException as error:
-            traceback.print_exc()
-            message = {"message": f"Unexpected: {error!r}", "hint": _where(source.hub), "code": 1}
-            log.end(1, report=report, error=message)
+            log.end(error.code, error=error.to_json())
             raise
-        log.end(0, report=report, error=None)
-        return 0
+        except Exception as error:
+            hint = _where(hub, task)
+            log.end(1, error={"message": f"Unexpected: {error!r}", "hint": hint, "code": 1})
+            raise
+        log.end(0, error=None)
 
 
-def follow(hub: Hub, each: Callable[[Event], None]) -> Event:
+def run(hub: Hub, task: str, work: Work, run: str) -> int:
+    """Do ``work`` as the process that `start` has started; return its exit code."""
+    if task == "upgrade":  # there is nothing to take back, so nothing is to be waited for
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        record(hub, task, work, run)
+    except RunbookError as error:
+        return error.code
+    except Exception:
+        traceback.print_exc()
+        raise
+    return 0
+
+
+def follow(hub: Hub, task: str, each: Callable[[Event], None]) -> Event:
     """Call ``each`` for every event as it comes; return the last one.
 
-    Raises `UpgradeCutOff` when the upgrade ends without one.
+    Raises `RunCutOff` when the run ends without one.
     """
     seen = 0
     while True:
-        now = journal.state(hub)
+        now = journal.state(hub, task)
         for event in now["events"][seen:]:
             each(event)
         seen = len(now["events"])
@@ -83,21 +91,78 @@ def follow(hub: Hub, each: Callable[[Event], None]) -> Event:
             end: Event = now["end"]
             return end
         if not now["running"]:
-            raise _cut_off(hub)
+            raise _cut_off(hub, task)
         time.sleep(PAUSE)
 
 
-def _begun(hub: Hub, pid: int) -> bool:
-    return any(event["pid"] == pid for event in journal.read(hub))
+def log_file(hub: Hub, task: str) -> Path:
+    """Return the file with what a run's process writes that has no place in its journal."""
+    return hub.work / f"{task}.log"
 
 
-def _cut_off(hub: Hub) -> UpgradeCutOff:
-    return UpgradeCutOff(
-        "The upgrade was cut off before its end. Users' servers run on; the hub may be half "
-        "upgraded.",
-        hint=f"Run the upgrade again: it begins where it can. {_where(hub)}",
+@contextmanager
+def _recorded(hub: Hub, task: str, run: str) -> Iterator[Journal]:
+    with ExitStack() as stack:
+        with files.disk_errors(hub.work, "Nothing was changed."):
+            stack.enter_context(lock.hold(hub, f"the {task}"))
+            log = stack.enter_context(Journal(hub, task, run))
+        yield log
+
+
+def _started(source: Source, task: str, command: list[str]) -> Callable[[], bool]:
+    """Start a run's process; return what says whether it lives."""
+    log = log_file(source.hub, task)
+    with files.disk_errors(source.hub.work, "Nothing was changed."):
+        log.unlink(missing_ok=True)
+        files.write_new(log, b"")
+    if source.settings.services == "systemd":
+        unit.start(source.hub, task, command, log)
+        return lambda: unit.runs(task)
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            command,
+            # Whose it is, for ps(1).
+            env=os.environ | {"TLJH_INSTALL_PREFIX": str(source.hub.prefix)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return lambda: process.poll() is None
+
+
+def _begun(hub: Hub, task: str, run: str) -> bool:
+    return any(event["run"] == run for event in journal.read(hub, task))
+
+
+def _cut_off(hub: Hub, task: str) -> RunCutOff:
+    """Return in what state a run has left things that was ended, and what to type next."""
+    where = _where(hub, task)
+    if task == "upgrade":
+        return RunCutOff(
+            "The upgrade was cut off before its end. Users' servers run on; the hub may be half "
+            "upgraded.",
+            hint=f"Run the upgrade again, it begins where it can: tljh-runbook upgrade. {where}",
+        )
+    if task == "backup":
+        return RunCutOff(
+            "The backup was cut off before its end. It left nothing half: every snapshot that is "
+            "listed is whole.",
+            hint=f"Run it again: tljh-runbook backup. {where}",
+        )
+    left = restore.cut_off(hub.work)
+    if left:
+        return RunCutOff(
+            f"The restore of the snapshot {left['snapshot']} was cut off before its end. Users' "
+            "servers run on; the hub may be stopped, or half given back.",
+            hint=f"Run it again, it goes on: tljh-runbook {left['typed']}. {where}",
+        )
+    return RunCutOff(
+        "The restore was cut off while the hub still ran, or ran again. What had been given back "
+        "is in its place.",
+        hint=f"Type the same command again: what is in its place is not given back twice. {where}",
     )
 
 
-def _where(hub: Hub) -> str:
-    return f"What it wrote: {hub.work / LOG}"
+def _where(hub: Hub, task: str) -> str:
+    return f"What it wrote: {log_file(hub, task)}"

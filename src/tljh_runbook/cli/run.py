@@ -1,0 +1,87 @@
+"""What the commands of runs have in common: apart from the terminal, or on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from tljh_runbook import program, show, terminal
+from tljh_runbook.cli.options import INTERRUPTED
+from tljh_runbook.hub import worker
+from tljh_runbook.hub.journal import Event, Journal
+from tljh_runbook.hub.source import Source
+
+DETACH = click.option(
+    "--detach", is_flag=True, help="Start it and return; `progress` shows how it goes."
+)
+WORKER = click.option("--worker", "run", default="", hidden=True)
+
+
+def detachable(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option to run apart from the terminal, and what its process is told."""
+    return DETACH(WORKER(command))
+
+
+class Teller:
+    """Tells what is being done: the terminal, and the journal once there is one."""
+
+    def __init__(self, log: Journal | None = None) -> None:
+        self.log = log
+
+    def phase(self, text: str) -> None:
+        """Tell what begins."""
+        terminal.progress(text)
+        if self.log:
+            self.log.phase(text)
+
+    def line(self, text: str) -> None:
+        """Tell how far it is."""
+        terminal.progress(text)
+        if self.log:
+            self.log.progress(text)
+
+
+def start(source: Source, task: str) -> None:
+    """Start what was typed apart from this terminal; return when it has begun."""
+    worker.start(source, task, program.command(), sys.argv[1:])
+
+
+def begin(source: Source, task: str, *, as_json: bool) -> None:
+    """Start what was typed apart from this terminal, and say so."""
+    with going_on(task):
+        start(source, task)
+    if as_json:
+        terminal.data({"begun": True})
+    else:
+        terminal.line(f"The {task} has begun. See how it goes: tljh-runbook progress {task}")
+
+
+def follow(source: Source, task: str, *, as_json: bool) -> None:
+    """Show a run until its end, and how it ended; leave with its exit code."""
+    with going_on(task):
+        end = worker.follow(source.hub, task, _quiet if as_json else show.event)
+    if as_json:
+        terminal.data(end)
+    else:
+        show.ended(task, end["report"])
+    if end["error"]:
+        terminal.error(end["error"]["message"], end["error"]["hint"])
+        sys.exit(end["code"])
+
+
+@contextmanager
+def going_on(task: str) -> Iterator[None]:
+    """Say after Ctrl-C that the run goes on, and leave."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        known = f"The {task} goes on if it has begun. See how: tljh-runbook progress {task}"
+        click.echo(f"\n{terminal.typed(known)}", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _quiet(event: Event) -> None:
+    """Show nothing of an event."""

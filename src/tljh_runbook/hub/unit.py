@@ -1,0 +1,153 @@
+"""The transient systemd unit of a run: no terminal, login or connection ends what runs in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tljh_runbook.errors import AccessDenied, Busy, ServicesUnreachable
+from tljh_runbook.hub import files, services
+from tljh_runbook.hub.layout import Hub
+
+GONE = {"inactive", "failed"}
+# Of the terminal, the login or the unit that a run is started from, and not of the run.
+FOREIGN = re.compile(
+    r"_|PWD|OLDPWD|SHLVL|TERM|COLUMNS|LINES|MAIL|DISPLAY|WINDOWID|DBUS_\w+|XDG_\w+|SSH_\w+|SUDO_\w+"
+    r"|LISTEN_\w+|NOTIFY_SOCKET|WATCHDOG_\w+|INVOCATION_ID|JOURNAL_STREAM|MAINPID|SYSTEMD_\w+"
+)
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What systemd takes for no text: it would refuse the whole file.
+NO_SIGNS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+UNFIT = re.compile(f"[\ud800-\udfff\ufdd0-\ufdef{NO_SIGNS}]")
+ESCAPED = re.compile(r'[\\"`$]')
+STOP = 180  # seconds in which a run that is ended may start the hub again
+
+
+def name(task: str) -> str:
+    """Return the name of the unit in which a task runs."""
+    return f"tljh-runbook-run-{task}.service"
+
+
+def start(hub: Hub, task: str, command: Sequence[str], log: Path) -> None:
+    """Start ``command`` in the unit of its task; what it writes goes to the file ``log``.
+
+    Raises `AccessDenied`, `Busy`, and `ServicesUnreachable` where systemd does not run: there, it
+    could not restart the hub either.
+    """
+    _require_root(task)
+    _require_free(task)
+    file = hub.work / f"{task}.env"
+    file.unlink(missing_ok=True)  # of a start that was killed
+    try:
+        environment = os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)}
+        files.write_new(file, environment_file(environment))
+        _systemd_run(task, [*_options(task, file, log), "--", *_words(command)])
+    finally:
+        file.unlink(missing_ok=True)  # it is read by now, and may hold a password
+
+
+def runs(task: str) -> bool:
+    """Say whether the unit of a task is there, and has not ended."""
+    return _state(task) not in GONE
+
+
+def environment_file(environment: Mapping[str, str]) -> bytes:
+    """Return what systemd reads as this environment, but for what belongs to a terminal.
+
+    See systemd.exec(5), EnvironmentFile=.
+    """
+    kept = {key: value for key, value in environment.items() if _fits(key, value)}
+    escaped = {key: ESCAPED.sub(r"\\\g<0>", value) for key, value in kept.items()}
+    return "".join(f'{key}="{value}"\n' for key, value in escaped.items()).encode()
+
+
+def _fits(key: str, value: str) -> bool:
+    return bool(NAME.fullmatch(key)) and not FOREIGN.fullmatch(key) and not UNFIT.search(value)
+
+
+def _require_root(task: str) -> None:
+    if os.geteuid() != 0:
+        raise AccessDenied(
+            f"Only root may start a unit of systemd, and the {task} needs one of its own. Nothing "
+            "was changed.",
+            hint="Run the same command as root, for example with sudo in front.",
+        )
+
+
+def _require_free(task: str) -> None:
+    """Make way for a new unit. Raises `Busy` where one of its name runs."""
+    found = _state(task)
+    if found == "failed":
+        services.systemctl("reset-failed", name(task))
+    elif found != "inactive":
+        raise _busy(task)
+
+
+def _busy(task: str) -> Busy:
+    return Busy(
+        f"The unit {name(task)} runs already, so the {task} was not started. Nothing was changed.",
+        hint=f"Wait until it has ended: tljh-runbook progress {task} shows what it does.",
+    )
+
+
+def _state(task: str) -> str:
+    return services.systemctl("show", "--property=ActiveState", "--value", name(task))
+
+
+def _options(task: str, file: Path, log: Path) -> list[str]:
+    properties = {
+        "Type": "exec",  # systemd-run then returns when the command runs, or could not be run
+        # TLJH's installer ends what it began when its run is killed, and holds the hub's lock
+        # until then. A backup's helpers have nothing to end.
+        "KillMode": "control-group" if task == "backup" else "process",
+        "OOMPolicy": "continue",  # the run itself tells what failed
+        "TimeoutStopSec": str(STOP),
+        "EnvironmentFile": str(file),
+        "WorkingDirectory": str(Path.cwd()),  # what was typed may name files from here
+        "StandardOutput": f"append:{log}",
+        "StandardError": f"append:{log}",
+    }
+    return [
+        f"--unit={name(task)}",
+        f"--description=tljh-runbook {task}",
+        "--collect",
+        "--quiet",
+        "--no-ask-password",
+        *(f"--property={key}={value}" for key, value in properties.items()),
+    ]
+
+
+def _words(command: Sequence[str]) -> list[str]:
+    """Return a command as systemd takes it: it looks for variables behind the program."""
+    program, *words = command
+    return [program, *(word.replace("$", "$$") for word in words)]
+
+
+def _systemd_run(task: str, words: Sequence[str]) -> None:
+    try:
+        subprocess.run(
+            ["systemd-run", *words],
+            env={**os.environ, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=services.WAIT,
+        )
+    except FileNotFoundError as error:
+        raise ServicesUnreachable(
+            f"There is no systemd-run on this machine, so the {task} was not started. Nothing was "
+            "changed.",
+            hint="It comes with systemd: sudo apt-get install systemd",
+        ) from error
+    except subprocess.SubprocessError as error:
+        if runs(task):  # another one was faster
+            raise _busy(task) from error
+        output = getattr(error, "stderr", None) or str(error)
+        raise ServicesUnreachable(
+            f"systemd-run did not start the {task}: {str(output).strip()}. Nothing was changed.",
+            hint=f"See what systemd says of it: journalctl -u {name(task)} -n 50",
+        ) from error
