@@ -223,3 +223,9 @@ class DockerFailed(RunbookError):
     """Docker answers, but could not do what it was asked."""
 
     code = 41
+
+
+class BackupIncomplete(RunbookError):
+    """A snapshot was made without a person, and does not hold all that it should."""
+
+    code = 48

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(
-    r"tljh-runbook (backup|check|password|prove|prune|restore|snapshots|status|upgrade|verify)\b"
+    r"tljh-runbook (backup|check|notice|password|prove|prune|restore|scheduled|snapshots|status"
+    r"|upgrade|verify)\b"
 )
 STYLES = {
     "ok": "green",

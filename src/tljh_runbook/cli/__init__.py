@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tljh_runbook import __version__
-from tljh_runbook.cli import backup, password, restore, snapshots, status, upgrade
+from tljh_runbook.cli import backup, password, restore, scheduled, snapshots, status, upgrade
 from tljh_runbook.cli.ending import Commands
 
 
@@ -19,6 +19,6 @@ def main() -> None:
     """
 
 
-for module in (upgrade, backup, snapshots, restore, status, password):
+for module in (upgrade, backup, snapshots, restore, status, password, scheduled):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -20,11 +20,11 @@ class Timer:
     active: bool = False
     next: datetime | None = None
     last: datetime | None = None
-    absent: str = "not scheduled; the page 'Scheduling' says how"
-    """What to tell while it is not active."""
+    absent: str = "the page 'Scheduling' says how"
+    """What to tell while there is none."""
 
 
-NONE = Timer(absent="not scheduled: a sandbox has no timers")
+NONE = Timer(absent="a sandbox has no timers")
 
 
 def of_systemd(shown: str) -> Timer:
