@@ -68,7 +68,8 @@ def mail(to: str, told: list[str]) -> str:
 
 def _message(to: str, told: list[str]) -> bytes:
     message = EmailMessage()
-    message["To"], message["Subject"] = to, f"tljh-runbook: {told[0]}"
+    # A header is one line, whatever the hub's folder is called.
+    message["To"], message["Subject"] = to, f"tljh-runbook: {' '.join(told[0].split())}"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content("\n".join(told) + "\n")
     return bytes(message)
