@@ -134,7 +134,7 @@ def test_the_day_shows_more_than_empty_lists(day: Said) -> None:
 @pytest.mark.parametrize("name", sorted({command_of(each) for each in NAMES}))
 def test_an_error_is_as_the_page_says(shapes: Shapes, name: str) -> None:
     arguments = {"diff": ["a", "b"], "scheduled": ["backup"]}
-    needed = arguments.get(name.split()[-1], [])
+    needed = arguments.get(name.rsplit(maxsplit=1)[-1], [])
     code, said = asked(*name.split()[1:], *needed, "--hub", "/nowhere")
     assert code == said["error"]["code"] == NoHub.code
     assert json_shapes.wrong(said, "failure", shapes) == []
