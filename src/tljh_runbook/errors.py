@@ -247,3 +247,9 @@ class ServerUnfit(RunbookError):
     """A server lacks what the runbook needs there: rights, Python, or the tool itself."""
 
     code = 52
+
+
+class BackupIncomplete(RunbookError):
+    """A snapshot was made without a person, and does not hold all that it should."""
+
+    code = 49

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(
     r"tljh-runbook "
-    r"(backup|check|password|progress|prove|prune|restore|snapshots|status|unpack|upgrade|verify)\b"
+    r"(backup|check|notice|password|progress|prove|prune|restore|scheduled|snapshots|status|unpack"
+    r"|upgrade|verify)\b"
 )
 STYLES = {
     "ok": "green",

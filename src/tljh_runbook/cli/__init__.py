@@ -16,6 +16,7 @@ MODULES = {
     "progress": ("progress",),
     "status": ("status", "completion"),
     "password": ("password",),
+    "scheduled": ("scheduled", "notice"),
     "unpack": ("unpack",),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from tljh_runbook.errors import ServicesUnreachable
-from tljh_runbook.hub import declared
+from tljh_runbook.hub import declared, timer
 from tljh_runbook.hub.declared import Declared
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import Settings
+from tljh_runbook.hub.timer import Timer
 
 if TYPE_CHECKING:
     import configparser
@@ -54,6 +56,9 @@ class Services(Protocol):
     def stale(self) -> bool:
         """Say whether the manager knows a service otherwise than its files tell by now."""
 
+    def timer(self, name: str) -> Timer:
+        """Return when the timer ``name`` starts what it starts."""
+
 
 class Systemd:
     """systemd, as on a server."""
@@ -87,6 +92,10 @@ class Systemd:
     def stale(self) -> bool:
         units = [f"{name}.service" for name in (HUB, PROXY)]
         return "yes" in systemctl("show", "--property=NeedDaemonReload", "--value", *units)
+
+    def timer(self, name: str) -> Timer:
+        wanted = (f"--property={each}" for each in timer.SHOWN)
+        return timer.of_systemd(systemctl("show", *wanted, f"{name}.timer"))
 
 
 class Supervisor:
@@ -134,6 +143,10 @@ class Supervisor:
 
     def stale(self) -> bool:
         return False  # it keeps no record of that
+
+    def timer(self, name: str) -> Timer:
+        del name
+        return timer.NONE
 
     def _state(self, name: str) -> str:
         info = self._call("getProcessInfo", name)
@@ -189,7 +202,12 @@ def of(hub: Hub, settings: Settings) -> Services:
 def systemctl(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["systemctl", *arguments], capture_output=True, text=True, check=True, timeout=WAIT
+            ["systemctl", *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=WAIT,
+            env=os.environ | timer.UTC,
         )
     except FileNotFoundError as error:
         raise ServicesUnreachable(
