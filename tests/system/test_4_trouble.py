@@ -20,18 +20,18 @@ def test_a_server_that_is_away(alone: Story) -> None:
     server = alone.two
     server.run("systemctl", "stop", "ssh.socket", "ssh.service")
     try:
-        said = alone.controller.invoke("backup", code=4)
+        said = alone.controller.invoke("backup", code=51)
     finally:
         server.run("systemctl", "start", "ssh.service")
     assert any("cannot be reached" in line for line in lines(said, "two"))
-    assert any("done" in line for line in lines(said, "one"))
+    assert any("changed" in line for line in lines(said, "one"))
 
 
 def test_a_key_that_is_refused(alone: Story) -> None:
     keys = "/home/ada/.ssh/authorized_keys"
     alone.one.run("mv", keys, f"{keys}.away")
     try:
-        said = alone.controller.invoke("hosts", "--limit", "one", "backup", code=4)
+        said = alone.controller.invoke("hosts", "--limit", "one", "backup", code=51)
     finally:
         alone.one.run("mv", f"{keys}.away", keys)
     assert any("Permission denied" in line for line in lines(said, "one"))
@@ -40,7 +40,7 @@ def test_a_key_that_is_refused(alone: Story) -> None:
 def test_a_user_who_may_not_sudo(alone: Story) -> None:
     alone.one.run("mv", "/etc/sudoers.d/ada", "/root/ada")
     try:
-        said = alone.controller.invoke("hosts", "--limit", "one", "status", code=2)
+        said = alone.controller.invoke("hosts", "--limit", "one", "status", code=52)
     finally:
         alone.one.run("mv", "/root/ada", "/etc/sudoers.d/ada")
     assert any("sudo" in line for line in lines(said, "one"))
@@ -51,10 +51,10 @@ def test_another_version_of_the_tool(alone: Story) -> None:
     alone.one.run("cp", "--archive", zipped, "/root/kept")
     alone.one.run("sh", "-c", f"printf x >> {zipped}")
     try:
-        said = alone.controller.invoke("hosts", "--limit", "one", "upgrade", code=2)
+        said = alone.controller.invoke("hosts", "--limit", "one", "upgrade", code=52)
     finally:
         alone.one.run("mv", "/root/kept", zipped)
-    assert any("another version" in line for line in lines(said, "one"))
+    assert any("another tljh-runbook" in line for line in lines(said, "one"))
     assert "runbook.yml" in said
 
 
@@ -72,7 +72,7 @@ def test_an_inventory_that_does_not_parse(alone: Story) -> None:
     kept = hosts.read_text(encoding="utf-8")
     hosts.write_text("[server\none two three = = =\n", encoding="utf-8")
     try:
-        said = alone.controller.invoke("status", code=2)
+        said = alone.controller.invoke("status", code=50)
     finally:
         hosts.write_text(kept, encoding="utf-8")
     assert "hosts" in said

@@ -64,14 +64,14 @@ class Controller:
         with (folder / "server.yml").open("w", encoding="utf-8") as file:
             YAML().dump(variables, file)
 
-    def invoke(self, *words: str, code: int = 0, stdin: str = "") -> str:
+    def invoke(self, *words: str, code: int = 0) -> str:
         """Run ``./invoke``; return what it printed. Fails when it ends with another code."""
-        return self._run(["./invoke", *words], code, stdin)
+        return self.run(["./invoke", *words], code)
 
     def play(self, name: str, *options: str, code: int = 0) -> str:
         """Run one playbook by itself, as the guide says it is typed."""
         program = str(Path(sys.prefix) / "bin" / "ansible-playbook")
-        return self._run([program, "-i", "hosts", *options, f"{PLAYBOOKS}/{name}.yml"], code, "")
+        return self.run([program, "-i", "hosts", *options, f"{PLAYBOOKS}/{name}.yml"], code)
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start ``./invoke`` and let it run; what it prints goes to a file that is searched."""
@@ -87,12 +87,13 @@ class Controller:
                 start_new_session=True,
             )
 
-    def _run(self, command: list[str], code: int, stdin: str) -> str:
+    def run(self, command: list[str], code: int = 0) -> str:
+        """Run a command in the checkout; return what it printed."""
         done = subprocess.run(
             command,
             cwd=self.folder,
             env=self._environment(),
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

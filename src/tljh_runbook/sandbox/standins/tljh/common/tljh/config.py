@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -35,12 +36,37 @@ def write(config):
 
 def set_value(path, value):
     """Set a dotted key, as limits.memory."""
+    with changed(path) as (section, last):
+        section[last] = yaml.load(value)
+
+
+def unset(path):
+    """Remove a dotted key."""
+    with changed(path) as (section, last):
+        del section[last]
+
+
+def add_item(path, value):
+    """Add a value to a list."""
+    with changed(path) as (section, last):
+        section[last] = [*section.get(last, []), yaml.load(value)]
+
+
+def remove_item(path, value):
+    """Remove a value from a list."""
+    with changed(path) as (section, last):
+        section[last].remove(yaml.load(value))
+
+
+@contextmanager
+def changed(path):
+    """Give the section of a dotted key, and the key's last part; write what became of it."""
     config = read()
     *parents, last = path.split(".")
     section = config
     for key in parents:
         section = section.setdefault(key, {})
-    section[last] = yaml.load(value)
+    yield section, last
     write(config)
 
 
@@ -60,6 +86,11 @@ def main():
     setter = commands.add_parser("set", help="set a value")
     setter.add_argument("key")
     setter.add_argument("value")
+    commands.add_parser("unset", help="remove a value").add_argument("key")
+    for name, summary in {"add-item": "add to a list", "remove-item": "remove from one"}.items():
+        changer = commands.add_parser(name, help=summary)
+        changer.add_argument("key")
+        changer.add_argument("value")
     reloader = commands.add_parser("reload", help="restart the hub or the proxy")
     reloader.add_argument("part", nargs="?", default="hub", choices=["hub", "proxy"])
     args = parser.parse_args()
@@ -67,5 +98,11 @@ def main():
         yaml.dump(read(), sys.stdout)
     elif args.command == "set":
         set_value(args.key, args.value)
+    elif args.command == "unset":
+        unset(args.key)
+    elif args.command == "add-item":
+        add_item(args.key, args.value)
+    elif args.command == "remove-item":
+        remove_item(args.key, args.value)
     else:
         reload(args.part)

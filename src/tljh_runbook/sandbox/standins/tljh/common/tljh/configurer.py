@@ -12,6 +12,13 @@ default = {
     "users": {"allowed": [], "banned": [], "admin": []},
     "limits": {"memory": None, "cpu": None},
     "http": {"address": "", "port": 80},
+    "https": {
+        "enabled": False,
+        "address": "",
+        "port": 443,
+        "tls": {"cert": "", "key": ""},
+        "letsencrypt": {"email": "", "domains": []},
+    },
     "traefik_api": {"ip": "127.0.0.1", "port": 8099, "username": "api_admin", "password": ""},
     "services": {
         "cull": {
