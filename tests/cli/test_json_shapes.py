@@ -14,7 +14,7 @@ import pytest
 from hub_fixtures import Live, living, until
 
 from tljh_runbook import cli as commands
-from tljh_runbook.errors import NoHub
+from tljh_runbook.errors import NoHub, NotBundled
 from tljh_runbook.hub import journal, lock
 
 from . import json_shapes
@@ -63,9 +63,9 @@ def test_every_shape_is_known_and_used(shapes: Shapes) -> None:
 Said = dict[str, tuple[int, Any]]
 
 
-def asked(*words: str) -> tuple[int, Any]:
+def asked(*words: str, program: tuple[str, ...] = ("-m", "tljh_runbook")) -> tuple[int, Any]:
     """Return a command's exit code, and what it prints for a script."""
-    command = [sys.executable, "-m", "tljh_runbook", *words, "--json"]
+    command = [sys.executable, *program, *words, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
@@ -107,6 +107,10 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     yield run(f"{PROGRAM} verify", made[1]["id"])
     yield run(f"{PROGRAM} password")
     yield run(f"{PROGRAM} snapshots fetch", made[1]["id"])
+    pyz = str(live.hub.root / "tljh-runbook.pyz")
+    subprocess.run([sys.executable, "-m", "tljh_runbook.bundle", pyz], check=True)
+    name = f"{PROGRAM} unpack"
+    yield name, asked("unpack", "--root", str(live.hub.root / "new"), program=(pyz,))
 
 
 NAMES = described(json_shapes.read(json_shapes.PAGE.read_text(encoding="utf-8")))
@@ -135,8 +139,11 @@ def test_the_day_shows_more_than_empty_lists(day: Said) -> None:
 def test_an_error_is_as_the_page_says(shapes: Shapes, name: str) -> None:
     arguments = {"diff": ["a", "b"], "scheduled": ["backup"]}
     needed = arguments.get(name.rsplit(maxsplit=1)[-1], [])
-    code, said = asked(*name.split()[1:], *needed, "--hub", "/nowhere")
-    assert code == said["error"]["code"] == NoHub.code
+    words, kind = [*needed, "--hub", "/nowhere"], NoHub.code
+    if name.endswith(" unpack"):  # it works on the server, not on a hub
+        words, kind = [], NotBundled.code
+    code, said = asked(*name.split()[1:], *words)
+    assert code == said["error"]["code"] == kind
     assert json_shapes.wrong(said, "failure", shapes) == []
 
 
