@@ -28,9 +28,9 @@ class Done:
 
 
 def playbook(
-    file: Path, *options: str, variables: Mapping[str, Any] | None = None, home: Path | None = None
+    file: Path, *options: str, variables: Mapping[str, Any] | None = None, path: Path | None = None
 ) -> Done:
-    """Run a playbook on this machine without becoming root."""
+    """Run a playbook on this machine without becoming root; programs in ``path`` come first."""
     given = {"ansible_connection": "local", "ansible_become": False, **(variables or {})}
     command = [
         *(str(Path(sys.executable).with_name("ansible-playbook")), "-i", "here,"),
@@ -44,5 +44,7 @@ def playbook(
         "ANSIBLE_NOCOLOR": "1",
         "LC_ALL": "C.UTF-8",
     }
+    if path:
+        environment["PATH"] = f"{path}:{os.environ['PATH']}"
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return Done(done.returncode, done.stdout + done.stderr)

@@ -1,4 +1,4 @@
-"""The playbooks as they are written: they parse, say what they do, and hold no secret in a command."""
+"""The playbooks as they are written: they parse, say what they do, and hide no failure."""
 
 import re
 from pathlib import Path

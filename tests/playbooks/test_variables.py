@@ -29,7 +29,9 @@ def texts() -> dict[str, str]:
 
 def registered(text: str) -> set[str]:
     """Return what a file gives a name to by itself."""
-    return set(re.findall(r"register: (\w+)", text)) | set(re.findall(r"^ +(tljh_\w+):", text, re.M))
+    return set(re.findall(r"register: (\w+)", text)) | set(
+        re.findall(r"^ +(tljh_\w+):", text, re.M)
+    )
 
 
 def used() -> dict[str, set[str]]:

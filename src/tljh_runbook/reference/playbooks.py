@@ -1,6 +1,6 @@
 """The directives ``{playbook-list}`` and ``{variables-table}``, made from the playbooks themselves.
 
-A variable is a label of its own, so that a page can point at it: ``{ref}`variable-tljh_users```.
+A variable is a label of its own, so that a page can point at it: ``{ref}`variable-tljh-users```.
 """
 
 from __future__ import annotations
