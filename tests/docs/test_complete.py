@@ -13,6 +13,7 @@ from invoke.collection import Collection
 from tljh_runbook import cli
 from tljh_runbook.guide import catalog, project, tasks
 from tljh_runbook.hub import settings
+from tljh_runbook.reference import playbooks
 from tljh_runbook.reference.tables import every_error
 
 LABELS = ("persistence-user-data", "install-ansible", "install-individual-playbook", "step-index")
@@ -34,6 +35,13 @@ def test_every_step(site: Site) -> None:
 
 def test_every_setting(site: Site) -> None:
     wanted = {nodes.make_id(f"setting-{name}") for name, *_ in settings.documented()}
+    assert wanted <= objects(site, "std", "label")
+
+
+def test_every_variable_and_every_playbook(site: Site) -> None:
+    wanted = {nodes.make_id(f"variable-{each.name}") for each in playbooks.variables()}
+    wanted |= {f"playbook-{name.removesuffix('.yml')}" for name in playbooks.playbooks()}
+    assert len(wanted) > 30
     assert wanted <= objects(site, "std", "label")
 
 

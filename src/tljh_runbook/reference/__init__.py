@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tljh_runbook.reference.lists import ComponentList, PromiseList
+from tljh_runbook.reference.playbooks import PlaybookList, VariablesTable
 from tljh_runbook.reference.tables import ErrorTable, SettingsTable
 
 if TYPE_CHECKING:
@@ -20,5 +21,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("settings-table", SettingsTable)
     app.add_directive("component-list", ComponentList)
     app.add_directive("promise-list", PromiseList)
+    app.add_directive("playbook-list", PlaybookList)
+    app.add_directive("variables-table", VariablesTable)
     app.add_directive("error-table", ErrorTable)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,291 @@
+"""Roles, carried out on this machine where that is harmless: checks, refusals, templates."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tljh_runbook.hub import settings
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.reference import playbooks
+
+from . import ansible
+
+SECRET = secrets.token_hex(12)
+HOSTILE = ["-rf", "../../etc", "a b", "Ada", "a" * 33, "x;reboot", "ada\n", "7"]
+SYSTEM = ["root", "daemon", "nobody"]
+
+
+def role(
+    name: str,
+    tmp_path: Path,
+    variables: Mapping[str, Any],
+    *options: str,
+    tasks: str = "main",
+    path: Path | None = None,
+) -> ansible.Done:
+    """Carry out one file of tasks of a role."""
+    file = tmp_path / "one.yml"
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [{"ansible.builtin.import_role": {"name": name, "tasks_from": tasks}}],
+    }
+    file.write_text(json.dumps([play]))
+    return ansible.playbook(file, *options, variables=variables, path=path)
+
+
+def template(name: str, dest: Path, variables: Mapping[str, Any], tmp_path: Path) -> None:
+    """Write one template of a role as its task does."""
+    folder, _, file = name.partition("/")
+    write = {
+        "src": str(playbooks.FOLDER / f"roles/{folder}/templates/{file}.j2"),
+        "dest": str(dest),
+    }
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "roles": ["tljh"],
+        "tasks": [{"ansible.builtin.template": write}],
+    }
+    (tmp_path / "template.yml").write_text(json.dumps([play]))
+    done = ansible.playbook(tmp_path / "template.yml", variables=variables)
+    assert done.code == 0, done.output
+
+
+@pytest.mark.parametrize("names", [HOSTILE, SYSTEM], ids=["hostile", "system"])
+@pytest.mark.parametrize("kind", ["user", "group"])
+def test_names_that_are_no_users_are_refused_before_anything_is_changed(
+    names: list[str], kind: str, tmp_path: Path
+) -> None:
+    users: list[dict[str, Any]] = [{"name": "somebody-else"}]
+    if kind == "user":
+        users += [{"name": name, "password": SECRET} for name in names]
+    else:
+        names = ["nogroup" if name == "nobody" else name for name in names]
+        users[0] |= {"groups": names}
+    done = role("users", tmp_path, {"tljh_users": users})
+    assert (done.code, done.changed) == (2, 0)
+    assert "Nothing was changed." in done.output.replace("\n", " ")
+    told = done.output.partition("Task failed")[2]
+    assert [name for name in names if json.dumps(name)[1:-1] not in told and name not in told] == []
+    assert SECRET not in done.output
+
+
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [
+        ({"name": "ada", "group": ["x"]}, "group"),
+        ({"groups": ["x"]}, "(none)"),
+        ({"name": "ada", "groups": ["jupyterhub-admins"]}, "jupyterhub-admins"),
+        ({"name": "ada", "uid": 0}, "below 1000"),
+        ({"name": "somebody-else"}, "twice"),
+    ],
+)
+def test_a_mistake_in_the_users_is_told(user: dict[str, Any], told: str, tmp_path: Path) -> None:
+    users = [{"name": "somebody-else"}, user | {"password": SECRET}]
+    done = role("users", tmp_path, {"tljh_users": users}, tasks="check")
+    assert (done.code, done.changed) == (2, 0)
+    assert told in done.output
+    assert SECRET not in done.output
+
+
+def test_good_users_pass(tmp_path: Path) -> None:
+    users = [{"name": "ada", "groups": ["course-1"], "password": SECRET}, {"name": "_b-2"}]
+    done = role("users", tmp_path, {"tljh_users": users}, "-vvv", tasks="check")
+    assert (done.code, done.changed) == (0, 0), done.output
+    assert SECRET not in done.output.partition("TASK [")[2]
+
+
+OWN = {"tljh_https_certificate": "/etc/tls/a.crt", "tljh_https_key": "/etc/tls/a.key"}
+ENCRYPT = {"tljh_https_email": "ada@example.org", "tljh_https_domains": ["hub.example.org"]}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        OWN | ENCRYPT,
+        OWN | {"tljh_https_key_from": "a.key"},
+        ENCRYPT | {"tljh_https_email": ""},
+        ENCRYPT | {"tljh_https_domains": ["https://hub.example.org/"]},
+    ],
+    ids=str,
+)
+def test_half_a_certificate_is_refused(variables: dict[str, Any], tmp_path: Path) -> None:
+    done = role("https", tmp_path, {**variables, "tljh_prefix": str(tmp_path / "none")})
+    assert (done.code, done.changed) == (2, 0)
+    assert "One of the two ways, not both." in done.output
+
+
+@pytest.mark.parametrize("variables", [OWN, ENCRYPT], ids=["own", "encrypt"])
+def test_https_needs_a_hub(variables: dict[str, Any], tmp_path: Path) -> None:
+    done = role("https", tmp_path, {**variables, "tljh_prefix": str(tmp_path / "none")})
+    assert (done.code, done.changed) == (2, 0)
+    assert "has no hub" in done.output
+
+
+@pytest.mark.parametrize("really", ["", "other"])
+def test_nothing_is_uninstalled_from_a_server_that_is_not_named(
+    really: str, tmp_path: Path
+) -> None:
+    prefix = tmp_path / "opt" / "tljh"
+    (prefix / "state").mkdir(parents=True)
+    variables = {"tljh_uninstall_really": really, "tljh_prefix": str(prefix)}
+    done = role("uninstall", tmp_path, variables)
+    assert (done.code, done.changed) == (2, 0)
+    assert "tljh_uninstall_really=here" in done.output
+    assert (prefix / "state").is_dir()
+
+
+def hub(tmp_path: Path) -> Path:
+    prefix = tmp_path / "opt" / "tljh"
+    for name in ("state", "config", "hub"):
+        (prefix / name).mkdir(parents=True)
+    return prefix
+
+
+@pytest.mark.parametrize("kept", ["homes", "backups", "link"])
+def test_what_is_kept_is_not_removed_with_the_hub(kept: str, tmp_path: Path) -> None:
+    prefix = hub(tmp_path)
+    variables: dict[str, Any] = {"tljh_prefix": str(prefix), "tljh_uninstall_really": "here"}
+    variables["tljh_uninstall_backup"] = False
+    if kept == "homes":
+        variables["tljh_homes"] = str(prefix / "homes")
+    elif kept == "backups":
+        variables["tljh_prefix"] = "/var/backups"
+    else:
+        (tmp_path / "link").symlink_to(prefix)
+        variables["tljh_prefix"] = str(tmp_path / "link")
+    done = role("uninstall", tmp_path, variables, "--check")
+    assert (done.code, done.changed) == (2, 0), done.output
+    assert "Nothing was changed." in done.output.replace("\n", " ")
+
+
+TIMES = [("*-*-* 03:00", "Sun *-*-* 05:00"), ("", "monthly")]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
+@pytest.mark.parametrize(("backup", "verify"), TIMES)
+def test_systemd_takes_the_units(backup: str, verify: str, tmp_path: Path) -> None:
+    units = sorted((playbooks.FOLDER / "roles/schedule/templates").iterdir())
+    variables = {
+        "tljh_runbook": shutil.which("true"),
+        "tljh_schedule_backup": backup,
+        "tljh_schedule_verify": verify,
+    }
+    for unit in units:
+        template(f"schedule/{unit.stem}", tmp_path / unit.stem, variables, tmp_path)
+    wanted = [each for each, time in (("backup", backup), ("verify", verify)) if time]
+    files = [tmp_path / f"tljh-runbook-{each}.{kind}" for each in wanted for kind in KINDS]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *files],
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:/lib/systemd/system", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+KINDS = ("timer", "service")
+
+
+@pytest.mark.parametrize("prefix", ["/opt/t ljh", "/opt/%n"])
+def test_a_path_that_systemd_would_read_otherwise_is_refused(prefix: str, tmp_path: Path) -> None:
+    done = role("schedule", tmp_path, {"tljh_prefix": prefix})
+    assert (done.code, done.changed) == (2, 0)
+    assert "Nothing was changed." in done.output.replace("\n", " ")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
+def test_a_time_that_systemd_does_not_understand_is_refused(tmp_path: Path) -> None:
+    variables = {"tljh_runbook": shutil.which("true"), "tljh_schedule_backup": "at night"}
+    done = role("schedule", tmp_path, variables)
+    assert (done.code, done.changed) == (2, 0)
+    assert "does not understand the time at night" in done.output.replace("\n", " ")
+
+
+SETTINGS = {
+    "homes": "/srv/home",
+    "keep": {"daily": 30},
+    "databases": {"plasma": "postgresql://plasma:a%b'c\"d@db/plasma"},
+    "upgrade": {"defaults": {"limits.memory": "4G", "services.cull.enabled": False}},
+}
+
+
+def test_the_settings_file_says_what_the_inventory_says(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    variables = {"tljh_runbook_settings": SETTINGS, "tljh_version": "1.0.0", "tljh_plugins": []}
+    template("runbook/tljh-runbook.yaml", file, variables, tmp_path)
+    read = settings.load(Hub(Path("/opt/tljh")), file)
+    assert (read.upgrade.tljh, read.upgrade.plugins) == ("1.0.0", ())
+    assert read.homes == "/srv/home"
+    assert read.keep.daily == 30
+    assert read.databases == SETTINGS["databases"]
+    assert read.upgrade.defaults == {"limits.memory": "4G", "services.cull.enabled": False}
+
+
+def test_without_variables_the_settings_are_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    template("runbook/tljh-runbook.yaml", file, {}, tmp_path)
+    assert settings.load(Hub(Path("/opt/tljh")), file) == settings.load(
+        Hub(Path("/opt/tljh")), None
+    )
+
+
+def test_packages_that_are_there_are_left_alone(tmp_path: Path) -> None:
+    done = role("packages", tmp_path, {"packages_names": ["coreutils", "dpkg"]})
+    assert (done.code, done.changed) == (0, 0), done.output
+
+
+def test_a_check_says_which_packages_would_be_installed(tmp_path: Path) -> None:
+    variables = {"packages_names": ["coreutils", "no-such-package"]}
+    done = role("packages", tmp_path, variables, "--check")
+    assert (done.code, done.changed) == (0, 1), done.output
+    assert "would install: no-such-package" in done.output
+
+
+REPORT = """\
+*** Report for user quotas on device /dev/sda1
+Block grace time: 7days; Inode grace time: 7days
+                        Block limits                File limits
+User            used    soft    hard  grace    used  soft  hard  grace
+----------------------------------------------------------------------
+root      --   20    0       0      0          2     0     0      0
+ada       +-   6242880 5242880 6291456 1764500000    7  100   200      0
+grace     --   16 1024 2048      0          4    10    20      0
+"""
+
+
+def test_only_the_quotas_that_differ_are_set(tmp_path: Path) -> None:
+    """In a check, with what repquota tells: what is set already is not set again."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, said in (("repquota", REPORT), ("findmnt", "/home\n")):
+        (programs / name).write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\n")
+        (programs / name).chmod(0o755)
+    users = [
+        {"name": "ada"},
+        {"name": "grace", "quota": {"hard": "7G"}},
+        {"name": "new-one", "password": SECRET},
+    ]
+    variables = {
+        "tljh_users": users,
+        "tljh_users_quota": {"soft": "5G", "hard": "6G"},
+        "users_limits": [user["name"] for user in users],
+    }
+    done = role("users", tmp_path, variables, "--check", "-v", tasks="quotas", path=programs)
+    assert done.code == 0, done.output
+    told = done.output.partition("Set the quotas that differ")[2]
+    assert "skipping: [here] => (item=ada: 5242880 6291456)" in told
+    assert "changed: [here] => (item=grace: 5242880 7340032)" in told
+    assert "changed: [here] => (item=new-one: 5242880 6291456)" in told
+    assert SECRET not in done.output
