@@ -17,8 +17,6 @@ from tljh_runbook import errors
 from tljh_runbook.hub import snapshot
 from tljh_runbook.hub.layout import Hub
 
-UPGRADE = "upgrade:\n  tljh: 2.0.0\n  plugins: []\n"
-
 
 def logged(road: Road) -> str:
     """Return what all logs hold together."""
@@ -83,7 +81,6 @@ def test_restore_asks_for_yes(road: Road, hub: Hub) -> None:
 
 
 def test_upgrade_of_a_server(road: Road, live: Live) -> None:
-    hub_folder.keep(live.hub.root / "etc" / "tljh-runbook.yaml", UPGRADE, 0o644)
     road.write(one={"tljh_prefix": live.hub.prefix})
     done = road.type("invoke", "backup", "upgrade")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -100,7 +97,6 @@ def test_upgrade_of_a_server(road: Road, live: Live) -> None:
 
 def test_an_upgrade_outlives_the_one_who_began_it(road: Road, live: Live) -> None:
     """The next `invoke upgrade` follows it to its end, and begins no second one."""
-    hub_folder.keep(live.hub.root / "etc" / "tljh-runbook.yaml", UPGRADE, 0o644)
     road.write(one={"tljh_prefix": live.hub.prefix})
     assert road.type("invoke", "backup").returncode == 0
     waits = live.hub.root / "srv" / "wait"
