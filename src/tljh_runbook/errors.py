@@ -225,6 +225,12 @@ class DockerFailed(RunbookError):
     code = 41
 
 
+class NotBundled(RunbookError):
+    """What only the one file can do was asked of something else."""
+
+    code = 48
+
+
 class InventoryInvalid(RunbookError):
     """The inventory cannot be read, or names no server that is meant."""
 
@@ -241,3 +247,9 @@ class ServerUnfit(RunbookError):
     """A server lacks what the runbook needs there: rights, Python, or the tool itself."""
 
     code = 52
+
+
+class BackupIncomplete(RunbookError):
+    """A snapshot was made without a person, and does not hold all that it should."""
+
+    code = 49

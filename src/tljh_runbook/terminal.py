@@ -12,10 +12,11 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from tljh_runbook import program
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(
     r"tljh-runbook "
-    r"(backup|check|password|progress|prove|prune|restore|snapshots|status|upgrade|verify)\b"
+    r"(backup|check|notice|password|progress|prove|prune|restore|scheduled|snapshots|status|unpack"
+    r"|upgrade|verify)\b"
 )
 STYLES = {
     "ok": "green",
@@ -68,7 +70,7 @@ def typed(text: str) -> str:
     context = click.get_current_context(silent=True)
     hub = context.params.get("hub") if context else None
     place = f" --hub {shlex.quote(str(hub))}" if hub else ""
-    return COMMANDS.sub(lambda found: f"{_program()} {found[1]}{place}", text)
+    return COMMANDS.sub(lambda found: f"{program.typed()} {found[1]}{place}", text)
 
 
 def progress(text: str) -> None:
@@ -141,17 +143,6 @@ def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
     return Console(file=stream, width=width, highlight=False, soft_wrap=True, emoji=False)
-
-
-def _program() -> str:
-    """Return what is typed to run us: our name where the shell finds us by it, else our path."""
-    own = Path(sys.argv[0])
-    if own.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m tljh_runbook"
-    if shutil.which(own.name) == str(own):
-        return own.name
-    here = own.is_relative_to(Path.cwd())
-    return shlex.quote(str(own.relative_to(Path.cwd()) if here else own))
 
 
 def _escaped(text: str) -> str:

@@ -25,13 +25,16 @@ COMMANDS = [
     "backup",
     "check",
     "completion",
+    "notice",
     "password",
     "progress",
     "prove",
     "prune",
     "restore",
+    "scheduled",
     "snapshots",
     "status",
+    "unpack",
     "upgrade",
     "verify",
 ]
@@ -140,7 +143,7 @@ def test_who_may_not_read_the_hub_is_told_so(tmp_path: Path) -> None:
         program = "import sys; from tljh_runbook.cli import main; main()"
         drop = "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); " + program
         # What is imported lazily could not be read any more by then.
-        early = "import tljh_runbook.cli, rich.console, rich.markup, rich.text, rich.table; "
+        early = "import tljh_runbook.cli.status, rich.console, rich.markup, rich.text, rich.table; "
         done = subprocess.run(
             [sys.executable, "-c", early + drop, "status", "--hub", str(hub.prefix)],
             capture_output=True,
@@ -343,7 +346,8 @@ def test_a_damaged_snapshot_does_not_hide_the_others(hub: Hub, cli: Cli) -> None
 def test_help_has_an_example(cli: Cli, command: str) -> None:
     done = cli(command, "--help")
     assert done.returncode == 0
-    assert re.search(rf"Examples?:\n +tljh-runbook {command}", done.stdout)
+    typed = rf"(sudo python3 tljh-runbook\.pyz|tljh-runbook) {command}"
+    assert re.search(rf"Examples?:\n +{typed}", done.stdout)
     assert cli(command, "-h").stdout == done.stdout
 
 

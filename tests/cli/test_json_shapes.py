@@ -90,6 +90,7 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     (live.hub.root / "var/backups/tljh/20250101T000000Z").mkdir()
     yield run(f"{PROGRAM} snapshots")
     yield run(f"{PROGRAM} snapshots show", made[1]["id"])
+    yield run(f"{PROGRAM} scheduled", "backup")
     yield run(f"{PROGRAM} upgrade")
     yield run(f"{PROGRAM} prove")
     yield run(f"{PROGRAM} status")
@@ -132,7 +133,8 @@ def test_the_day_shows_more_than_empty_lists(day: Said) -> None:
 
 @pytest.mark.parametrize("name", sorted({command_of(each) for each in NAMES}))
 def test_an_error_is_as_the_page_says(shapes: Shapes, name: str) -> None:
-    needed = ["a", "b"] if name.endswith("diff") else []
+    arguments = {"diff": ["a", "b"], "scheduled": ["backup"]}
+    needed = arguments.get(name.rsplit(maxsplit=1)[-1], [])
     code, said = asked(*name.split()[1:], *needed, "--hub", "/nowhere")
     assert code == said["error"]["code"] == NoHub.code
     assert json_shapes.wrong(said, "failure", shapes) == []

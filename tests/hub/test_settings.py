@@ -80,6 +80,11 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
         ("upgrade: {plugins: [tljh-plasma]}", "'tljh-plasma' is not pinned"),
         ("upgrade: {plugins: ['x @ git+https://h/x@main']}", "is not pinned"),
         ("upgrade: {defaults: [a]}", "upgrade.defaults must hold names and values"),
+        ("scheduled: {sample: 0}", "between 1 and 100"),
+        ("scheduled: {sample: 101}", "between 1 and 100"),
+        ("scheduled: {mail_to: '-oQ/tmp'}", "'-oQ/tmp' is no address"),
+        ('scheduled: {mail_to: "a b"}', "'a b' is no address"),
+        ('scheduled: {mail_to: "root\\nBcc: x"}', "is no address"),
         ("services: cron", "neither systemd nor supervisor"),
         ("databases: {mysql: /x}", "no database is called 'mysql'"),
         ("databases: {plasma: 5}", "databases.plasma must be an absolute path"),
@@ -117,6 +122,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         "upgrade": settings.UpgradeSettings,
         "user_data": settings.UserDataSettings,
         "keep": settings.KeepSettings,
+        "scheduled": settings.ScheduledSettings,
     }
     own = {item.name for item in fields(Settings)} - set(groups)
     below = {f"{name}.{item.name}" for name, kind in groups.items() for item in fields(kind)}

@@ -86,13 +86,13 @@ def test_upgrade_of_a_server(road: Road, live: Live) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("+ ansible-playbook -i hosts ") == 2
     said = done.stdout.splitlines()
-    for part in ("one:   ", "one: check ", "one: changed", "one: promise "):
+    for part in ("one:   ", "one: check ", "one: done, changed", "one: promise "):
         assert any(line.startswith(part) for line in said), part
     again = road.type("invoke", "upgrade")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "one: the upgrade that began at " in again.stdout
     assert "one: everything is as asked; nothing was restarted" in again.stdout
-    assert "one: nothing changed" in again.stdout.splitlines()
+    assert "one: done, nothing changed" in again.stdout.splitlines()
 
 
 def test_an_upgrade_outlives_the_one_who_began_it(road: Road, live: Live) -> None:
@@ -129,7 +129,7 @@ def test_an_upgrade_outlives_the_one_who_began_it(road: Road, live: Live) -> Non
                 waits.unlink()
     assert again.returncode == 0, lines
     assert sum("Install" in line for line in lines) == 1
-    assert "one: changed" in lines
+    assert "one: done, changed" in lines
 
 
 PYTHON_OF_2019 = """\

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import click
 
-from tljh_runbook import __version__
-from tljh_runbook.cli import backup, password, progress, restore, snapshots, status, upgrade
+from tljh_runbook import program
 from tljh_runbook.cli.ending import Commands
+from tljh_runbook.cli.lazy import Lazy
+
+MODULES = {
+    "upgrade": ("check", "upgrade", "prove"),
+    "backup": ("backup", "verify", "prune"),
+    "snapshots": ("snapshots",),
+    "restore": ("restore",),
+    "progress": ("progress",),
+    "status": ("status", "completion"),
+    "password": ("password",),
+    "scheduled": ("scheduled", "notice"),
+    "unpack": ("unpack",),
+}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="tljh-runbook", message="%(prog)s %(version)s")
+@click.group(
+    cls=Commands,
+    commands=Lazy(MODULES),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(program.version(), prog_name="tljh-runbook", message="%(prog)s %(version)s")
 def main() -> None:
     """Back up, upgrade and restore a hub of The Littlest JupyterHub, and prove that it held.
 
     Every command names its hub with --hub DIR; without it, it works on /opt/tljh. A value on the
     command line comes before the settings file, and the settings file before the defaults.
     """
-
-
-for module in (upgrade, backup, snapshots, restore, progress, status, password):
-    for command in module.COMMANDS:
-        main.add_command(command)

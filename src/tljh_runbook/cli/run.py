@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
-from tljh_runbook import show, terminal
+from tljh_runbook import program, show, terminal
 from tljh_runbook.cli.options import INTERRUPTED
 from tljh_runbook.hub import worker
 from tljh_runbook.hub.journal import Event, Journal
@@ -47,9 +46,7 @@ class Teller:
 
 def start(source: Source, task: str) -> None:
     """Start what was typed apart from this terminal; return when it has begun."""
-    isolated = ["-I"] if sys.flags.isolated else []
-    program = [sys.executable, *isolated, str(Path(sys.argv[0]).absolute())]
-    worker.start(source, task, program, sys.argv[1:])
+    worker.start(source, task, program.command(), sys.argv[1:])
 
 
 def begin(source: Source, task: str, *, as_json: bool) -> None:

@@ -13,7 +13,6 @@ from tljh_runbook.errors import SnapshotDamaged
 from tljh_runbook.hub import difference, snapshot
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import fetch
 
 
 @click.group(invoke_without_command=True)
@@ -85,6 +84,8 @@ def fetch_(source: Source, name: str | None, *, as_json: bool) -> None:
     Example:
       tljh-runbook snapshots fetch
     """
+    from tljh_runbook.hub.user_data import fetch  # noqa: PLC0415 - slow, and `status` imports us
+
     names: list[str | None] = [each.name for each in fetch.available(source)] if not name else []
     # Without any there is nothing there, and `bring` says so.
     found = [fetch.bring(source, each, terminal.progress) for each in names or [name]]

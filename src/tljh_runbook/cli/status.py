@@ -6,9 +6,10 @@ import click
 from click.shell_completion import get_completion_class
 
 from tljh_runbook import show, terminal
+from tljh_runbook.cli import scheduled as shown
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.snapshots import read
-from tljh_runbook.hub import health, journal, snapshot, versions
+from tljh_runbook.hub import health, journal, scheduled, snapshot, versions
 from tljh_runbook.hub.source import Source
 
 
@@ -26,6 +27,8 @@ def status(source: Source, *, as_json: bool) -> None:
     kept = snapshot.listed(source.backups)
     last = journal.state(source.hub, "upgrade")
     runs = journal.runs(source.hub)
+    timed = scheduled.look(source)
+    newest = read(kept[-1]) if kept else None
     if as_json:
         values = {
             "hub": str(source.hub.prefix),
@@ -35,10 +38,12 @@ def status(source: Source, *, as_json: bool) -> None:
             "snapshots": [path.name for path in kept],
             "upgrade": last,
             "runs": runs,
+            "scheduled": {each.task: each.to_json() for each in timed},
         }
         terminal.data(values)
     else:
-        show.status(source.hub, seen, found, read(kept[-1]) if kept else None, last)
+        show.status(source.hub, seen, found, newest, last)
+        shown.runs(timed)
         show.unended(runs)
 
 

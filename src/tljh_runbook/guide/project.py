@@ -40,8 +40,14 @@ def test(c: Context) -> None:
         c,
         ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
         ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        ("pytest",),
+        ("pytest", "--ignore", "tests/system"),
     )
+    system(c)
+
+
+def system(c: Context) -> None:
+    """Boot servers, deploy them over SSH, and use, back up, upgrade and reboot them."""
+    _run(c, ("pytest", "-x", "tests/system"))
 
 
 def check(c: Context) -> None:
@@ -62,6 +68,11 @@ def lock(c: Context) -> None:
     _run(c, ("uv", "pip", "compile", *options, "requirements.in", "-o", "requirements.txt"))
 
 
+def bundle(c: Context) -> None:
+    """Write the hub half into one file, dist/tljh-runbook.pyz, to be brought to a server."""
+    _run(c, ("python", "-m", "tljh_runbook.bundle", "dist/tljh-runbook.pyz"))
+
+
 def add(root: Collection) -> None:
     """Add the project's tasks to ``root``."""
     docs = Collection("docs")
@@ -69,5 +80,9 @@ def add(root: Collection) -> None:
     docs.add_task(Task(serve))
     docs.add_task(Task(docs_test), name="test")
     root.add_collection(docs)
-    for each in (test, check, lock):
+    tests = Collection("test")
+    tests.add_task(Task(test), name="all", default=True)
+    tests.add_task(Task(system))
+    root.add_collection(tests)
+    for each in (check, lock, bundle):
         root.add_task(Task(each))

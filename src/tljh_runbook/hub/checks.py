@@ -25,6 +25,7 @@ from tljh_runbook.hub import (
     installer,
     journal,
     restore,
+    scheduled,
     snapshot,
     unfinished,
 )
@@ -178,6 +179,16 @@ def _changes(source: Source) -> str:
     return ", ".join(f"{each.name} {each.before} → {each.after}" for each in wanted)
 
 
+def _scheduled(source: Source) -> Found:
+    """Look how the runs without a person went: nobody may have seen that one failed."""
+    for task in scheduled.TASKS:
+        seen = scheduled.seen(source.hub, task)
+        if seen.cut_off or (seen.last and seen.last["error"]):
+            hint = f"Run it by hand, and see what it says: tljh-runbook scheduled {task}"
+            return f"the last {task} failed", None, f"The last scheduled {task} failed. {hint}"
+    return "no run has failed"
+
+
 CHECKS: dict[str, Callable[[Source], Found]] = {
     "configuration": _config,
     "databases": _databases,
@@ -186,5 +197,6 @@ CHECKS: dict[str, Callable[[Source], Found]] = {
     "installer": _installer,
     "snapshot": _snapshot,
     "user data": user_data_check.look,
+    "scheduled": _scheduled,
     "changes": _changes,
 }

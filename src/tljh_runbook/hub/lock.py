@@ -21,10 +21,13 @@ PATIENCE = 1.0  # seconds: `held` takes the lock for an instant, and must not lo
 
 
 @contextmanager
-def hold(hub: Hub, what: str) -> Iterator[None]:
-    """Hold the hub's lock while ``what`` is done. Raises `Busy` where another run holds it."""
+def hold(hub: Hub, what: str, name: str = NAME) -> Iterator[None]:
+    """Hold the hub's lock while ``what`` is done. Raises `Busy` where another run holds it.
+
+    A lock with another ``name`` is one beside it, for runs that are in the way of their like only.
+    """
     files.make_private(hub.work)
-    file = hub.work / NAME
+    file = hub.work / name
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     os.set_inheritable(descriptor, True)  # for the installer, which may outlive us
     try:
@@ -42,10 +45,10 @@ def hold(hub: Hub, what: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def held(hub: Hub) -> bool:
-    """Say whether some run holds the hub's lock."""
+def held(hub: Hub, name: str = NAME) -> bool:
+    """Say whether some run holds the hub's lock, or the one with another ``name``."""
     try:
-        descriptor = os.open(hub.work / NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(hub.work / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

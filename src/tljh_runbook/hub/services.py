@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import configparser
-import http.client
+import os
 import shlex
 import subprocess
 import sys
 import time
-import xml.parsers.expat
-import xmlrpc.client
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from tljh_runbook.errors import ServicesUnreachable
-from tljh_runbook.hub import declared
+from tljh_runbook.hub import declared, timer
 from tljh_runbook.hub.declared import Declared
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import Settings
+from tljh_runbook.hub.timer import Timer
+
+if TYPE_CHECKING:
+    import configparser
 
 HUB = "jupyterhub"
 PROXY = "traefik"
@@ -55,6 +56,9 @@ class Services(Protocol):
     def stale(self) -> bool:
         """Say whether the manager knows a service otherwise than its files tell by now."""
 
+    def timer(self, name: str) -> Timer:
+        """Return when the timer ``name`` starts what it starts."""
+
 
 class Systemd:
     """systemd, as on a server."""
@@ -88,6 +92,10 @@ class Systemd:
     def stale(self) -> bool:
         units = [f"{name}.service" for name in (HUB, PROXY)]
         return "yes" in systemctl("show", "--property=NeedDaemonReload", "--value", *units)
+
+    def timer(self, name: str) -> Timer:
+        wanted = (f"--property={each}" for each in timer.SHOWN)
+        return timer.of_systemd(systemctl("show", *wanted, f"{name}.timer"))
 
 
 class Supervisor:
@@ -136,11 +144,20 @@ class Supervisor:
     def stale(self) -> bool:
         return False  # it keeps no record of that
 
+    def timer(self, name: str) -> Timer:
+        del name
+        return timer.NONE
+
     def _state(self, name: str) -> str:
         info = self._call("getProcessInfo", name)
         return str(info["statename"]) if isinstance(info, dict) else ""
 
     def _call(self, method: str, *arguments: str) -> object:
+        import configparser  # noqa: PLC0415 - slow to import, and never needed under systemd
+        import http.client  # noqa: PLC0415
+        import xml.parsers.expat  # noqa: PLC0415
+        import xmlrpc.client  # noqa: PLC0415
+
         try:
             with xmlrpc.client.ServerProxy(self._address()) as server:
                 result: object = getattr(server.supervisor, method)(*arguments)
@@ -170,6 +187,8 @@ class Supervisor:
         return f"http://{user}:{password}@{section['port']}/RPC2"
 
     def _settings(self) -> configparser.RawConfigParser:
+        import configparser  # noqa: PLC0415
+
         parser = configparser.RawConfigParser()
         parser.read_string(self._file.read_text(encoding="utf-8"))
         return parser
@@ -183,7 +202,12 @@ def of(hub: Hub, settings: Settings) -> Services:
 def systemctl(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["systemctl", *arguments], capture_output=True, text=True, check=True, timeout=WAIT
+            ["systemctl", *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=WAIT,
+            env=os.environ | timer.UTC,
         )
     except FileNotFoundError as error:
         raise ServicesUnreachable(

@@ -1,9 +1,11 @@
-"""Plain HTTP questions to the hub on its own machine."""
+"""Plain HTTP: questions to the hub on its own machine, and news to an address elsewhere."""
 
 from __future__ import annotations
 
 import http.client
 import ssl
+import urllib.error
+import urllib.request
 from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -50,3 +52,30 @@ def _connection(
     # The certificate names the hub's public address, not the loopback one asked here.
     context = ssl._create_unverified_context()  # noqa: S323
     return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+
+
+def post(url: str, data: bytes, *, timeout: float = 5.0) -> str:
+    """Send ``data`` to an address elsewhere; return why that failed, '' when it did not.
+
+    What is returned never repeats the address, which may be a secret.
+    """
+    headers = {"User-Agent": "tljh-runbook", "Content-Type": "text/plain; charset=utf-8"}
+    try:
+        request = urllib.request.Request(url, data, headers)  # noqa: S310 - http, as was looked
+        with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
+            return ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"HTTP {error.code}"
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    """Return why, in words that hold nothing of what was asked for."""
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, TimeoutError):
+        return "no answer in time"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "its certificate cannot be verified"
+    return getattr(cause, "strerror", None) or type(cause).__name__

@@ -13,7 +13,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from tljh_runbook import errors
-from tljh_runbook.hub import settings, yaml
+from tljh_runbook.hub import settings, settings_groups, yaml
 from tljh_runbook.reference import sources, symptoms
 from tljh_runbook.reference.symptoms import Symptom
 from tljh_runbook.reference.text import Hole, Text
@@ -43,7 +43,8 @@ class SettingsTable(Table):
 
     def run(self) -> list[nodes.Node]:
         """Return the list of settings."""
-        self.env.note_dependency(inspect.getfile(settings))
+        for module in (settings, settings_groups):
+            self.env.note_dependency(inspect.getfile(module))
         return [nodes.definition_list("", *(self._row(*row) for row in settings.documented()))]
 
     def _row(self, name: str, default: Any, meaning: str) -> nodes.definition_list_item:

@@ -26,9 +26,10 @@ FIXED = {
 }
 
 
-def build(layout: Layout) -> dict[str, str]:
+def build(layout: Layout, over: Path | None = None) -> dict[str, str]:
     """Make the repositories; return the commit of each release, by its tag.
 
+    ``over`` is a folder of stand-ins for another kind of server, laid over ours.
     Raises ToolMissing without git.
     """
     if shutil.which("git") is None:
@@ -36,16 +37,18 @@ def build(layout: Layout) -> dict[str, str]:
             "git is not installed; a sandbox installs its stand-ins from git repositories.",
             hint="Type: sudo apt-get install git",
         )
-    return {tag: commit for name in HISTORY for tag, commit in _build(layout, name)}
+    return {tag: commit for name in HISTORY for tag, commit in _build(layout, name, over)}
 
 
-def _build(layout: Layout, name: str) -> Iterator[tuple[str, str]]:
+def _build(layout: Layout, name: str, over: Path | None) -> Iterator[tuple[str, str]]:
     repository = layout.repositories / name
     repository.mkdir(parents=True)
     _git(layout, repository, "init", "--quiet", "--template=", "--initial-branch=main")
     for day, release in enumerate(HISTORY[name], start=1):
         for part in ("common", release):
             _lay(STANDINS / name / part, repository)
+        if over:
+            _lay(over / name, repository)
         date = f"2025-01-0{day}T12:00:00+00:00"
         _git(layout, repository, "add", "--all")
         _git(layout, repository, "commit", "--quiet", f"--message={name} {release}", date=date)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-PLACEHOLDERS = ("<pid>", "<port>", "<password>", "<size>", "<count>")
+PLACEHOLDERS = ("<pid>", "<port>", "<password>", "<size>", "<count>", "<host>")
 ANY_LINES = "..."
 
 _MASKS = (

@@ -110,10 +110,10 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
         ),
     ),
     (
-        r"The server has another tljh-runbook than this checkout: (?P<theirs>[^\n]*)\.",
+        r"The server has another version of tljh-runbook than this checkout: (?P<theirs>[^\n]*)\.",
         (
             ServerUnfit,
-            "The server has another tljh-runbook than this checkout: {theirs}.",
+            "The server has another version of tljh-runbook than this checkout: {theirs}.",
             "Bring this one there: ansible-playbook -i {inventory} "
             "src/tljh_runbook/playbooks/runbook.yml",
         ),

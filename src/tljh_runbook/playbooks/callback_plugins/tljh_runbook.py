@@ -138,8 +138,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         elif host not in stats.processed:
             self._screen.line(f"{host}: not begun")
         elif host in self._runs:
-            changed = "changed" if stats.changed.get(host) else "nothing changed"
-            self._screen.line(f"{host}: {changed if self._runs[host] else 'done'}")
+            changed = ", changed" if stats.changed.get(host) else ", nothing changed"
+            self._screen.line(f"{host}: done{changed if self._runs[host] else ''}")
         else:
             self._screen.line(f"{host}: changed={stats.changed.get(host, 0)}")
 

@@ -62,6 +62,7 @@ def make_environment():
         run([uv, "pip", "install", "--python", PYTHON, "uv"])
     else:
         run([sys.executable, "-m", "venv", HUB])
+        run([PYTHON, "-m", "pip", "install", "--upgrade", "pip"])
 
 
 def pip_install(requirement):

@@ -1,0 +1,127 @@
+"""The settings that belong together, each with its default and its meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# The newest releases that this version of the runbook was tested with.
+TLJH = "2.0.0"
+PLUGINS = (
+    "tljh-plasma @ git+https://github.com/plasmabio/plasma"
+    "@4e54be5b4ea0a838c49485ce948332383b40ef81#subdirectory=tljh-plasma",
+    "tljh-repo2docker==3.0.15",
+)
+EXCLUDE = (
+    ".cache",
+    ".local/share/Trash",
+    ".Trash-*",
+    ".conda/pkgs",
+    "miniconda3/pkgs",
+    "node_modules/.cache",
+    "__pycache__",
+)
+DEFAULTS = {"services.cull.timeout": 3600, "limits.memory": "2G", "limits.cpu": 2}
+
+
+def setting(default: Any, doc: str) -> Any:
+    """Return the field of a setting with its default and its meaning for the reference."""
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata={"doc": doc})
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class UpgradeSettings:
+    """What an upgrade installs, and how careful it is."""
+
+    tljh: str = setting(TLJH, "The TLJH version to upgrade to: a release or a full commit.")
+    plugins: tuple[str, ...] = setting(
+        PLUGINS,
+        "The plugins to upgrade to, as pip requirements. Each is pinned, by `==version` or by a "
+        "full commit, because every commit of the Plasma plugin carries the same version.",
+    )
+    installer: str = setting(
+        "/srv/tljh-installer.py", "TLJH's `bootstrap.py` on the hub, below the server's root."
+    )
+    defaults: dict[str, Any] = setting(
+        DEFAULTS, "Settings of `config.yaml` that are set where they are unset, and never else."
+    )
+    snapshot_age: int = setting(
+        60, "How old the snapshot may be that an upgrade starts from, in minutes."
+    )
+    healthy_within: int = setting(
+        180, "How long a restarted hub may take until it is healthy, in seconds."
+    )
+
+
+@dataclass(frozen=True)
+class UserDataSettings:
+    """Where users' files are kept, and what of them."""
+
+    repository: str = setting(
+        "/var/backups/tljh-user-data",
+        "The restic repository that keeps users' files: a folder below the server's root, or any "
+        "address that restic knows, such as `sftp:backup@example.org:/hub` or "
+        "`rest:https://backup.example.org/hub`.",
+    )
+    password_file: str = setting(
+        "/etc/tljh-runbook.password",
+        "The file with the repository's password, below the server's root. It is made on first "
+        "use. Without it nobody can read the repository: keep a copy elsewhere.",
+    )
+    name: str = setting(
+        "",
+        "The name under which this hub's files are kept; empty means the server's name and the "
+        "hub's folder. Set it on a new server that takes the place of an old one.",
+    )
+    also: tuple[str, ...] = setting(
+        (),
+        "More folders to keep beside the home directories, below the server's root, such as "
+        "`/srv/data`.",
+    )
+    exclude: tuple[str, ...] = setting(
+        EXCLUDE, "What is not kept, as restic's patterns: what programs make again by themselves."
+    )
+    options: dict[str, Any] = setting(
+        {}, "Options for restic's way to the repository, such as `sftp.command`."
+    )
+    environment_file: str = setting(
+        "",
+        "A file of lines `NAME=VALUE` with what the repository's address needs besides, such as "
+        "the keys of an object store. Nobody but its owner may read it.",
+    )
+
+
+@dataclass(frozen=True)
+class KeepSettings:
+    """Which snapshots are kept when old ones are removed."""
+
+    last: int = setting(3, "How many of the newest snapshots are kept.")
+    daily: int = setting(7, "For how many days the last snapshot of the day is kept.")
+    weekly: int = setting(4, "For how many weeks the last snapshot of the week is kept.")
+    monthly: int = setting(6, "For how many months the last snapshot of the month is kept.")
+
+
+@dataclass(frozen=True)
+class ScheduledSettings:
+    """What the runs without a person check, and whom they tell."""
+
+    sample: int = setting(
+        5, "How much of the users' files the scheduled verification reads, in percent."
+    )
+    metrics: str = setting(
+        "/var/lib/prometheus/node-exporter",
+        "The folder of node_exporter's textfile collector, below the server's root. Metrics are "
+        "written where it is there; empty means never.",
+    )
+    ping_file: str = setting(
+        "",
+        "A file of lines `backup=URL` and `verify=URL`, below the server's root: the addresses "
+        "that are told how each run went. Nobody but its owner may read it.",
+    )
+    mail_to: str = setting(
+        "root",
+        "Who gets a mail when a scheduled run fails, where the server has the program `sendmail`; "
+        "empty means nobody.",
+    )

@@ -1,0 +1,84 @@
+"""The Docker engine that the servers of these tests run in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+}
+# A network of our own: another engine on this machine keeps its one.
+BRIDGE = "tljh-test0"
+GATEWAY = "10.213.113.1"
+
+
+def docker(*arguments: str, stdin: bytes | None = None) -> str:
+    """Run one docker command; return what it printed. Fails with what it complained of."""
+    done = subprocess.run(["docker", *arguments], input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr.decode()}"
+    return done.stdout.decode().strip()
+
+
+def require() -> None:
+    """Skip, and say why, where no server can be booted."""
+    if os.geteuid():
+        pytest.skip("only root can boot a server")
+    for program, package in PROGRAMS.items():
+        if not shutil.which(program):
+            pytest.skip(f"there is no {program} here: apt-get install {package}")
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Start an engine with a network of its own; yield its address."""
+    address = f"unix://{folder}/docker.sock"
+    command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
+    command += [f"--pidfile={folder}/pid", f"--host={address}", f"--bridge={BRIDGE}"]
+    with _bridge(), (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait(process, address, folder / "log")
+            yield address
+        finally:
+            process.terminate()
+            process.wait(120)
+
+
+@contextmanager
+def _bridge() -> Iterator[None]:
+    made = _ip("link", "add", "name", BRIDGE, "type", "bridge")
+    if made.returncode:
+        pytest.skip(f"no network can be made here: {made.stderr.strip()}")
+    try:
+        _ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
+        _ip("link", "set", BRIDGE, "up")
+        yield
+    finally:
+        _ip("link", "delete", BRIDGE)
+
+
+def _ip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    ask = ["docker", "--host", address, "version"]
+    while subprocess.run(ask, capture_output=True, check=False).returncode:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            said = log.read_text(errors="replace").strip().rpartition("\n")[2]
+            pytest.skip(f"dockerd does not start: {said}")
+        time.sleep(0.1)

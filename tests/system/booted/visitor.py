@@ -1,0 +1,81 @@
+"""A person who uses the hub: logs in, starts a server, works in it over a websocket."""
+
+from __future__ import annotations
+
+import json
+import re
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, ProxyHandler, Request, build_opener
+
+from websockets.sync.client import ClientConnection, connect
+
+
+class Visitor:
+    """One user of the hub at an address, as a browser is."""
+
+    def __init__(self, address: str, name: str, password: str) -> None:
+        self.address, self.name = address, name
+        self._password = password
+        self._cookies = CookieJar()
+        # No proxy of the environment: the hub is a server of ours.
+        self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self._cookies))
+
+    def log_in(self) -> None:
+        """Fill in the login page. Fails where the hub shows it again."""
+        page = self._ask("GET", "hub/login")
+        found = re.search(r'name="_xsrf"\s+value="([^"]*)"', page)
+        form = {"username": self.name, "password": self._password}
+        form |= {"_xsrf": found[1]} if found else {}
+        self._ask("POST", "hub/login?next=%2Fhub%2Fhome", form=form)
+        assert self.api("GET", "user")["name"] == self.name
+
+    def start_server(self, image: str) -> None:
+        """Ask for a server in this environment; it takes its time to start."""
+        self.api("POST", f"users/{self.name}/server", {"image": image})
+
+    def server(self) -> dict[str, Any]:
+        """Return what the hub says of this user's server; empty where it has none."""
+        found: dict[str, Any] = self.api("GET", f"users/{self.name}")["servers"].get("", {})
+        return found
+
+    def token(self) -> str:
+        """Return a new token, as a program of the user would be given."""
+        made = self.api("POST", f"users/{self.name}/tokens", {"note": "a test"})
+        return str(made["token"])
+
+    def websocket(self, token: str) -> ClientConnection:
+        """Open a websocket to this user's server, as an open notebook has one."""
+        there = self.address.replace("http", "ws", 1)
+        return connect(
+            f"{there}/user/{self.name}/api/events/subscribe",
+            additional_headers={"Authorization": f"token {token}"},
+            open_timeout=30,
+            proxy=None,
+        )
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """Call the hub's REST API as this user."""
+        text = self._ask(method, f"hub/api/{path}", data=body)
+        return json.loads(text or "null")
+
+    def _ask(
+        self, method: str, path: str, *, form: dict[str, str] | None = None, data: object = None
+    ) -> str:
+        body = urlencode(form).encode() if form else None
+        headers = {"Referer": f"{self.address}/hub/home"}
+        if data is not None:
+            body = json.dumps(data).encode()
+            headers["Content-Type"] = "application/json"
+        xsrf = [each.value for each in self._cookies if each.name == "_xsrf" and "hub" in each.path]
+        if method == "POST" and not form and xsrf:
+            headers["X-XSRFToken"] = xsrf[0] or ""
+        request = Request(f"{self.address}/{path}", method=method, data=body, headers=headers)
+        try:
+            with self._opener.open(request, timeout=60) as answer:
+                text: str = answer.read().decode()
+        except HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.code} {error.read()[:300]!r}") from error
+        return text

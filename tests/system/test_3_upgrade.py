@@ -1,0 +1,118 @@
+"""The upgrade of servers on which users work in containers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from machines import Server, until
+from story import Story, Working
+
+WHOLE = {"JupyterHub": "5.5.4", "TLJH": "2.0.0"}
+
+
+@dataclass
+class Upgraded:
+    """What was there before, and what the command printed."""
+
+    images: dict[str, dict[str, str]]
+    said: str
+
+
+@pytest.fixture(scope="session")
+def upgraded(story: Story, inhabited: dict[str, Working]) -> Upgraded:
+    """Ask for newer versions; upgrade server one from the administrator's machine."""
+    story.want("2.0.0", "newer")
+    story.controller.play("runbook")
+    images = {server.name: server.images() for server in story.servers}
+    said = story.controller.invoke("hosts", "--limit", "one", "backup", "upgrade")
+    return Upgraded(images, said)
+
+
+def test_the_versions_are_as_asked(story: Story, upgraded: Upgraded) -> None:
+    found = story.one.tool("status")
+    assert found["healthy"], found["wrong"]
+    assert found["versions"]["jupyterhub"] == "5.5.4"
+    assert story.two.tool("status")["versions"]["jupyterhub"] == "4.1.6"  # beyond the limit
+
+
+def test_containers_run_on(story: Story, upgraded: Upgraded, inhabited: dict[str, Working]) -> None:
+    working = inhabited["one"]
+    assert story.one.containers() == working.containers
+    for name, visitor in working.visitors.items():
+        token = story.secrets[f"token of {name} on one"]
+        with visitor.websocket(token) as socket:
+            assert socket.ping().wait(10)
+
+
+def test_images_are_identical(story: Story, upgraded: Upgraded) -> None:
+    assert story.one.images() == upgraded.images["one"]
+
+
+def test_every_promise_is_kept(story: Story, upgraded: Upgraded) -> None:
+    end = story.one.tool("progress", "upgrade")["end"]
+    assert end["code"] == 0
+    assert {each["word"] for each in end["report"]["verdicts"]} == {"kept"}
+    story.one.run("tljh-runbook", "prove")
+
+
+def test_a_second_upgrade_restarts_nothing(story: Story, upgraded: Upgraded) -> None:
+    pids = story.one.units()
+    story.controller.invoke("hosts", "--limit", "one", "upgrade")
+    assert story.one.units() == pids
+
+
+@pytest.fixture(scope="session")
+def cut_off(story: Story, upgraded: Upgraded, inhabited: dict[str, Working]) -> str:
+    """Kill the administrator's commands in the middle of an upgrade of server two.
+
+    What the next ``invoke upgrade`` printed.
+    """
+    story.controller.invoke("hosts", "--limit", "two", "backup")
+    process = story.controller.start("hosts", "--limit", "two", "upgrade")
+    until(lambda: _installs(story.two), "the upgrade begins to install", 180)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for each in story.two.run("pgrep", "--full", "sshd: ada").split():
+        story.two.tried("kill", "-9", each)
+    return story.controller.invoke("hosts", "--limit", "two", "upgrade")
+
+
+def _installs(server: Server) -> bool:
+    found = server.tried("tljh-runbook", "progress", "upgrade", "--json").stdout
+    return '"text": "Install"' in found
+
+
+def test_an_upgrade_outlives_the_connection(
+    story: Story, cut_off: str, inhabited: dict[str, Working]
+) -> None:
+    found = story.two.tool("status")
+    assert found["healthy"], found["wrong"]
+    assert found["versions"]["jupyterhub"] == "5.5.4"
+    end: dict[str, Any] = story.two.tool("progress", "upgrade")["end"]
+    assert end["code"] == 0
+    assert story.two.containers() == inhabited["two"].containers
+
+
+def test_the_next_upgrade_reports_it(cut_off: str) -> None:
+    assert re.search(r"^two: ", cut_off, re.M)
+
+
+def test_after_a_reboot_everything_is_found_again(
+    story: Story, upgraded: Upgraded, cut_off: str, inhabited: dict[str, Working]
+) -> None:
+    server = story.one
+    rows = server.run("tljh-runbook", "snapshots")
+    server.reboot()
+    until(lambda: server.tool("status")["healthy"], "the hub is healthy after a reboot", 180)
+    assert server.run("tljh-runbook", "snapshots").split()[:1] == rows.split()[:1]
+    assert server.images() == upgraded.images["one"]
+    visitor = story.visitor(server, "alice")
+    visitor.start_server("course:4f1c2ab")
+    until(lambda: visitor.server().get("ready"), "the server of alice after the reboot")
+    timers = server.run("systemctl", "list-timers", "--all", "--no-pager")
+    assert "tljh-runbook-backup.timer" in timers
