@@ -35,7 +35,9 @@ class Road:
         """Write the inventory; what is given for a server comes before what all have."""
         rows = []
         for name, own in servers.items():
-            path = f"-o ControlPath={self.folder}/{name}"  # as if each were a machine of its own
+            path = (
+                f"-o ControlPath={self.folder}/{name}.way"  # as if each were a machine of its own
+            )
             options = {"ansible_ssh_extra_args": path}
             values = {**self.usual, **options, **own}
             words = " ".join(f"{key}='{value}'" for key, value in values.items())

@@ -57,7 +57,10 @@ def everything(  # noqa: PLR0913 - each is an option that a person types
             ("tljh-runbook", "restore", *chosen, *given, "--hub", target.hub),
             NotConfirmed(
                 "Nothing was given back.",
-                hint="To see what would be changed: invoke restore.preview",
+                hint="Nobody can be asked on a server. To do it: --yes behind restore, and the "
+                "server before it: hosts --limit SERVER"
+                if target.remote
+                else "To see what would be changed: invoke restore.preview",
             ),
         )
     ]

@@ -26,7 +26,7 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
         (
             ServerUnreachable,
             "The server shows another host key than before.",
-            "If the server was set up anew, forget the old key: ssh-keygen -R {address}, and log "
+            "If the server was set up anew, forget the old key: ssh-keygen -R {entry}, and log "
             "in once by hand: {ssh}. If it was not, somebody may be between you and it.",
         ),
     ),
@@ -110,10 +110,10 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
         ),
     ),
     (
-        r"The server has another tljh-runbook than this checkout: (?P<theirs>[^\n]*)\.",
+        r"The server has another version of tljh-runbook than this checkout: (?P<theirs>[^\n]*)\.",
         (
             ServerUnfit,
-            "The server has another tljh-runbook than this checkout: {theirs}.",
+            "The server has another version of tljh-runbook than this checkout: {theirs}.",
             "Bring this one there: ansible-playbook -i {inventory} "
             "src/tljh_runbook/playbooks/runbook.yml",
         ),
@@ -134,10 +134,14 @@ _CUT_OFF: Row = (
 
 @dataclass(frozen=True)
 class Server:
-    """A server, as hints name it: how one logs in by hand, and the inventory that it is of."""
+    """A server, as hints name it.
+
+    ``entry`` is its name among the known host keys, ``ssh`` how one logs in by hand.
+    """
 
     local: bool
     address: str
+    entry: str
     ssh: str
     inventory: str
 

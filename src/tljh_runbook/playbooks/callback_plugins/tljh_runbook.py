@@ -6,6 +6,8 @@ can tell one failure from another.
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -136,8 +138,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         elif host not in stats.processed:
             self._screen.line(f"{host}: not begun")
         elif host in self._runs:
-            changed = "changed" if stats.changed.get(host) else "nothing changed"
-            self._screen.line(f"{host}: {changed if self._runs[host] else 'done'}")
+            changed = ", changed" if stats.changed.get(host) else ", nothing changed"
+            self._screen.line(f"{host}: done{changed if self._runs[host] else ''}")
         else:
             self._screen.line(f"{host}: changed={stats.changed.get(host, 0)}")
 
@@ -221,6 +223,9 @@ def _role(task: Any) -> str:
 def _server(result: Any) -> Server:
     """Return how the server is reached, as the inventory has it."""
     host = result._host
+    given = context.CLIARGS["inventory"] or ["hosts"]
+    # As it was typed: Ansible makes whole paths of them.
+    inventory = " -i ".join(os.path.relpath(each) for each in given)
     values: dict[str, Any] = {}
     for group in sorted(host.get_groups(), key=lambda group: group.depth):
         values |= group.get_vars()
@@ -229,6 +234,6 @@ def _server(result: Any) -> Server:
     port = values.get("ansible_port")
     user = values.get("ansible_user")
     ssh = f"ssh {f'-p {port} ' if port else ''}{f'{user}@' if user else ''}{address}"
-    known = f"[{address}]:{port}" if port else address
+    entry = shlex.quote(f"[{address}]:{port}" if port else address)
     local = values.get("ansible_connection") == "local"
-    return Server(local, known, ssh, " -i ".join(context.CLIARGS["inventory"] or ["hosts"]))
+    return Server(local, address, entry, ssh, inventory)
