@@ -234,7 +234,7 @@ def test_a_backup_and_a_restore_go_on_apart_from_the_terminal(live: Live, cli: C
     state = json.loads(cli("progress", "backup", *where, "--json").stdout)
     texts = [each.get("text") for each in state["events"]]
     assert texts[0] == "Begin"
-    assert {"Configuration", "Databases"} <= {*texts}
+    assert {"Configuration", "Database"} <= {*texts}
     kept = json.loads(cli("snapshots", *where, "--json").stdout)[0]
     assert state["end"]["report"] == kept | {"changed": True}
     changed = change_settings(live.hub)

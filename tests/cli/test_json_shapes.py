@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from hub_fixtures import Live, living, until
 from tljh_runbook import cli as commands
 from tljh_runbook.errors import NoHub, NotBundled
 from tljh_runbook.hub import journal, lock
+from tljh_runbook.hub.layout import Hub
 
 from . import json_shapes
 from .json_shapes import Shapes
@@ -93,7 +95,6 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     yield run(f"{PROGRAM} scheduled", "backup")
     yield run(f"{PROGRAM} upgrade")
     yield run(f"{PROGRAM} prove")
-    yield run(f"{PROGRAM} status")
     hub.config_file.write_text(hub.config_file.read_text() + "# changed since\n")
     _, again = run(f"{PROGRAM} backup", "config")
     yield run(f"{PROGRAM} snapshots diff", made[1]["id"], again[1]["id"])
@@ -102,8 +103,16 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     yield run(f"{PROGRAM} restore --dry-run", "config")
     yield run(f"{PROGRAM} restore --yes", "config")
     yield run(f"{PROGRAM} restore --into", hub.root / "look", "config")
+    ended = partial(_ended, hub)
     yield run(f"{PROGRAM} upgrade --detach")
-    until(lambda: journal.state(hub, "upgrade")["end"] and not lock.held(hub))
+    ended("upgrade")
+    hub.config_file.write_text(hub.config_file.read_text() + "# once more\n")
+    yield run(f"{PROGRAM} restore --yes --detach", "config")
+    ended("restore")
+    yield run(f"{PROGRAM} progress", "restore")
+    yield run(f"{PROGRAM} backup --detach", "config")
+    ended("backup")
+    yield run(f"{PROGRAM} status")
     yield run(f"{PROGRAM} verify", made[1]["id"])
     yield run(f"{PROGRAM} password")
     yield run(f"{PROGRAM} snapshots fetch", made[1]["id"])
@@ -111,6 +120,10 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     subprocess.run([sys.executable, "-m", "tljh_runbook.bundle", pyz], check=True)
     name = f"{PROGRAM} unpack"
     yield name, asked("unpack", "--root", str(live.hub.root / "new"), program=(pyz,))
+
+
+def _ended(hub: Hub, task: str) -> None:
+    until(lambda: journal.state(hub, task)["end"] and not lock.held(hub))
 
 
 NAMES = described(json_shapes.read(json_shapes.PAGE.read_text(encoding="utf-8")))
@@ -131,13 +144,16 @@ def test_the_day_shows_more_than_empty_lists(day: Said) -> None:
     assert report["verdicts"]
     assert report["outages"]
     status = day[f"{PROGRAM} status"][1]
-    assert {each["kind"] for each in status["upgrade"]["events"]} == {"phase", "line", "end"}
+    assert {each["task"] for each in status["runs"]} == {"backup", "upgrade", "restore"}
+    state = day[f"{PROGRAM} progress"][1]
+    assert {each["kind"] for each in state["events"]} == {"phase", "line", "end"}
+    assert state["end"]["report"]["changes"]
     assert {"error" in each for each in day[f"{PROGRAM} snapshots"][1]} == {True, False}
 
 
 @pytest.mark.parametrize("name", sorted({command_of(each) for each in NAMES}))
 def test_an_error_is_as_the_page_says(shapes: Shapes, name: str) -> None:
-    arguments = {"diff": ["a", "b"], "scheduled": ["backup"]}
+    arguments = {"diff": ["a", "b"], "scheduled": ["backup"], "progress": ["upgrade"]}
     needed = arguments.get(name.rsplit(maxsplit=1)[-1], [])
     words, kind = [*needed, "--hub", "/nowhere"], NoHub.code
     if name.endswith(" unpack"):  # it works on the server, not on a hub

@@ -26,6 +26,20 @@ ESCAPED = re.compile(r'[\\"`$]')
 STOP = 180  # seconds in which a run that is ended may start the hub again
 
 
+def make_way(task: str) -> None:
+    """See that a unit of a task may be started, and forget one that has failed.
+
+    Raises `AccessDenied`, `Busy` where one runs, and `ServicesUnreachable` where systemd does not:
+    there, it could not restart the hub either.
+    """
+    _require_root(task)
+    found = _state(task)
+    if found == "failed":
+        services.systemctl("reset-failed", name(task))
+    elif found != "inactive":
+        raise _busy(task)
+
+
 def name(task: str) -> str:
     """Return the name of the unit in which a task runs."""
     return f"tljh-runbook-run-{task}.service"
@@ -34,11 +48,8 @@ def name(task: str) -> str:
 def start(hub: Hub, task: str, command: Sequence[str], log: Path) -> None:
     """Start ``command`` in the unit of its task; what it writes goes to the file ``log``.
 
-    Raises `AccessDenied`, `Busy`, and `ServicesUnreachable` where systemd does not run: there, it
-    could not restart the hub either.
+    Raises `Busy`, `ServicesUnreachable`.
     """
-    _require_root(task)
-    _require_free(task)
     file = hub.work / f"{task}.env"
     file.unlink(missing_ok=True)  # of a start that was killed
     try:
@@ -77,15 +88,6 @@ def _require_root(task: str) -> None:
         )
 
 
-def _require_free(task: str) -> None:
-    """Make way for a new unit. Raises `Busy` where one of its name runs."""
-    found = _state(task)
-    if found == "failed":
-        services.systemctl("reset-failed", name(task))
-    elif found != "inactive":
-        raise _busy(task)
-
-
 def _busy(task: str) -> Busy:
     return Busy(
         f"The unit {name(task)} runs already, so the {task} was not started. Nothing was changed.",
@@ -106,7 +108,7 @@ def _options(task: str, file: Path, log: Path) -> list[str]:
         "OOMPolicy": "continue",  # the run itself tells what failed
         "TimeoutStopSec": str(STOP),
         "EnvironmentFile": str(file),
-        "WorkingDirectory": str(Path.cwd()),  # what was typed may name files from here
+        "WorkingDirectory": str(_here()),  # what was typed may name files from here
         "StandardOutput": f"append:{log}",
         "StandardError": f"append:{log}",
     }
@@ -118,6 +120,13 @@ def _options(task: str, file: Path, log: Path) -> list[str]:
         "--no-ask-password",
         *(f"--property={key}={value}" for key, value in properties.items()),
     ]
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was removed
+        return Path("/")
 
 
 def _words(command: Sequence[str]) -> list[str]:

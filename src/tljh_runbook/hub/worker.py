@@ -111,11 +111,13 @@ def _recorded(hub: Hub, task: str, run: str) -> Iterator[Journal]:
 
 def _started(source: Source, task: str, command: list[str]) -> Callable[[], bool]:
     """Start a run's process; return what says whether it lives."""
-    log = log_file(source.hub, task)
+    log, apart = log_file(source.hub, task), source.settings.services == "systemd"
+    if apart:
+        unit.make_way(task)
     with files.disk_errors(source.hub.work, "Nothing was changed."):
         log.unlink(missing_ok=True)
         files.write_new(log, b"")
-    if source.settings.services == "systemd":
+    if apart:
         unit.start(source.hub, task, command, log)
         return lambda: unit.runs(task)
     with log.open("a") as output:
@@ -139,10 +141,12 @@ def _cut_off(hub: Hub, task: str) -> RunCutOff:
     """Return in what state a run has left things that was ended, and what to type next."""
     where = _where(hub, task)
     if task == "upgrade":
+        # The installer goes on without us, and none may begin beside it.
+        wait = "Wait until TLJH's installer has ended what it began. " if lock.held(hub) else ""
         return RunCutOff(
             "The upgrade was cut off before its end. Users' servers run on; the hub may be half "
             "upgraded.",
-            hint=f"Run the upgrade again, it begins where it can: tljh-runbook upgrade. {where}",
+            hint=f"{wait}Run it again, it begins where it can: tljh-runbook upgrade. {where}",
         )
     if task == "backup":
         return RunCutOff(
