@@ -20,6 +20,7 @@ from tljh_runbook.errors import SnapshotMissing
 from tljh_runbook.hub import notice
 from tljh_runbook.hub.layout import Hub
 
+PROGRAM = f"{sys.executable} -m tljh_runbook"
 UNIT = "tljh-runbook-verify.service"
 GOOD = {"at": "2026-01-15T22:10:00Z", "snapshot": "20260115T220000Z", "size": 7, "user_data": 9}
 RECORD: dict[str, Any] = {
@@ -27,7 +28,11 @@ RECORD: dict[str, Any] = {
     "at": "2026-01-15T22:00:00Z",
     "seconds": 12.5,
     "code": 19,
-    "error": {"message": "The snapshot is damaged.", "hint": "Look at it.", "code": 19},
+    "error": {
+        "message": "The snapshot is damaged.",
+        "hint": "Look: tljh-runbook snapshots",
+        "code": 19,
+    },
     "notes": [],
     "success": GOOD,
     "invocation": "the-one",
@@ -83,7 +88,7 @@ def test_a_notice_says_what_failed_and_what_to_type(hub: Hub, cli: Cli) -> None:
         assert lines[0].startswith(f"The scheduled verify of {hub.prefix} on ")
         assert lines[1:] == [
             "At 2026-01-15T22:00:00Z: The snapshot is damaged.",
-            "What to do: Look at it.",
+            f"What to do: Look: {PROGRAM} snapshots --hub {hub.prefix}",
             "The last good one was at 2026-01-15T22:10:00Z: 20260115T220000Z.",
             "What it wrote: journalctl -u tljh-runbook-verify.service -n 100",
         ]

@@ -57,8 +57,9 @@ def notice_(unit: str, hub: Path, file: Path | None) -> None:
     """
     with told(as_json=False):
         found = Hub(hub.absolute())
-        said = [terminal.typed(each) for each in notice.lines(found, notice.UNITS[unit])]
-        failed = notice.mail(_mail_to(found, file), [terminal.clean(each) for each in said])
+        said = notice.lines(found, notice.UNITS[unit])
+        mailed = [terminal.clean(terminal.typed(each)) for each in said]
+        failed = notice.mail(_mail_to(found, file), mailed)
         for each in [*said, *filter(None, [failed])]:
             terminal.line(f"{_priority()}{each}")
 

@@ -14,6 +14,7 @@ from tljh_runbook.errors import BackupIncomplete, RunbookError
 from tljh_runbook.hub import (
     capture,
     components,
+    layout,
     metrics,
     ping,
     retention,
@@ -129,6 +130,7 @@ def _summary(values: Values) -> str:
 
 def _backup(source: Source, record: Record, say: Say) -> None:
     """Make a snapshot of all components, then remove old ones as the settings say."""
+    layout.find(source.hub.prefix)  # what is left of a hub in ruins is no backup of it
     wanted = components.every()
     made = capture.create(source, wanted, say)
     record.values["notes"] = made.notes

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 SHOWN = ("ActiveState", "NextElapseUSecRealtime", "LastTriggerUSec")
 UTC = {"TZ": "UTC", "LC_ALL": "C"}
 """systemctl's environment: it tells a moment in words, and in the time zone that is set."""
-MOMENT = "%a %Y-%m-%d %H:%M:%S %Z"
+MOMENT = "%a %Y-%m-%d %H:%M:%S UTC"  # %Z would take the local zone, too
 
 
 @dataclass(frozen=True)
