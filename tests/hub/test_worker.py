@@ -214,6 +214,9 @@ def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Liv
     until(lambda: processes.started(pid) is None)
     with pytest.raises(Busy):  # its installer goes on, and none may begin beside it
         worker.start(live.source, "upgrade", ["true"])
+    with pytest.raises(RunCutOff) as told:
+        worker.follow(live.hub, "upgrade", lambda _: None)
+    assert "Wait until TLJH's installer has ended" in told.value.hint
     go_on(live)
     until(lambda: not lock.held(live.hub))
     assert versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
@@ -261,6 +264,7 @@ def test_an_upgrade_that_was_cut_off_is_gone_on_with(backed_up: Live) -> None:
     end = worker.follow(live.hub, "upgrade", lambda _: None)
     assert (end["code"], end["report"]["changed"]) == (0, True)
     assert ["TLJH", "1.0.0", "2.0.0"] in end["report"]["changes"]
+    assert "Go on with the upgrade that did not come to its end" in _texts(live)
     assert "running the TLJH installer" in _texts(live)
     assert upgraded(live)["report"]["changed"] is False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -12,6 +14,7 @@ from tljh_runbook.cli.options import on_hub, snapshot_names
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.cli.snapshots import about
 from tljh_runbook.hub import capture, choice, components, retention, snapshot, worker
+from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
@@ -41,23 +44,30 @@ def backup(
       tljh-runbook backup --detach
     """
     chosen = components.chosen(names)
-    made: list[Snapshot] = []
-
-    def work(log: Journal) -> None:
-        tell = runs.Teller(log)
-        made.append(capture.make(source, chosen, tell.line, tell.phase))
-        log.report = about(made[0]) | {"changed": True}
-
     if run:
-        sys.exit(worker.run(source.hub, "backup", work, run))
+        sys.exit(worker.run(source.hub, "backup", partial(_work, source, chosen, []), run))
     if detach:
         runs.begin(source, "backup", as_json=as_json)
         return
-    worker.record(source.hub, "backup", work)
+    made = recorded(source, chosen)
     if as_json:
-        terminal.data(about(made[0]))
+        terminal.data(about(made))
     else:
-        show.snapshot(made[0])
+        show.snapshot(made)
+
+
+def recorded(source: Source, chosen: Sequence[Component]) -> Snapshot:
+    """Make a snapshot here and now, as a run with a journal; return it."""
+    made: list[Snapshot] = []
+    worker.record(source.hub, "backup", partial(_work, source, chosen, made))
+    return made[0]
+
+
+def _work(source: Source, chosen: Sequence[Component], made: list[Snapshot], log: Journal) -> None:
+    """Make a snapshot, and put it into ``made``."""
+    tell = runs.Teller(log)
+    made.append(capture.make(source, chosen, tell.line, tell.phase))
+    log.report = about(made[0]) | {"changed": True}
 
 
 @click.command()
