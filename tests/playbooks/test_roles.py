@@ -272,7 +272,7 @@ def test_only_the_quotas_that_differ_are_set(tmp_path: Path) -> None:
     for name, said in (("repquota", REPORT), ("findmnt", "/home\n")):
         (programs / name).write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\n")
         (programs / name).chmod(0o755)
-    users = [
+    users: list[dict[str, Any]] = [
         {"name": "ada"},
         {"name": "grace", "quota": {"hard": "7G"}},
         {"name": "new-one", "password": SECRET},
