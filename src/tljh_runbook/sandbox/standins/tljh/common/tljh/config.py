@@ -33,14 +33,26 @@ def write(config):
         yaml.dump(config, file)
 
 
-def set_value(path, value):
-    """Set a dotted key, as limits.memory."""
-    config = read()
+def section_of(config, path):
+    """Return the part of the settings that a dotted key is in, and the key's last word."""
     *parents, last = path.split(".")
-    section = config
     for key in parents:
-        section = section.setdefault(key, {})
-    section[last] = yaml.load(value)
+        config = config.setdefault(key, {})
+    return config, last
+
+
+def change(command, path, value):
+    """Set or unset a dotted key, as limits.memory, or an item of the list that it holds."""
+    config = read()
+    section, last = section_of(config, path)
+    if command == "set":
+        section[last] = yaml.load(value)
+    elif command == "unset":
+        del section[last]
+    elif command == "add-item":
+        section.setdefault(last, []).append(value)
+    else:
+        section[last].remove(value)
     write(config)
 
 
@@ -57,15 +69,17 @@ def main():
     parser = argparse.ArgumentParser(prog="tljh-config")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("show", help="print config.yaml")
-    setter = commands.add_parser("set", help="set a value")
-    setter.add_argument("key")
-    setter.add_argument("value")
+    for name in ("set", "unset", "add-item", "remove-item"):
+        changer = commands.add_parser(name)
+        changer.add_argument("key")
+        if name != "unset":
+            changer.add_argument("value")
     reloader = commands.add_parser("reload", help="restart the hub or the proxy")
     reloader.add_argument("part", nargs="?", default="hub", choices=["hub", "proxy"])
     args = parser.parse_args()
     if args.command == "show":
         yaml.dump(read(), sys.stdout)
-    elif args.command == "set":
-        set_value(args.key, args.value)
-    else:
+    elif args.command == "reload":
         reload(args.part)
+    else:
+        change(args.command, args.key, getattr(args, "value", None))
