@@ -87,10 +87,11 @@ def test_names_that_are_no_users_are_refused_before_anything_is_changed(
         ({"name": "ada", "groups": ["jupyterhub-admins"]}, "jupyterhub-admins"),
         ({"name": "ada", "uid": 0}, "below 1000"),
         ({"name": "somebody-else"}, "twice"),
+        ({"name": "ada", "password": f"{SECRET}\nroot:{SECRET}"}, "line break"),
     ],
 )
 def test_a_mistake_in_the_users_is_told(user: dict[str, Any], told: str, tmp_path: Path) -> None:
-    users = [{"name": "somebody-else"}, user | {"password": SECRET}]
+    users = [{"name": "somebody-else"}, {"password": SECRET} | user]
     done = role("users", tmp_path, {"tljh_users": users}, tasks="check")
     assert (done.code, done.changed) == (2, 0)
     assert told in done.output
@@ -272,7 +273,7 @@ def test_only_the_quotas_that_differ_are_set(tmp_path: Path) -> None:
     for name, said in (("repquota", REPORT), ("findmnt", "/home\n")):
         (programs / name).write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\n")
         (programs / name).chmod(0o755)
-    users = [
+    users: list[dict[str, Any]] = [
         {"name": "ada"},
         {"name": "grace", "quota": {"hard": "7G"}},
         {"name": "new-one", "password": SECRET},

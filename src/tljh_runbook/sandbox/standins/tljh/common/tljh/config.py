@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -34,39 +33,26 @@ def write(config):
         yaml.dump(config, file)
 
 
-def set_value(path, value):
-    """Set a dotted key, as limits.memory."""
-    with changed(path) as (section, last):
-        section[last] = yaml.load(value)
-
-
-def unset(path):
-    """Remove a dotted key."""
-    with changed(path) as (section, last):
-        del section[last]
-
-
-def add_item(path, value):
-    """Add a value to a list."""
-    with changed(path) as (section, last):
-        section[last] = [*section.get(last, []), yaml.load(value)]
-
-
-def remove_item(path, value):
-    """Remove a value from a list."""
-    with changed(path) as (section, last):
-        section[last].remove(yaml.load(value))
-
-
-@contextmanager
-def changed(path):
-    """Give the section of a dotted key, and the key's last part; write what became of it."""
-    config = read()
+def section_of(config, path):
+    """Return the part of the settings that a dotted key is in, and the key's last word."""
     *parents, last = path.split(".")
-    section = config
     for key in parents:
-        section = section.setdefault(key, {})
-    yield section, last
+        config = config.setdefault(key, {})
+    return config, last
+
+
+def change(command, path, value):
+    """Set or unset a dotted key, as limits.memory, or an item of the list that it holds."""
+    config = read()
+    section, last = section_of(config, path)
+    if command == "set":
+        section[last] = yaml.load(value)
+    elif command == "unset":
+        del section[last]
+    elif command == "add-item":
+        section.setdefault(last, []).append(value)
+    else:
+        section[last].remove(value)
     write(config)
 
 
@@ -83,26 +69,17 @@ def main():
     parser = argparse.ArgumentParser(prog="tljh-config")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("show", help="print config.yaml")
-    setter = commands.add_parser("set", help="set a value")
-    setter.add_argument("key")
-    setter.add_argument("value")
-    commands.add_parser("unset", help="remove a value").add_argument("key")
-    for name, summary in {"add-item": "add to a list", "remove-item": "remove from one"}.items():
-        changer = commands.add_parser(name, help=summary)
+    for name in ("set", "unset", "add-item", "remove-item"):
+        changer = commands.add_parser(name)
         changer.add_argument("key")
-        changer.add_argument("value")
+        if name != "unset":
+            changer.add_argument("value")
     reloader = commands.add_parser("reload", help="restart the hub or the proxy")
     reloader.add_argument("part", nargs="?", default="hub", choices=["hub", "proxy"])
     args = parser.parse_args()
     if args.command == "show":
         yaml.dump(read(), sys.stdout)
-    elif args.command == "set":
-        set_value(args.key, args.value)
-    elif args.command == "unset":
-        unset(args.key)
-    elif args.command == "add-item":
-        add_item(args.key, args.value)
-    elif args.command == "remove-item":
-        remove_item(args.key, args.value)
-    else:
+    elif args.command == "reload":
         reload(args.part)
+    else:
+        change(args.command, args.key, getattr(args, "value", None))
