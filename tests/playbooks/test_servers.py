@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 import hub_folder
-from conftest import OURS, Road
 from hub_fixtures import Live, free_port, until
+from road import OURS, Road
 
 from tljh_runbook import errors
 from tljh_runbook.hub import snapshot

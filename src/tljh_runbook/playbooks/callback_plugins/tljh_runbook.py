@@ -26,7 +26,7 @@ DOCUMENTATION = """
     short_description: shows the progress of tljh-runbook
     description: Shows what is done in one line each, and the events of a run as they come.
 """
-SLOW = 5  # seconds, from which on a task that changed nothing is shown, too
+SLOW = 10  # seconds, from which on a task that changed nothing is shown, too
 RUN = "run"  # the role that carries out what is asked; it tells by itself what is to be seen
 SHOWN = "shown"  # the tag of its tasks whose output is for the operator
 LAST = "last"  # the tag of its task that asks how the last run ended
@@ -70,7 +70,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         name = host.get_name()
         self._since[name, task._uuid] = time.monotonic()
         if _role(task) != RUN:
-            self._screen.doing(f"{name}: {task.get_name()}")
+            self._screen.doing(f"{name}: {_title(task)} …")
 
     def v2_runner_retry(self, result: Any) -> None:
         self._show_events(result)
@@ -83,15 +83,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         took = self._took(result)
         if result._result.get("changed") or took > SLOW:
             changed = "" if result._result.get("changed") else ", nothing changed"
-            text = f"{_host(result)}: {result._task.get_name()} ({took:.1f} s{changed})"
-            self._screen.line(text)
+            self._screen.line(f"{_host(result)}: {_title(result._task)} ({took:.1f} s{changed})")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._write("ignored" if ignore_errors else "failed", result)
         if _role(result._task) == RUN:
             self._show_run(result)
         elif not ignore_errors:
-            self._screen.line(f"{_host(result)}: {result._task.get_name()}: failed", "red")
+            self._screen.line(f"{_host(result)}: {_title(result._task)}: failed", "red")
         if not ignore_errors:
             self._failures[_host(result)] = failures.failed(result._result, _server(result))
 
@@ -214,6 +213,11 @@ def _did(event: dict[str, Any]) -> list[str]:
 
 def _host(result: Any) -> str:
     return str(result._host.get_name())
+
+
+def _title(task: Any) -> str:
+    """Return what a task does, without the role that it is of."""
+    return str(task.get_name()).rpartition(" : ")[2]
 
 
 def _role(task: Any) -> str:
