@@ -47,10 +47,11 @@ def test_nobody_noticed(story: Story, backed_up: str, inhabited: dict[str, Worki
 @pytest.fixture(scope="session")
 def scheduled(story: Story, backed_up: str) -> None:
     """Let server one back itself up, tell an address about it, and write metrics."""
-    ping = f"{story.web.address}/ping/{story.secret('address for pings')}"
+    address = f"{story.web.address}/ping/{story.secret('address for pings')}"
+    pings = f"backup={address}\nverify={address}\n".encode()
     for server in story.servers:
         server.run("mkdir", "-p", METRICS)
-        server.run("sh", "-c", "umask 077; cat > /etc/tljh-runbook.pings", stdin=ping.encode())
+        server.run("sh", "-c", "umask 077; cat > /etc/tljh-runbook.pings", stdin=pings)
     story.more["tljh_runbook_settings"] = {"scheduled": {"ping_file": "/etc/tljh-runbook.pings"}}
     story.want("1.0.0", "older")
     story.controller.play("runbook")

@@ -75,6 +75,7 @@ class Story:
                     f"tljh-plasma @ git+file:///srv/git/plasma@{self.commits[plasma]}",
                     "tljh-repo2docker==3.0.15",
                 ],
+                "tljh_hub_packages": [],  # the stand-in pins what the real one lacks
                 "tljh_admins": ["alice"],
                 "tljh_groups": [GROUP],
                 "tljh_users": users,
