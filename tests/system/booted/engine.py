@@ -54,6 +54,15 @@ def running(folder: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(120)
+            _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """Let go of what an engine that was ended in the middle has left mounted."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in reversed(mounts):
+        if place.startswith(f"{folder}/"):
+            subprocess.run(["umount", "--lazy", place], check=False)
 
 
 @contextmanager
