@@ -22,6 +22,13 @@ from machines import Server, until
 from story import ENVIRONMENT, USERS, Story, Web, Working, build_environments, publish
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that wait for a deed the time that two installations take."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(2400))
+
+
 @pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Story]:
     """Two booted servers, and an administrator who reaches them; nothing is done yet."""
