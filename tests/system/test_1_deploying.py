@@ -18,7 +18,7 @@ def test_site_brings_a_healthy_hub(story: Story, deployed: str) -> None:
     for server in story.servers:
         seen = server.tool("status")
         assert seen["healthy"], seen["wrong"]
-        assert seen["versions"]["jupyterhub"] == "4.1.6"
+        assert seen["versions"]["jupyterhub"]["version"] == "4.1.6"
 
 
 def test_a_second_site_changes_nothing(story: Story, deployed: str) -> None:
