@@ -40,7 +40,8 @@ def test(c: Context) -> None:
         c,
         ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
         ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        ("pytest", "--ignore", "tests/system"),
+        # Two files at a time: most tests wait for programs of their own.
+        ("pytest", "-n", "2", "--dist", "loadfile", "--ignore", "tests/system"),
     )
     system(c)
 
