@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 from engine import docker
 
 IMAGE = "tljh-runbook-test-server"
@@ -147,6 +148,7 @@ def boot(name: str, key: str) -> Server:
     server.wait()
     _copy(server, INDEXES)
     _settle_pip(server)
+    _bring_uv(server)
     server.run("sh", "-c", PREPARE, stdin=key.encode())
     return server
 
@@ -168,6 +170,15 @@ def _settle_pip(server: Server) -> None:
     if lines:
         text = "\n".join(["[global]", *lines, ""]).encode()
         server.run("sh", "-c", "mkdir -p /etc/xdg/pip; cat > /etc/xdg/pip/pip.conf", stdin=text)
+
+
+def _bring_uv(server: Server) -> None:
+    """Let the stand-in's installer find uv, which takes a tenth of the time that pip does."""
+    server.run("mkdir", "-p", "/etc/uv")
+    index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")
+    lines = ["native-tls = true", f'[[index]]\nurl = "{index}"\ndefault = true' if index else ""]
+    server.run("sh", "-c", "cat > /etc/uv/uv.toml", stdin="\n".join([*lines, ""]).encode())
+    docker("cp", uv.find_uv_bin(), f"{server.name}:/usr/local/bin/uv")
 
 
 def give(server: Server, archive: bytes) -> None:
