@@ -59,7 +59,7 @@ def test_a_playbook_does_by_itself_what_the_step_does_here(name: str) -> None:
     """So the line for servers needs no variable, and a plan stands in one place to be read."""
     step = catalog.find(name)
     plays = yaml.parse((ROOT / "src/tljh_runbook/playbooks" / f"{name}.yml").read_text("utf-8"))
-    assert plays[0]["vars"]["tljh_usual"] == [each.asked for each in step.plan(Target())]
+    assert plays[0]["vars"]["run_usual"] == [each.asked for each in step.plan(Target())]
 
 
 @STEPS

@@ -37,4 +37,7 @@ def test_only_what_ansible_core_brings(file: Path) -> None:
 
 @pytest.mark.parametrize("file", TASKS, ids=lambda file: str(file.relative_to(playbooks.FOLDER)))
 def test_no_shell_and_no_ignored_error(file: Path) -> None:
-    assert not re.search(r"builtin\.(shell|raw):|ignore_errors|^ +free_form", file.read_text())
+    text = file.read_text()
+    if file.match("roles/run/tasks/server.yml"):  # whether there is a Python is asked without one
+        text = text.replace("ansible.builtin.raw:", "", 1)
+    assert not re.search(r"builtin\.(shell|raw):|ignore_errors|^ +free_form", text)

@@ -26,7 +26,7 @@ def test_each_server_has_a_whole_snapshot(story: Story, backed_up: str) -> None:
 
 def test_every_line_of_a_server_names_it(story: Story, backed_up: str) -> None:
     for server in story.servers:
-        assert re.search(rf"^{server.name}: .*\bdatabase\b", backed_up, re.M)
+        assert re.search(rf"^{server.name}: .*\bDatabase\b", backed_up, re.M)
 
 
 def test_the_log_is_named_and_is_there(story: Story, backed_up: str) -> None:

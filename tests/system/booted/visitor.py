@@ -33,8 +33,9 @@ class Visitor:
         assert self.api("GET", "user")["name"] == self.name
 
     def start_server(self, image: str) -> None:
-        """Ask for a server in this environment; it takes its time to start."""
-        self.api("POST", f"users/{self.name}/server", {"image": image})
+        """Ask for a server in this environment, unless one runs; it takes its time to start."""
+        if not self.server():
+            self.api("POST", f"users/{self.name}/server", {"image": image})
 
     def server(self) -> dict[str, Any]:
         """Return what the hub says of this user's server; empty where it has none."""
