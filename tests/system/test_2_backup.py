@@ -75,13 +75,15 @@ def test_a_scheduled_backup_is_told_of(story: Story, scheduled: None) -> None:
 
 def test_a_failed_backup_is_told_of(story: Story, scheduled: None) -> None:
     server = story.one
-    server.run("mv", "/opt/tljh/state/jupyterhub.sqlite", "/opt/tljh/state/away")
+    server.run("mv", "/var/backups/tljh", "/var/backups/away")
+    server.run("touch", "/var/backups/tljh")
     try:
         assert server.tried("systemctl", "start", "tljh-runbook-backup.service").returncode
         notice = "tljh-runbook-notice@tljh-runbook-backup.service"
         until(lambda: server.run("journalctl", "-u", notice, "-o", "cat"), "the notice")
     finally:
-        server.run("mv", "/opt/tljh/state/away", "/opt/tljh/state/jupyterhub.sqlite")
+        server.run("rm", "/var/backups/tljh")
+        server.run("mv", "/var/backups/away", "/var/backups/tljh")
     assert any(each.endswith("/fail") for each in story.web.asked)
     assert "last_run_exit_code" in server.read(f"{METRICS}/tljh-runbook.prom")
     server.run("systemctl", "start", "tljh-runbook-backup.service")
