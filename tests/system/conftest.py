@@ -62,6 +62,8 @@ def deployed(story: Story) -> str:
 @pytest.fixture(scope="session")
 def inhabited(story: Story, deployed: str) -> Iterator[dict[str, Working]]:
     """Make accounts and environments; let users log in, start servers and keep websockets open."""
+    for server in story.servers:  # users who only look at the page are idle, and stay all the same
+        server.run("/opt/tljh/hub/bin/tljh-config", "set", "services.cull.timeout", "36000")
     story.controller.play("groups")
     story.controller.play("users")
     with ExitStack() as stack:
