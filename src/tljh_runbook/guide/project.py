@@ -34,7 +34,7 @@ def docs_test(c: Context) -> None:
 
 
 def test(c: Context) -> None:
-    """Run everything: the gate, the tests, the site, and every documented example."""
+    """Run the gate, the tests, the site, and every documented example; not the booted servers."""
     check(c)
     _run(
         c,
@@ -43,7 +43,6 @@ def test(c: Context) -> None:
         # Two files at a time: most tests wait for programs of their own.
         ("pytest", "-n", "2", "--dist", "loadfile", "--ignore", "tests/system"),
     )
-    system(c)
 
 
 def system(c: Context) -> None:
