@@ -95,7 +95,7 @@ def spilled(path: str) -> None:
     """Sit in the middle of a transaction, parts of which have reached the disk."""
     database = connect(path)
     database.execute("BEGIN IMMEDIATE")
-    change(database, random.Random(1), doomed=True, size=200)  # noqa: S311
+    change(database, random.Random(1001), doomed=True, size=200)  # noqa: S311
     ready()
     sys.stdin.read()
 

@@ -186,10 +186,13 @@ def test_a_log_left_by_a_writer_that_died_is_read_and_left_as_it_is(
     folder: Path, target: Path
 ) -> None:
     source = database(folder, "wal")
-    with writer("backfilled", source), writer("once", source):
-        pass
-    with writer("write", source) as process:
-        process.kill()
+    with (
+        writer("backfilled", source) as first,
+        writer("once", source),
+        writer("spilled", source) as last,
+    ):
+        first.kill()
+        last.kill()
     newest = state(folder)
     assert len(newest["hub.sqlite-wal"][0]) > 0
     sqlite_copy.copy(source, target)
