@@ -63,7 +63,7 @@ def apply_config(settings, c):
     c.TraefikProxy.traefik_api_url = f"http://{api['ip']}:{api['port']}"
     c.TraefikProxy.traefik_api_username = api["username"]
     c.TraefikProxy.traefik_api_password = api["password"]
-    c.TraefikProxy.traefik_entrypoint = "http"
+    c.TraefikProxy.traefik_entrypoint = "https" if settings["https"]["enabled"] else "http"
     c.JupyterHub.services = []
     if settings["services"]["cull"]["enabled"]:
         c.JupyterHub.services.append(culler(settings["services"]["cull"]))
