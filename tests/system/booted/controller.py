@@ -97,12 +97,19 @@ class Controller:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             check=False,
         )
         self.said.append(f"$ {' '.join(command)}\n{done.stdout}")
         sys.stdout.write(self.said[-1])  # pytest shows it when a test fails
         assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
+
+    def disconnect(self) -> None:
+        """End the connections that ssh keeps open for Ansible: the next one must log in anew."""
+        for socket in (self.home / ".ansible" / "cp").iterdir():
+            command = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "server"]
+            subprocess.run(command, capture_output=True, check=True)
 
     def _environment(self) -> dict[str, str]:
         """Return our environment without what would lead a command elsewhere."""

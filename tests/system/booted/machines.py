@@ -76,7 +76,9 @@ class Server:
         """Run a command there as root, whatever becomes of it."""
         line = ["docker", "exec", "--interactive", self.name, *command]
         text = (stdin or b"").decode()
-        return subprocess.run(line, input=text, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            line, input=text, capture_output=True, text=True, errors="replace", check=False
+        )
 
     def read(self, path: str) -> str:
         return self.run("cat", path)
