@@ -55,7 +55,7 @@ def merge(base: str, live: str, staged: str) -> Merged:
     """Return ``live`` with what ``staged`` changed in ``base``. Raises `ConfigBroken`."""
     ancestor, ours, theirs = _values(base, BASE), _values(live, LIVE), _values(staged, STAGED)
     conflicts: list[str] = []
-    wanted = _merge(ancestor, ours, theirs, "", conflicts)
+    wanted = _merge([ancestor, ours, theirs], "", conflicts)
     changes = list(_changes(ours, wanted, ""))
     text = _rewrite(live, ours, wanted) if changes else live
     return Merged(text, changes, conflicts)
@@ -71,22 +71,23 @@ def write(hub: Hub, base: str, staged: str) -> Merged:
     return merged
 
 
-def _merge(base: Any, live: Any, staged: Any, name: str, conflicts: list[str]) -> Any:
+def _merge(versions: list[Any], name: str, conflicts: list[str]) -> Any:
+    base, live, staged = versions
     if same(live, staged) or same(base, staged):
         return live
     if same(base, live):
         return staged
-    if all(map(_is_section, (base, live, staged))):
-        return _merge_sections(base, live, staged, name, conflicts)
+    if all(map(_is_section, versions)):
+        return _merge_sections(versions, name, conflicts)
     conflicts.append(name)
     return live
 
 
-def _merge_sections(base: Any, live: Any, staged: Any, name: str, conflicts: list[str]) -> Any:
-    sides = [{} if side is UNSET else side for side in (base, live, staged)]
+def _merge_sections(versions: list[Any], name: str, conflicts: list[str]) -> Any:
+    _, live, staged = versions
     found = {
-        key: _merge(*(side.get(key, UNSET) for side in sides), _below(name, key), conflicts)
-        for key in {**sides[1], **sides[2]}
+        key: _merge([_at(each, key) for each in versions], _below(name, key), conflicts)
+        for key in _keys(live, staged)
     }
     kept = {key: value for key, value in found.items() if value is not UNSET}
     # A section that nothing is left in goes with whoever took it away as a whole.
@@ -97,17 +98,23 @@ def _merge_sections(base: Any, live: Any, staged: Any, name: str, conflicts: lis
 def _changes(before: Any, after: Any, name: str) -> Iterator[MergeChange]:
     if same(before, after):
         return
-    sides = [{} if side is UNSET else side for side in (before, after)]
-    if _is_section(before) and _is_section(after) and any(sides):
-        for key in {**sides[0], **sides[1]}:
-            inner = (side.get(key, UNSET) for side in sides)
-            yield from _changes(*inner, _below(name, key))
-    else:
+    keys = _keys(before, after) if _is_section(before) and _is_section(after) else []
+    for key in keys:
+        yield from _changes(_at(before, key), _at(after, key), _below(name, key))
+    if not keys:
         yield MergeChange(name, before, after)
 
 
 def _is_section(value: Any) -> bool:
     return value is UNSET or isinstance(value, dict)
+
+
+def _keys(*sections: Any) -> list[Any]:
+    return list(dict.fromkeys(key for each in sections if each is not UNSET for key in each))
+
+
+def _at(section: Any, key: Any) -> Any:
+    return UNSET if section is UNSET else section.get(key, UNSET)
 
 
 def _below(name: str, key: Any) -> str:

@@ -126,8 +126,9 @@ def _with_comments(old: str, new: str) -> str:
     was, now = old.split("\n"), new.split("\n")
     lost = _comments(was) - _comments(now)
     found: list[str] = []
-    words = ([" ".join(line.split()) for line in lines] for lines in (was, now))
-    matcher = SequenceMatcher(None, *words, autojunk=False)
+    # Without the room that the editor sets otherwise: before an entry, before a comment.
+    words = [[" ".join(line.split()) for line in lines] for lines in (was, now)]
+    matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
     for kind, start, end, new_start, new_end in matcher.get_opcodes():
         gone = was[start:end] if kind != "equal" else []
         above = list(takewhile(_is_comment, gone))
