@@ -14,6 +14,8 @@ from tljh_runbook.hub.markup import Html, element, joined
 
 WORDS = {True: "✓ kept", False: "✗ BROKEN", None: "– not measured"}
 KINDS = {True: "kept", False: "broken", None: "unknown"}
+PROMISES = ("promise", "", "measured")
+CHANGES = ("", "before", "now")
 SERVER = "server of "  # what the probe of a user server is called begins so
 
 
@@ -53,8 +55,8 @@ def _body(report: Mapping[str, Any], hub: str, phases: Sequence[Mapping[str, Any
         element("p", f"It began on {_moment(report['at'])}."),
         _outcome(report),
         _figures(report),
-        _section("Promises", _table(("promise", "", "measured"), rows)),
-        _section("What has changed", _table(("", "before", "now"), report["changes"])),
+        _section("Promises", _table("promises", PROMISES, rows)),
+        _section("What has changed", _table("changes", CHANGES, report["changes"])),
         _section("Timeline", timeline.render(report, phases)),
         _notes(report),
     )
@@ -103,12 +105,12 @@ def _section(title: str, inside: Html) -> Html:
     return element("section", element("h2", title), inside)
 
 
-def _table(columns: Iterable[str], rows: Sequence[Iterable[str]]) -> Html:
+def _table(kind: str, columns: Iterable[str], rows: Sequence[Iterable[str]]) -> Html:
     if not rows:
         return element("p", "Nothing.")
     head = element("tr", *(element("th", each, scope="col") for each in columns))
     body = (element("tr", *_cells(*row)) for row in rows)
-    return element("table", element("thead", head), element("tbody", *body))
+    return element("table", element("thead", head), element("tbody", *body), class_=kind)
 
 
 def _cells(name: str, *others: str) -> Iterable[Html]:

@@ -57,7 +57,9 @@ class Axis:
 
     def scale(self) -> Html:
         """Draw the ticks' times."""
-        texts = (element("text", _short(each), x=self.at(each), y="1em") for each in self.ticks())
+        ticks = self.ticks()
+        labels = ((_label(each, ticks.step), self.at(each)) for each in ticks)
+        texts = (element("text", label, x=x, y="1em") for label, x in labels)
         return _row("", element("svg", *texts, class_="scale", aria_hidden="true"), "")
 
     def ticks(self) -> range:
@@ -119,6 +121,6 @@ def _row(name: str, strip: Html, seconds: str, *more: Html) -> Html:
     return element("div", named, strip, told, *more, class_="row")
 
 
-def _short(moment: int) -> str:
-    """Return a time in few signs."""
-    return f"{moment} s" if moment % 60 else f"{moment // 60} min" if moment else "0"
+def _label(moment: int, step: int) -> str:
+    """Return a moment in few signs."""
+    return f"{moment} s" if step < 60 else f"{moment // 60} min"
