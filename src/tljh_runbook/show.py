@@ -175,6 +175,8 @@ def report(found: dict[str, Any]) -> None:
         [f"{each['name']} away", "measured", f"{each['away']:.1f} s"] for each in found["outages"]
     ]
     terminal.table(["promise", "", "measured"], rows)
+    if found.get("page"):
+        terminal.line(f"The upgrade as a page, with a timeline: {found['page']}")
 
 
 def _components(found: Snapshot) -> None:

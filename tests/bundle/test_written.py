@@ -66,7 +66,8 @@ def test_it_holds_the_hub_half_and_nothing_else(pyz: Path) -> None:
     }
     assert ours == {*bundle.PARTS, "BUILD", ""}
     ends = {Path(name).suffix for name in names if ".dist-info" not in name and name[-1] != "/"}
-    assert ends == {".py", ""}
+    assert ends == {".py", ".css", ""}
+    assert [name for name in names if name.endswith(".css")] == ["tljh_runbook/hub/report_page.css"]
     assert sum("/licenses/" in name and name[-1] != "/" for name in names) == len(bundle.NEEDED)
     assert not [name for name in names if re.search(r"/tests?/", name)]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hub_fixtures import Live, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.hub import probe
+from tljh_runbook.hub import manifest, probe
 from tljh_runbook.hub.probe import Outage, Probe
 
 
@@ -61,6 +63,43 @@ def test_away_is_never_longer_than_all_the_time(
     assert found.away >= silent - 1e-3
 
 
+@given(start=st.floats(0, 1e6), steps=STEPS, rest=st.floats(0, 60))
+def test_every_moment_without_an_answer_lies_in_a_gap_and_no_answer_within_one(
+    start: float, steps: list[tuple[float, bool]], rest: float
+) -> None:
+    found, now, answered = Outage("hub"), start, [start]
+    silent: list[float] = []
+    found.note(now, True)
+    for pause, ok in steps:
+        now += pause
+        (answered if ok else silent).append(now)
+        found.note(now, ok)
+    found.close(now + rest)
+    assert found.away == sum(end - begin for begin, end in found.gaps)
+    assert found.gaps == sorted(found.gaps)
+    ends = [each for gap in found.gaps for each in gap]
+    assert ends == sorted(ends)  # none begins before another has ended
+    assert {begin for begin, _ in found.gaps} <= {*answered}
+    assert {end for _, end in found.gaps} <= {*answered, now + rest}
+    for moment in silent:
+        assert any(begin <= moment <= end for begin, end in found.gaps)
+    for moment in answered:
+        assert not any(begin < moment < end for begin, end in found.gaps)
+
+
+@given(steps=STEPS)
+def test_the_gaps_in_the_report_add_up_to_what_it_says(steps: list[tuple[float, bool]]) -> None:
+    found, now = Outage("hub"), 0.0
+    for pause, ok in steps:
+        now += pause
+        found.note(now, ok)
+    found.close(now)
+    said = found.to_json()
+    assert len(said["gaps"]) == len(found.gaps)
+    total = sum(end - begin for begin, end in said["gaps"])
+    assert said["away"] == pytest.approx(total, abs=0.01 * (len(found.gaps) + 1))
+
+
 def test_closing_twice_counts_once() -> None:
     found = outage(True, False, end=4.0)
     found.close(4.0)
@@ -83,4 +122,16 @@ def test_what_goes_away_is_seen_and_what_stays_is_not(live: Live) -> None:
         until(lambda: hub.asked > hub.failed and hub.away > 0)
     assert hub.away >= 0.2
     assert (server.failed, server.away) == (0, 0)
-    assert set(hub.to_json()) == {"name", "asked", "failed", "away"}
+    assert set(hub.to_json()) == {"name", "asked", "failed", "away", "gaps"}
+    assert 0 <= hub.gaps[0][0] < hub.gaps[-1][1] <= seen.seconds
+    assert time.strptime(seen.began, manifest.CREATED)
+
+
+def test_what_is_away_from_the_first_question_on_is_away_from_the_beginning(live: Live) -> None:
+    live.answer("/hub/health", 503)
+    with Probe(probe.targets(live.source)) as seen:
+        until(lambda: seen.outages[0].failed >= 2)
+        live.answer("/hub/health", 200)
+        until(lambda: seen.outages[0].gaps)
+    assert seen.outages[0].gaps[0][0] == 0
+    assert [each.name for each in seen.outages if each.gaps] == ["hub"]

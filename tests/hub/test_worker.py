@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -104,7 +105,13 @@ def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(backed_up: Li
     live = backed_up
     end = upgraded(live)
     kept = newest(live)
-    assert [path.name for path in kept.reports.iterdir()] == [f"upgrade-{end['report']['at']}.json"]
+    data = kept.reports / f"upgrade-{end['report']['at']}.json"
+    page = data.with_suffix(".html")
+    assert {*kept.reports.iterdir()} == {data, page}
+    assert end["report"]["page"] == str(page)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (data, page)] == [0o600, 0o600]
+    shown = page.read_text(encoding="utf-8")
+    assert all(told in shown for told in ("server of alice", "Install", "Every promise was kept"))
     assert snapshot.verify(kept.path) == kept
     report = upgrade.prove(live.source)
     assert report
@@ -114,7 +121,7 @@ def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(backed_up: Li
     assert later
     with pytest.raises(PromiseBroken, match="user data"):
         upgrade.require_kept(later.verdicts)
-    (kept.path / manifest.REPORTS / f"upgrade-{end['report']['at']}.json").unlink()
+    data.unlink()
     with pytest.raises(SnapshotMissing):
         upgrade.prove(live.source)
 

@@ -20,6 +20,7 @@ from tljh_runbook.errors import ToolMissing
 
 PACKAGE = Path(__file__).parents[1]
 PARTS = ("__init__", "__main__", "errors", "program", "terminal", "show", "cli", "hub")
+KINDS = {".py", ".css"}  # what belongs to the sources, and is not left by a Python that ran them
 NEEDED = ("click", "rich", "ruamel.yaml")
 # rich highlights source and reads Markdown with these, and imports them only then: we draw neither.
 LEFT_OUT = ("pygments", "markdown-it-py")
@@ -66,8 +67,9 @@ def _contents() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", (PACKAGE / "bundle" / "start.py").read_bytes()
     for part in PARTS:
         path = PACKAGE / part
-        for each in path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
-            yield each.relative_to(PACKAGE.parent).as_posix(), each.read_bytes()
+        for each in path.rglob("*") if path.is_dir() else [path.with_suffix(".py")]:
+            if each.suffix in KINDS:
+                yield each.relative_to(PACKAGE.parent).as_posix(), each.read_bytes()
     for name in NEEDED:
         yield from _installed(name)
 

@@ -45,6 +45,16 @@ def read(hub: Hub) -> Flat:
         raise _broken(hub, "a section of it holds itself.") from error
 
 
+def text(hub: Hub) -> str:
+    """Return what ``config.yaml`` holds. Raises `ConfigBroken`."""
+    if not hub.config_file.exists():
+        return ""  # TLJH runs on its defaults then
+    try:
+        return hub.config_file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _broken(hub, " ".join(str(error).split())) from error
+
+
 def address(hub: Hub) -> Address:
     """Return the proxy's address. Raises `ConfigBroken`."""
     flat = read(hub)
@@ -72,12 +82,12 @@ def unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
 
 def set_unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
     """Write those of ``defaults`` that are unset, in one moment; return them."""
-    with _locked(hub):
+    with locked(hub):
         return _set(hub, unset(hub, defaults))
 
 
 @contextmanager
-def _locked(hub: Hub) -> Iterator[None]:
+def locked(hub: Hub) -> Iterator[None]:
     """Hold the lock that ``tljh-config`` of newer TLJH versions holds while it writes."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(hub.config / "config.yaml.lock", flags, 0o600)
@@ -93,27 +103,23 @@ def _set(hub: Hub, missing: Flat) -> Flat:
         values = _values(hub, yaml.load)
         for name, value in missing.items():
             _put(values, name.split("."), value)
-        text = _only_comments(hub) + yaml.dump(values)
+        new = _only_comments(hub) + yaml.dump(values)
         with files.disk_errors(hub.config_file, "Nothing was changed."):
-            files.replace(hub.config_file.resolve(), text.encode())
+            files.replace(hub.config_file.resolve(), new.encode())
     return missing
 
 
 def _only_comments(hub: Hub) -> str:
     """Return the text of a file that holds nothing else: the parser sees no comments there."""
-    if not hub.config_file.exists():
-        return ""
-    lines = hub.config_file.read_text(encoding="utf-8").splitlines()
+    lines = text(hub).splitlines()
     empty = all(line.lstrip()[:1] in {"", "#"} for line in lines)
     return "".join(f"{line}\n" for line in lines) if empty else ""
 
 
 def _values(hub: Hub, parse: Any) -> Any:
-    if not hub.config_file.exists():
-        return {}  # TLJH runs on its defaults then
     try:
-        values = parse(hub.config_file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, ValueError) as error:
+        values = parse(text(hub))
+    except yaml.YAMLError as error:
         raise _broken(hub, " ".join(str(error).split())) from error
     if values is None:
         return {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -19,14 +20,20 @@ TIMEOUT = 2.0  # seconds after which a question counts as not answered
 
 @dataclass
 class Outage:
-    """What one probe saw. Times are in seconds."""
+    """What one probe saw. Times are in seconds, and moments count from the probe's beginning."""
 
     name: str
     asked: int = 0
     failed: int = 0
-    away: float = 0.0
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when it was away."""
     _last_answer: float = field(default=0.0, repr=False)
     _missing: bool = field(default=False, repr=False)
+
+    @property
+    def away(self) -> float:
+        """How long it was away, at most."""
+        return sum(end - begin for begin, end in self.gaps)
 
     def note(self, moment: float, ok: bool) -> None:
         """Enter one question and whether it was answered.
@@ -38,19 +45,23 @@ class Outage:
             self.failed += 1
             self._missing = True
             return
-        if self._missing:
-            self.away += moment - self._last_answer
-        self._last_answer, self._missing = moment, False
+        self.close(moment)
+        self._last_answer = moment
 
     def close(self, moment: float) -> None:
-        """End the measurement: what did not come back was away until now."""
+        """End what it is away; at the end of all, what did not come back was away until now."""
         if self._missing:
-            self.away += moment - self._last_answer
-            self._last_answer = moment
+            self.gaps.append((self._last_answer, moment))
+            self._missing = False
 
     def to_json(self) -> dict[str, Any]:
-        public = {name: value for name, value in asdict(self).items() if not name.startswith("_")}
-        return public | {"away": round(self.away, 2)}
+        return {
+            "name": self.name,
+            "asked": self.asked,
+            "failed": self.failed,
+            "away": round(self.away, 2),
+            "gaps": [[round(begin, 2), round(end, 2)] for begin, end in self.gaps],
+        }
 
 
 class Probe:
@@ -58,6 +69,11 @@ class Probe:
 
     def __init__(self, targets: Mapping[str, str]) -> None:
         self.outages = [Outage(name) for name in targets]
+        self.began = ""
+        """When it began, in UTC."""
+        self.seconds = 0.0
+        """How long it lasted."""
+        self._start = 0.0
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask, args=(outage, url), daemon=True)
@@ -65,6 +81,8 @@ class Probe:
         ]
 
     def __enter__(self) -> Probe:
+        self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._start = time.monotonic()
         for thread in self._threads:
             thread.start()
         return self
@@ -78,14 +96,17 @@ class Probe:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+        self.seconds = self._now()
+
+    def _now(self) -> float:
+        return time.monotonic() - self._start
 
     def _ask(self, outage: Outage, url: str) -> None:
-        outage.note(time.monotonic(), True)  # the moment from which a first failure counts
-        outage.asked = 0
-        while not self._stop.wait(EVERY):
-            answer = web.get(url, timeout=TIMEOUT)
-            outage.note(time.monotonic(), answer.ok)
-        outage.close(time.monotonic())
+        with closing(web.Line(url, timeout=TIMEOUT)) as line:
+            while not self._stop.wait(EVERY):
+                answer = line.ask()
+                outage.note(self._now(), answer.ok)
+        outage.close(self._now())
 
 
 def targets(source: Source) -> dict[str, str]:

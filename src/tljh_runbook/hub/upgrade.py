@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,11 +20,13 @@ from tljh_runbook.hub import (
     journal,
     manifest,
     promises,
+    report_page,
     services,
     unfinished,
     versions,
 )
 from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
@@ -40,6 +43,7 @@ class Report:
     changed: bool
     at: str
     snapshot: str | None = None
+    page: str | None = None
     seconds: float = 0.0
     changes: list[list[str]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -81,13 +85,14 @@ def run(source: Source, log: Journal) -> Report:
         changed=True,
         at=moment,
         snapshot=begun.snapshot,
+        page=str(_file(source, begun.snapshot, moment).with_suffix(".html")),
         seconds=round(time.monotonic() - start, 1),
         changes=_changed(source, begun.labels, wanted),
         verdicts=promises.judge(begun.before, promises.measure(source)),
         outages=[outage.to_json() for outage in probe.outages],
         before=begun.before,
     )
-    _keep(report, source.backups / begun.snapshot)
+    _keep(report, source)
     unfinished.end(source.hub)
     return report
 
@@ -136,8 +141,7 @@ def prove(source: Source) -> Report | None:
         )
     if not last.get("changed"):
         return None
-    file = source.backups / last["snapshot"] / manifest.REPORTS / _name(last["at"])
-    values = _kept(file)
+    values = _kept(_file(source, last["snapshot"], last["at"]))
     return Report(
         **{**values, "verdicts": promises.judge(values["before"], promises.measure(source))}
     )
@@ -214,15 +218,22 @@ def _changed(
     return software + set_now
 
 
-def _keep(report: Report, kept: Path) -> None:
-    """Write the report beside the seal of the snapshot that the upgrade started from."""
-    reports = kept / manifest.REPORTS
-    files.make_private(reports)
-    values = asdict(report)
-    data = json.dumps(values, indent=2, sort_keys=True).encode()
-    files.write_new(reports / _name(report.at), data)
-    files.sync_folder(reports)
+def _keep(report: Report, source: Source) -> None:
+    """Write the report, and its page, beside the seal of the snapshot that it started from."""
+    file = _file(source, str(report.snapshot), report.at)
+    files.make_private(file.parent)
+    data = json.dumps(asdict(report), indent=2, sort_keys=True).encode()
+    files.write_new(file, data)
+    files.write_new(file.with_suffix(".html"), _page(report, source.hub).encode())
+    files.sync_folder(file.parent)
 
 
-def _name(at: str) -> str:
-    return f"upgrade-{at}.json"
+def _page(report: Report, hub: Hub) -> str:
+    events = journal.read(hub, "upgrade")
+    phases = [each for each in events if each["kind"] == "phase"]
+    name = f"{hub.prefix} on {socket.gethostname()}"
+    return report_page.render(report.to_json(), hub=name, phases=phases)
+
+
+def _file(source: Source, kept: str, at: str) -> Path:
+    return source.backups / kept / manifest.REPORTS / f"upgrade-{at}.json"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 LIMIT = 1 << 20  # bytes read of an answer
+MOVED = {301, 302, 303, 307, 308}
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Answer:
 
     status: int
     body: str = ""
+    location: str = ""
 
     @property
     def ok(self) -> bool:
@@ -26,32 +28,98 @@ class Answer:
 
 
 def get(url: str, *, timeout: float = 5.0) -> Answer:
-    """Ask for ``url`` once, following nothing; never raises for what a server can do.
+    """Ask for ``url`` once, as a `Line` does. ``timeout`` is in seconds."""
+    with closing(Line(url, timeout=timeout)) as line:
+        return line.ask()
 
-    ``timeout`` is in seconds.
+
+class Line:
+    """One address that is asked again and again, over a connection that is kept open.
+
+    A proxy that stops does not wait for it: between two questions it is idle, and those are closed
+    at once. It waits for one that was opened a moment ago and has asked nothing yet.
     """
-    try:
+
+    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+        self._url, self._timeout = url, timeout
+        self._target = ""
+        self._connection: http.client.HTTPConnection | None = None
+
+    def ask(self) -> Answer:
+        """Ask once; never raises for what a server can do.
+
+        The proxy's way from HTTP to HTTPS is gone along; any other redirect is the answer: that of
+        a user server that is away leads to the hub, which is there.
+        """
+        try:
+            answer = self._asked()
+            if self._is_secured(answer):
+                self._open(answer.location)
+                answer = self._asked()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return Answer(0, str(error) or type(error).__name__)
+        return answer
+
+    def close(self) -> None:
+        """Close the connection; the next question opens another, to the address as it was given."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def _asked(self) -> Answer:
+        connection = self._connection or self._open(self._url)
+        kept = connection.sock is not None
+        try:
+            return self._answer(connection)
+        except (ConnectionError, ssl.SSLError):
+            if not kept:
+                raise
+            # What was closed while nothing was asked tells nothing of how the server is now.
+            self.close()
+            return self._answer(self._open(self._url))
+
+    def _open(self, url: str) -> http.client.HTTPConnection:
+        """Prepare a connection; it is always to the host that was given, which is this machine."""
+        self.close()
         parts = urlsplit(url)
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        with closing(
-            _connection(parts.scheme, parts.hostname or "", parts.port, timeout)
-        ) as connection:
-            connection.request("GET", target, headers={"User-Agent": "tljh-runbook"})
-            answer = connection.getresponse()
-            body = answer.read(LIMIT).decode(errors="replace")
-            return Answer(answer.status, body)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(0, str(error) or type(error).__name__)
+        host = urlsplit(self._url).hostname or ""
+        self._target = _target(url)
+        self._connection = _connection(parts.scheme, host, parts.port, self._timeout)
+        return self._connection
+
+    def _answer(self, connection: http.client.HTTPConnection) -> Answer:
+        connection.request("GET", self._target, headers={"User-Agent": "tljh-runbook"})
+        answer = connection.getresponse()
+        body = answer.read(LIMIT).decode(errors="replace")
+        if not answer.isclosed():  # longer than the limit: what is left is not read
+            connection.close()
+        return Answer(answer.status, body, answer.getheader("Location", ""))
+
+    def _is_secured(self, answer: Answer) -> bool:
+        """Say whether an answer only says that the same is there over HTTPS."""
+        return (
+            answer.status in MOVED
+            and self._url.startswith("http:")
+            and answer.location.startswith("https:")
+            and _target(answer.location) == _target(self._url)
+        )
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def _connection(
     scheme: str, host: str, port: int | None, timeout: float
 ) -> http.client.HTTPConnection:
+    # Without a port the library would look for one in the host, and find it in ::1.
     if scheme != "https":
-        return http.client.HTTPConnection(host, port, timeout=timeout)
+        return http.client.HTTPConnection(host, port or 80, timeout=timeout)
     # The certificate names the hub's public address, not the loopback one asked here.
     context = ssl._create_unverified_context()  # noqa: S323
-    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    return http.client.HTTPSConnection(host, port or 443, timeout=timeout, context=context)
 
 
 def post(url: str, data: bytes, *, timeout: float = 5.0) -> str:

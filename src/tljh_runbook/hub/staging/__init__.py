@@ -1,0 +1,1 @@
+"""An upgrade prepared beside the live hub: staged, rehearsed, swapped, taken back."""
