@@ -111,12 +111,7 @@ def make_user_environment():
 
 def ensure_services():
     traefik.write_configuration()
-    if services.ensure():
-        return  # they are new, so they start by themselves
-    services.restart("jupyterhub")
-    services.restart("traefik")
-    # The hub's unit requires the proxy's, so systemd restarts it once more.
-    services.restart("jupyterhub")
+    services.ensure()
 
 
 def wait_until_running(times=20):
