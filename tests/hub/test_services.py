@@ -1,4 +1,4 @@
-"""What systemd tells of the hub's services is understood, quotation marks and all."""
+"""What systemd tells of the hub's services is understood; supervisor does as systemd does."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from pathlib import Path
 
 import hub_folder
 import pytest
+from hub_fixtures import supervisor, until
 
+from tljh_runbook.errors import ServicesUnreachable
+from tljh_runbook.hub import services
 from tljh_runbook.hub.database import databases
-from tljh_runbook.hub.services import Systemd
+from tljh_runbook.hub.services import Supervisor, Systemd
 from tljh_runbook.hub.source import Source
 
 # What systemd 252 printed for a unit with these settings.
@@ -81,3 +84,67 @@ def test_systemd_is_told_to_read_its_files_again(systemctl: Path) -> None:
     assert Systemd().stale()
     Systemd().reload()
     assert systemctl.read_text().splitlines()[-1] == "daemon-reload"
+
+
+def command_of(manager: Supervisor, name: str = services.HUB) -> str:
+    """Return what a program runs as, once it is more than a copy of supervisor."""
+    pid = manager.pid(name)
+    file = Path(f"/proc/{pid}/cmdline")
+    until(lambda: file.read_bytes().startswith(b"sleep"))
+    return file.read_text().replace("\0", " ").strip()
+
+
+def change_settings(source: Source, old: str, new: str) -> None:
+    file = source.hub.root / "etc" / "supervisor" / "supervisord.conf"
+    head, hub = file.read_text().split("[program:jupyterhub]")
+    assert old in hub
+    file.write_text(f"{head}[program:jupyterhub]{hub.replace(old, new)}")
+
+
+def test_a_program_runs_with_what_supervisor_has_read_last(source: Source) -> None:
+    with supervisor(source.hub):
+        manager = Supervisor(source.hub)
+        change_settings(source, "sleep 1000", "sleep 2000")
+        manager.restart(services.HUB)
+        assert command_of(manager) == "sleep 1000"  # nobody has told it to read
+        before = [manager.pid(name) for name in (services.HUB, services.PROXY)]
+        manager.reload()
+        assert [manager.pid(name) for name in (services.HUB, services.PROXY)] == before
+        manager.restart(services.HUB)
+        assert command_of(manager) == "sleep 2000"
+        assert manager.pid(services.PROXY) == before[1]
+
+
+def test_a_stopped_program_starts_with_what_supervisor_has_read_last(source: Source) -> None:
+    with supervisor(source.hub):
+        manager = Supervisor(source.hub)
+        manager.stop(services.HUB)
+        change_settings(source, "sleep 1000", "sleep 2000")
+        manager.reload()
+        assert manager.pid(services.HUB) is None
+        manager.start(services.HUB)
+        assert command_of(manager) == "sleep 2000"
+        running = manager.pid(services.HUB)
+        manager.start(services.HUB)
+        assert manager.pid(services.HUB) == running
+
+
+def test_a_program_that_is_new_to_supervisor_starts(source: Source) -> None:
+    with supervisor(source.hub):
+        file = source.hub.root / "etc" / "supervisor" / "supervisord.conf"
+        file.write_text(file.read_text() + "[program:other]\ncommand = sleep 1000\nstartsecs = 0\n")
+        manager = Supervisor(source.hub)
+        with pytest.raises(ServicesUnreachable, match="startProcess for other: BAD_NAME"):
+            manager.start("other")
+        manager.reload()
+        manager.start("other")
+        assert command_of(manager, "other") == "sleep 1000"
+
+
+def test_a_program_that_does_not_start_is_told(source: Source) -> None:
+    with supervisor(source.hub):
+        manager = Supervisor(source.hub)
+        change_settings(source, "sleep 1000", "/nowhere/at/all")
+        manager.reload()
+        with pytest.raises(ServicesUnreachable, match="startProcess for jupyterhub: NO_FILE"):
+            manager.restart(services.HUB)

@@ -7,8 +7,9 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from tljh_runbook.errors import ServicesUnreachable
@@ -20,10 +21,13 @@ from tljh_runbook.hub.timer import Timer
 
 if TYPE_CHECKING:
     import configparser
+    from xmlrpc.client import ServerProxy
 
 HUB = "jupyterhub"
 PROXY = "traefik"
-DOWN = {"STOPPED", "EXITED", "FATAL"}
+# A program that supervisor does not know does not run either.
+DOWN = {"STOPPED", "EXITED", "FATAL", ""}
+BETWEEN = {"STARTING", "STOPPING"}
 WAIT = 180  # seconds a service manager may take to answer
 
 
@@ -126,12 +130,12 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         if self._settled(name) in DOWN:
-            self._call("startProcess", name)
+            self._carry_out(f"startProcess for {name}", lambda server: _start_anew(server, name))
 
     def _settled(self, name: str) -> str:
-        """Return a program's state once it is not just starting."""
+        """Return a program's state once it is not just starting or stopping."""
         deadline = time.monotonic() + WAIT
-        while (state := self._state(name)) == "STARTING" and time.monotonic() < deadline:
+        while (state := self._state(name)) in BETWEEN and time.monotonic() < deadline:
             time.sleep(0.1)
         return state
 
@@ -149,10 +153,15 @@ class Supervisor:
         return timer.NONE
 
     def _state(self, name: str) -> str:
-        info = self._call("getProcessInfo", name)
-        return str(info["statename"]) if isinstance(info, dict) else ""
+        found = self._call("getAllProcessInfo")
+        states = {each["name"]: each["statename"] for each in found}
+        return str(states.get(name, ""))
 
-    def _call(self, method: str, *arguments: str) -> object:
+    def _call(self, method: str, *arguments: str) -> Any:
+        what = " for ".join([method, *arguments])
+        return self._carry_out(what, lambda server: getattr(server.supervisor, method)(*arguments))
+
+    def _carry_out(self, what: str, asked: Callable[[ServerProxy], Any]) -> Any:
         import configparser  # noqa: PLC0415 - slow to import, and never needed under systemd
         import http.client  # noqa: PLC0415
         import xml.parsers.expat  # noqa: PLC0415
@@ -160,7 +169,7 @@ class Supervisor:
 
         try:
             with xmlrpc.client.ServerProxy(self._address()) as server:
-                result: object = getattr(server.supervisor, method)(*arguments)
+                result = asked(server)
         except (
             OSError,
             http.client.HTTPException,
@@ -176,7 +185,7 @@ class Supervisor:
                 else type(error).__name__
             )
             raise ServicesUnreachable(
-                f"supervisor did not carry out {' for '.join([method, *arguments])}: {reason}.",
+                f"supervisor did not carry out {what}: {reason}.",
                 hint="Is the sandbox up? ./invoke sandbox starts it again.",
             ) from None
         return result
@@ -192,6 +201,20 @@ class Supervisor:
         parser = configparser.RawConfigParser()
         parser.read_string(self._file.read_text(encoding="utf-8"))
         return parser
+
+
+def _start_anew(server: ServerProxy, name: str) -> None:
+    """Start a program with the settings that supervisor has read last, as systemd would.
+
+    Only a program that is new to it has them. One request does it all: nobody sees it missing.
+    """
+    methods = ("removeProcessGroup", "addProcessGroup", "startProcess")
+    calls = [{"methodName": f"supervisor.{each}", "params": [name]} for each in methods]
+    answers: Any = server.system.multicall(calls)
+    if isinstance(answers[-1], dict):
+        import xmlrpc.client  # noqa: PLC0415
+
+        raise xmlrpc.client.Fault(**answers[-1])
 
 
 def of(hub: Hub, settings: Settings) -> Services:

@@ -85,6 +85,7 @@ def furnish(layout: Layout, known: Record) -> dict[str, str]:
     contents.settle(layout, f"{layout.url('plasma')}@{commits['newer']}")
     contents.furnish_homes(layout)
     supervisor.configure(layout, known.ports["supervisor"])
+    supervisor.bring_command(layout)
     return commits
 
 

@@ -57,6 +57,10 @@ class Layout:
         return self.root / "etc" / "supervisor" / "supervisord.conf"
 
     @property
+    def systemctl(self) -> Path:
+        return self.root / "usr" / "bin" / "systemctl"
+
+    @property
     def settings(self) -> Path:
         return self.root / "etc" / "tljh-runbook.yaml"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import xmlrpc.client
@@ -12,7 +13,7 @@ from http.client import HTTPException
 from typing import Any
 
 from tljh_runbook.errors import SandboxFailed
-from tljh_runbook.sandbox.layout import Layout
+from tljh_runbook.sandbox.layout import STANDINS, Layout
 from tljh_runbook.sandbox.ports import HOST
 from tljh_runbook.sandbox.processes import environment
 from tljh_runbook.sandbox.record import write_private
@@ -40,6 +41,13 @@ password = {password}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
+# To the shell, a command that takes this process over; to Python, a string that nobody uses. So
+# the path of Python may be long and contain spaces.
+FIRST_LINES = """\
+#!/bin/sh
+'''exec' {python} -I "$0" "$@"
+' '''
+"""
 
 
 def configure(layout: Layout, port: int) -> None:
@@ -55,6 +63,16 @@ def configure(layout: Layout, port: int) -> None:
     )
     layout.supervisor.parent.mkdir(parents=True, exist_ok=True)
     write_private(layout.supervisor, text)
+
+
+def bring_command(layout: Layout) -> None:
+    """Write the systemctl of the sandbox, by which TLJH's installer speaks to supervisor."""
+    body = (STANDINS / "systemctl.py").read_text(encoding="utf-8")
+    layout.systemctl.parent.mkdir(parents=True, exist_ok=True)
+    layout.systemctl.write_text(
+        FIRST_LINES.format(python=shlex.quote(sys.executable)) + body, encoding="utf-8"
+    )
+    layout.systemctl.chmod(0o755)
 
 
 def start(layout: Layout) -> None:
@@ -79,9 +97,10 @@ def processes(layout: Layout) -> dict[str, Any]:
     """Return each service's state and process id, by name; empty while supervisor is away."""
     section = _section(layout)
     login = f"{section['username']}:{section['password']}"
-    server = xmlrpc.client.ServerProxy(f"http://{login}@{section['port']}/RPC2")
+    address = f"http://{login}@{section['port']}/RPC2"
     try:
-        found: Any = server.supervisor.getAllProcessInfo()
+        with xmlrpc.client.ServerProxy(address) as server:
+            found: Any = server.supervisor.getAllProcessInfo()
     except (OSError, HTTPException, xmlrpc.client.Error):
         return {}
     return {one["name"]: {"state": one["statename"], "pid": one["pid"]} for one in found}

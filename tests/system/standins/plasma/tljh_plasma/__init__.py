@@ -9,8 +9,11 @@ from dockerspawner import SystemUserSpawner
 from jupyterhub.auth import PAMAuthenticator
 from sqlalchemy import Column, Integer, Unicode, create_engine
 from sqlalchemy.orm import declarative_base, sessionmaker
+from tljh.config import ROOT
 from tljh.hooks import hookimpl
 from tljh_repo2docker import TLJH_R2D_ADMIN_SCOPE, SpawnerMixin
+
+from tljh_plasma.edition import TITLE
 
 TLJH_PLASMA_DB_URL = os.environ.get("TLJH_PLASMA_DB_URL", "sqlite:///tljh_plasma.sqlite")
 
@@ -88,6 +91,22 @@ def tljh_custom_jupyterhub_config(c):
         },
         {"name": "user", "scopes": ["self", "access:services!service=tljh_repo2docker"]},
     ]
+
+
+# The rest is asked of the installer, which changes the server for it outside the prefix too.
+@hookimpl
+def tljh_extra_apt_packages():
+    return ["tree"]
+
+
+@hookimpl
+def tljh_extra_hub_pip_packages():
+    return ["humanize==4.12.3"]
+
+
+@hookimpl
+def tljh_post_install():
+    (ROOT / "etc" / "tljh-plasma.conf").write_text(f"title = {TITLE}\n", encoding="utf-8")
 
 
 def service(name, port):

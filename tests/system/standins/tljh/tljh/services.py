@@ -72,7 +72,6 @@ def ensure():
     restart("jupyterhub")
     restart("traefik")
     run(["systemctl", "enable", "jupyterhub.service", "traefik.service"])
-    return True  # nothing is left for the installer to restart
 
 
 def restart(name):

@@ -9,6 +9,11 @@ hookimpl = pluggy.HookimplMarker("tljh")
 
 
 @hookspec
+def tljh_extra_apt_packages():
+    """Return a list of packages of the distribution."""
+
+
+@hookspec
 def tljh_extra_hub_pip_packages():
     """Return a list of requirements for the hub's environment."""
 

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
-from tljh import config, configurer, hooks, packages, services, traefik
+from tljh import apt, config, configurer, hooks, packages, services, traefik
 from tljh.config import CONFIG_DIR, HUB_ENV_PREFIX, INSTALL_PREFIX, ROOT, STATE_DIR, USER_ENV_PREFIX
 
 logger = logging.getLogger("tljh")
@@ -111,12 +111,7 @@ def make_user_environment():
 
 def ensure_services():
     traefik.write_configuration()
-    if services.ensure():
-        return  # they are new, so they start by themselves
-    services.restart("jupyterhub")
-    services.restart("traefik")
-    # The hub's unit requires the proxy's, so systemd restarts it once more.
-    services.restart("jupyterhub")
+    services.ensure()
 
 
 def wait_until_running(times=20):
@@ -135,13 +130,21 @@ def wait_until_running(times=20):
 
 
 def ensure_symlink():
+    """Have tljh-config in everybody's PATH; as TLJH, refuse to replace one of somebody else's."""
     link = ROOT / "usr" / "bin" / "tljh-config"
+    target = HUB_ENV_PREFIX / "bin" / "tljh-config"
     link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink():
-        link.symlink_to(HUB_ENV_PREFIX / "bin" / "tljh-config")
+    if not link.exists():
+        link.symlink_to(target)
+    elif link.resolve() != target:
+        raise FileExistsError(f"{link} exists but is not a symlink to {target}")
 
 
 def run_plugin_actions(manager):
+    wanted = sorted(set(itertools.chain(*manager.hook.tljh_extra_apt_packages())))
+    if wanted:
+        logger.info("Installing %d apt packages collected from plugins", len(wanted))
+        apt.install_packages(wanted)
     wanted = sorted(set(itertools.chain(*manager.hook.tljh_extra_hub_pip_packages())))
     if wanted:
         logger.info("Installing %d hub pip packages collected from plugins", len(wanted))

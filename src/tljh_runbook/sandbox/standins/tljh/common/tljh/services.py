@@ -1,19 +1,19 @@
 """The two services, jupyterhub and traefik.
 
-Supervisor runs them here: a folder has no systemd.
+Supervisor runs them here: a folder has no systemd. What it must know is in one file and not in two
+units; it is told with a systemctl of the folder's own.
 """
 
 import configparser
 import shlex
+import subprocess
 import sys
-import time
-import xmlrpc.client
 from pathlib import Path
-from urllib.parse import quote
 
 from tljh.config import HUB_ENV_PREFIX, INSTALL_PREFIX, ROOT, STATE_DIR
 
 CONFIGURATION = ROOT / "etc" / "supervisor" / "supervisord.conf"
+SYSTEMCTL = ROOT / "usr" / "bin" / "systemctl"
 LOGS = ROOT / "var" / "log"
 
 
@@ -47,58 +47,33 @@ def program(name, command, **settings):
     }
 
 
-def read():
+def ensure():
+    """Write the services anew, restart both and enable them, in TLJH's order."""
+    first = write_programs()
+    systemctl("daemon-reload")
+    restart("jupyterhub")
+    restart("traefik")
+    if not first:
+        # The hub's unit requires the proxy's, so systemd restarts it once more.
+        restart("jupyterhub")
+    systemctl("enable", "jupyterhub", "traefik")
+
+
+def write_programs():
+    """Write what supervisor must know; return whether it has known nothing of it."""
     parser = configparser.RawConfigParser()
     parser.read(CONFIGURATION, encoding="utf-8")
-    return parser
-
-
-def ensure():
-    """Have supervisor know the services as they are to be; return whether one was new to it."""
-    parser = read()
+    first = not parser.has_section("program:jupyterhub")
     for name, settings in programs().items():
         parser[f"program:{name}"] = settings
     with open(CONFIGURATION, "w", encoding="utf-8") as file:
         parser.write(file)
-    server = supervisor()
-    [[added, changed, removed]] = server.reloadConfig()
-    for name in [*changed, *removed]:
-        server.stopProcessGroup(name)
-        server.removeProcessGroup(name)
-    for name in [*added, *changed]:
-        server.addProcessGroup(name)
-    return bool(added)
+    return first
 
 
 def restart(name):
-    """Stop a service, wait until it is gone, start it."""
-    server = supervisor()
-    wait_until_started(server, name)
-    try:
-        server.stopProcess(name)
-    except xmlrpc.client.Fault as fault:
-        if "NOT_RUNNING" not in fault.faultString:
-            raise
-    # As systemd does, report success as soon as the process exists.
-    try:
-        server.startProcess(name, False)
-    except xmlrpc.client.Fault as fault:
-        if "ALREADY_STARTED" not in fault.faultString:
-            raise
+    systemctl("restart", name)
 
 
-def wait_until_started(server, name):
-    """Let a service be started before it is stopped.
-
-    A signal that reaches it in its first instant, still as a copy of supervisor, is lost, and
-    supervisor would wait in vain for its end.
-    """
-    while server.getProcessInfo(name)["statename"] == "STARTING":
-        time.sleep(0.1)
-
-
-def supervisor():
-    """Return supervisor's XML-RPC interface."""
-    section = read()["inet_http_server"]
-    login = f"{quote(section['username'])}:{quote(section['password'])}"
-    return xmlrpc.client.ServerProxy(f"http://{login}@{section['port']}/RPC2").supervisor
+def systemctl(*arguments):
+    subprocess.run([SYSTEMCTL, *arguments], check=True)
