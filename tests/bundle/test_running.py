@@ -92,4 +92,6 @@ def test_an_upgrade_goes_on_in_a_process_of_its_own(pyz: Path, live: Live) -> No
     assert run("python3", pyz.name, "backup", *where, cwd=pyz.parent).returncode == 0
     done = run("python3", pyz.name, "upgrade", *where, "--json", cwd=pyz.parent)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["report"]["changed"] is True
+    report = json.loads(done.stdout)["report"]
+    assert report["changed"] is True
+    assert "<style>:root" in Path(report["page"]).read_text()  # the style came from the one file

@@ -181,6 +181,55 @@ def test_a_line_of_comment_stays_between_the_lines_it_was_between(find: str, put
     assert before.startswith("limits:")
 
 
+def test_comments_stay_in_place_around_what_is_emptied_and_set_otherwise() -> None:
+    live = """\
+users:
+  admin:
+    - alice   # she knows
+    - bob     # he helps
+  # below admin
+base_url: /
+limits:
+  # little memory
+  memory: '1G'
+services:
+  # about cull
+  cull: {timeout: 1}
+  # the end
+"""
+    staged = "users: {admin: [alice]}\nbase_url: /\nlimits: {}\nservices: {cull: 3}\n"
+    assert (
+        merge(live, live, staged).text
+        == """\
+users:
+  admin:
+  - alice     # she knows
+  # below admin
+base_url: /
+limits: {}
+  # little memory
+services:
+  # about cull
+  cull: 3
+  # the end
+"""
+    )
+
+
+def test_a_comment_stays_above_an_entry_that_is_moved_to_the_left() -> None:
+    live = "admin:\n    - bob\n    # she knows\n    - alice\n"
+    lines = merge(live, live, "admin: [alice]").text.split()
+    assert " ".join(lines) == "admin: # she knows - alice"
+
+
+def test_a_section_that_came_from_elsewhere_is_changed_for_itself() -> None:
+    live = "one: &one\n  deep:\n    a: '1'\n    b: 2\ntwo:\n  <<: *one\n  c: 3\n"
+    staged = "one: {deep: {a: '1', b: 2}}\ntwo: {deep: {a: '1', b: 9}, c: 3}\n"
+    merged = merge(live, live, staged)
+    assert same(values(merged.text), values(staged))
+    assert merged.text.startswith(live.replace("  c: 3\n", ""))
+
+
 @pytest.mark.parametrize("live", ["", "# Ask Alice first.\n\n# limits:\n#   cpu: 1", "---\n# a\n"])
 def test_a_file_without_values_keeps_its_comments(live: str) -> None:
     merged = merge(live, live, "limits: {memory: 2G}")
@@ -269,7 +318,7 @@ def test_a_broken_text_is_named_and_not_quoted(which: int, text: str) -> None:
 
 
 def test_values_are_not_shown() -> None:
-    merged = merge("a: 1\nk: 1", "a: 1\nk: secret-1", "a: secret-2\nk: secret-3")
+    merged = merge("a: secret-0\nk: 1", "a: secret-0\nk: secret-1", "a: secret-2\nk: secret-3")
     assert "secret" not in repr(merged)
     assert "'a'" in repr(merged)
 

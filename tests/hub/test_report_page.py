@@ -169,6 +169,14 @@ def test_the_outcome_is_told_in_one_sentence(
     assert told in page(report(verdicts=judged, changed=changed)).text
 
 
+def test_what_was_not_measured_does_not_count_as_kept() -> None:
+    unknown: Any = None
+    judged = [Verdict("user data", True, "none"), Verdict("images", unknown, "no engine")]
+    seen = page(report(verdicts=judged))
+    assert "promises kept1 of 2" in seen.text
+    assert "images– not measuredno engine" in seen.text
+
+
 def test_a_report_of_nothing_is_a_page_too() -> None:
     seen = page(Report(changed=False, at="now").to_json(), phases=[])
     assert "It began on now." in seen.text

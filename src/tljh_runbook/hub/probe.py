@@ -55,12 +55,14 @@ class Outage:
             self._missing = False
 
     def to_json(self) -> dict[str, Any]:
+        gaps = [[round(begin, 2), round(end, 2)] for begin, end in self.gaps]
         return {
             "name": self.name,
             "asked": self.asked,
             "failed": self.failed,
-            "away": round(self.away, 2),
-            "gaps": [[round(begin, 2), round(end, 2)] for begin, end in self.gaps],
+            # Of the rounded ones: who adds up what is shown comes to the same.
+            "away": round(sum(end - begin for begin, end in gaps), 2),
+            "gaps": gaps,
         }
 
 

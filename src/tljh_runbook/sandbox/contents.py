@@ -49,7 +49,7 @@ services:
 SETTINGS = """\
 services: supervisor
 upgrade:
-  tljh: 2.0.0
+  tljh: {tljh}
   plugins:
     - "tljh-plasma @ {plugin}"
 """
@@ -99,10 +99,11 @@ def _constants(layout: Layout, record: Record) -> str:
     return '"""What this hub needs because it lives in a folder."""\n\n' + "".join(lines)
 
 
-def settle(layout: Layout, plugin: str) -> None:
+def settle(layout: Layout, plugin: str, tljh: str = "2.0.0") -> None:
     """Write the tool's settings: which service manager, and what the upgrade asks for."""
     layout.settings.parent.mkdir(parents=True, exist_ok=True)
-    layout.settings.write_text(SETTINGS.format(plugin=plugin), encoding="utf-8")
+    text = SETTINGS.format(plugin=plugin, tljh=tljh)
+    layout.settings.write_text(text, encoding="utf-8")
 
 
 def furnish_homes(layout: Layout) -> None:

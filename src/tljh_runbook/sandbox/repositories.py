@@ -43,17 +43,24 @@ def build(layout: Layout, over: Path | None = None) -> dict[str, str]:
 def _build(layout: Layout, name: str, over: Path | None) -> Iterator[tuple[str, str]]:
     repository = layout.repositories / name
     repository.mkdir(parents=True)
-    _git(layout, repository, "init", "--quiet", "--template=", "--initial-branch=main")
+    git(layout, repository, "init", "--quiet", "--template=", "--initial-branch=main")
     for day, release in enumerate(HISTORY[name], start=1):
         for part in ("common", release):
             _lay(STANDINS / name / part, repository)
         if over:
             _lay(over / name, repository)
-        date = f"2025-01-0{day}T12:00:00+00:00"
-        _git(layout, repository, "add", "--all")
-        _git(layout, repository, "commit", "--quiet", f"--message={name} {release}", date=date)
-        _git(layout, repository, "tag", release)
-        yield release, _git(layout, repository, "rev-parse", "HEAD")
+        commit = record(layout, name, release, day)
+        git(layout, repository, "tag", release)
+        yield release, commit
+
+
+def record(layout: Layout, name: str, release: str, day: int) -> str:
+    """Commit what lies in a repository's folder, on a day of January; return the commit."""
+    repository = layout.repositories / name
+    date = f"2025-01-{day:02}T12:00:00+00:00"
+    git(layout, repository, "add", "--all")
+    git(layout, repository, "commit", "--quiet", f"--message={name} {release}", date=date)
+    return git(layout, repository, "rev-parse", "HEAD")
 
 
 def _lay(source: Path, target: Path) -> None:
@@ -66,7 +73,8 @@ def _lay(source: Path, target: Path) -> None:
     )
 
 
-def _git(layout: Layout, repository: Path, *arguments: str, date: str = "") -> str:
+def git(layout: Layout, repository: Path, *arguments: str, date: str = "") -> str:
+    """Run git without anybody's own settings; return what it printed."""
     dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
     done = subprocess.run(
         ["git", "-C", repository, *arguments],
