@@ -253,3 +253,21 @@ class BackupIncomplete(RunbookError):
     """A snapshot was made without a person, and does not hold all that it should."""
 
     code = 49
+
+
+class RehearsalFailed(RunbookError):
+    """The next version was tried on copies, and does not work; the live hub was not touched."""
+
+    code = 53
+
+
+class UpgradeTakenBack(RunbookError):
+    """The upgrade was taken back by itself: the hub runs the version that it ran before."""
+
+    code = 54
+
+
+class NothingToTakeBack(RunbookError):
+    """There is no upgrade that could be taken back."""
+
+    code = 55

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.manifest import Manifest
     from tljh_runbook.hub.restoration import Action, Restoration
     from tljh_runbook.hub.retention import Judged
+    from tljh_runbook.hub.rollback import Going
     from tljh_runbook.hub.snapshot import Snapshot
     from tljh_runbook.hub.versions import Versions
 
@@ -111,7 +112,8 @@ def restored(outcome: dict[str, Any]) -> None:
 def ended(task: str, found: dict[str, Any]) -> None:
     """Print what a run did, as its journal tells."""
     if found:
-        {"backup": _made, "upgrade": report, "restore": _given_back}[task](found)
+        shown = {"backup": _made, "rehearse": forecast, "restore": _given_back}
+        shown.get(task, report)(found)
 
 
 def _made(found: dict[str, Any]) -> None:
@@ -177,6 +179,43 @@ def report(found: dict[str, Any]) -> None:
     terminal.table(["promise", "", "measured"], rows)
     if found.get("page"):
         terminal.line(f"The upgrade as a page, with a timeline: {found['page']}")
+
+
+def forecast(found: dict[str, Any]) -> None:
+    """Print what an upgrade would change."""
+    if not found["changed"]:
+        terminal.line("Everything is as asked: an upgrade would change nothing.")
+        return
+    terminal.table(["environment", "package", "now", "then"], found["packages"])
+    rows = [[f"setting {name}", now, then] for name, now, then in found["settings"]]
+    rows += [[name, "", "changes"] for name in found["files"]]
+    for each in found["databases"]:
+        before, after = each["revisions"]
+        rows.append([f"database {each['name']}", before, after if after != before else "the same"])
+        rows += [
+            [f"rows of {table}", str(old), str(new)] for table, (old, new) in each["rows"].items()
+        ]
+    rows.append(["tokens revoked", "", str(found["tokens_revoked"])])
+    rows.append(["proxy", "", "restarts" if found["proxy_restarts"] else "runs on"])
+    rows.append(["disk needed", "", terminal.size(found["size"])])
+    terminal.line("")
+    terminal.table(["what", "now", "then"], rows)
+    for title, lines in (
+        ("Installed before, with apt-get", found["apt"]),
+        ("Asked for, and not done", [" ".join(words) for words in found["not_done"]]),
+        ("Would be written by the installer, and is not carried over", found["left"]),
+        ("pip finds wrong", found["complaints"]),
+    ):
+        for line in lines:
+            terminal.warning(f"{title}: {line}")
+
+
+def taken_back(found: Going) -> None:
+    """Print what taking an upgrade back would change."""
+    terminal.line(f"The upgrade of {found.at} is taken back; it began from {found.snapshot}.")
+    terminal.table(["what", "now", "then"], found.changes)
+    for name, count in found.lost.items():
+        terminal.warning(f"{count} rows that are newer than the upgrade would be lost: {name}")
 
 
 def _components(found: Snapshot) -> None:

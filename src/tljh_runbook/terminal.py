@@ -25,7 +25,7 @@ PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(
     r"tljh-runbook "
     r"(backup|check|notice|password|progress|prove|prune|restore|scheduled|snapshots|status|unpack"
-    r"|upgrade|verify)\b"
+    r"|upgrade|verify|rehearse|resume|rollback)\b"
 )
 STYLES = {
     "ok": "green",

@@ -130,6 +130,38 @@ print("Done!", flush=True)
 '''
 
 
+# What the runbook asks of the hub's own environment when it rehearses an upgrade.
+JUPYTERHUB_APP = """
+import pathlib
+
+
+class JupyterHub:
+    authenticator_class = spawner_class = proxy_class = object
+
+    def load_config_file(self, path):
+        exec(pathlib.Path(path).read_text())
+"""
+JUPYTERHUB_MAIN = """
+import sqlite3
+import sys
+
+assert sys.argv[1] == "upgrade-db"
+with sqlite3.connect("jupyterhub.sqlite") as database:
+    database.execute("UPDATE alembic_version SET version_num = 'f460b0348206'")
+"""
+
+
+def write_programs(hub: Hub) -> None:
+    """Put in the hub's environment what a rehearsal runs."""
+    number = ".".join(map(str, sys.version_info[:2]))
+    site = hub.environment / "lib" / f"python{number}" / "site-packages"
+    home = Path(sys.base_prefix) / "bin"
+    hub_folder.keep(hub.environment / "pyvenv.cfg", f"home = {home}\nversion = {number}.2\n", 0o644)
+    hub_folder.keep(site / "jupyterhub" / "app.py", JUPYTERHUB_APP, 0o644)
+    hub_folder.keep(site / "jupyterhub" / "__main__.py", JUPYTERHUB_MAIN, 0o644)
+    hub_folder.keep(site / "tljh" / "jupyterhub_config.py", "loaded = True\n", 0o644)
+
+
 @dataclass
 class Live:
     """A hub with both services running, and the server of alice."""
@@ -252,6 +284,7 @@ def living(root: Path, **changes: object) -> Iterator[Live]:
     hub_folder.keep(root / "srv" / "tljh-installer.py", INSTALLER.format(helpers=helpers), 0o755)
     hub.python.parent.mkdir()
     hub.python.symlink_to(sys.executable)
+    write_programs(hub)
     proxy = f"{sys.executable} {root}/proxy.py {port} {root}/answers.json"
     with subprocess.Popen(["sleep", "1000"]) as server:
         try:

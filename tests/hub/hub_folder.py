@@ -41,6 +41,7 @@ upgrade:
   tljh: 2.0.0
   plugins: ["tljh-plasma==0.3.0"]
   healthy_within: 20
+  in_place: true
 """
 
 HUB_TABLES = """

@@ -16,7 +16,7 @@ from hub_fixtures import Live, living
 from hub_folder import change
 
 from tljh_runbook.errors import PromiseBroken, SettingsInvalid
-from tljh_runbook.hub import docker, processes, promises, upgrade
+from tljh_runbook.hub import docker, processes, promises, proof
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.promises import Verdict
 
@@ -396,9 +396,9 @@ def test_versions_are_judged_by_what_was_asked_for(live: Live) -> None:
 
 def test_a_broken_promise_is_an_error_that_says_which() -> None:
     kept, lost = Verdict("settings", True, "3 kept"), Verdict("user data", False, "missing: 'x'")
-    upgrade.require_kept([kept])
+    proof.require_kept([kept])
     with pytest.raises(PromiseBroken, match=r"user data \(missing: 'x'\)"):
-        upgrade.require_kept([kept, lost])
+        proof.require_kept([kept, lost])
 
 
 def test_a_build_that_ends_meanwhile_breaks_nothing(live: Live) -> None:

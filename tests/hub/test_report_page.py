@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tljh_runbook.hub import markup, report_page, timeline
 from tljh_runbook.hub.probe import Outage
 from tljh_runbook.hub.promises import Verdict
+from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.timeline import Axis
-from tljh_runbook.hub.upgrade import Report
 
 HOSTILE = "<script>alert('x')</script>\"&lt;</title></style>"
 PHASES = [

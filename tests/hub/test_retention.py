@@ -14,11 +14,12 @@ from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import Busy
-from tljh_runbook.hub import capture, components, lock, manifest, retention, snapshot, unfinished
+from tljh_runbook.hub import capture, components, lock, manifest, retention, snapshot
 from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.unfinished import Unfinished
+from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.user_data import repository, user_files
 
 DAY = 86400
@@ -89,7 +90,7 @@ def test_what_going_back_needs_is_never_removed(source: Source) -> None:
     found = kept(keeping(source))
     assert found[made[1].name] == ("going back from the last upgrade",)
     assert set(found) == {made[1].name, made[3].name}
-    unfinished.begin(source.hub, Unfinished(made[0].name, {}, {}))
+    mark.write(source.hub, Mark("now", mark.SWAPPING, made[0].name, {}))
     assert kept(keeping(source))[made[0].name] == ("an unfinished upgrade",)
 
 

@@ -18,12 +18,12 @@ from hub_fixtures import Live, until
 from tljh_runbook.errors import (
     Busy,
     HubUnhealthy,
-    InstallerFailed,
     PromiseBroken,
     RunCutOff,
     SnapshotMissing,
     SnapshotStale,
     ToolMissing,
+    UpgradeTakenBack,
 )
 from tljh_runbook.hub import (
     capture,
@@ -35,13 +35,14 @@ from tljh_runbook.hub import (
     lock,
     manifest,
     processes,
+    proof,
     services,
     snapshot,
-    upgrade,
     versions,
     worker,
 )
 from tljh_runbook.hub.snapshot import Snapshot
+from tljh_runbook.hub.staging import mark
 
 
 @pytest.fixture
@@ -113,17 +114,17 @@ def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(backed_up: Li
     shown = page.read_text(encoding="utf-8")
     assert all(told in shown for told in ("server of alice", "Install", "Every promise was kept"))
     assert snapshot.verify(kept.path) == kept
-    report = upgrade.prove(live.source)
+    report = proof.prove(live.source)
     assert report
-    upgrade.require_kept(report.verdicts)
+    proof.require_kept(report.verdicts)
     (live.hub.root / "home" / "bob" / "lesson.ipynb").unlink()
-    later = upgrade.prove(live.source)
+    later = proof.prove(live.source)
     assert later
     with pytest.raises(PromiseBroken, match="user data"):
-        upgrade.require_kept(later.verdicts)
+        proof.require_kept(later.verdicts)
     data.unlink()
     with pytest.raises(SnapshotMissing):
-        upgrade.prove(live.source)
+        proof.prove(live.source)
 
 
 def test_when_everything_is_as_asked_nothing_is_changed_or_restarted(backed_up: Live) -> None:
@@ -163,9 +164,12 @@ def age(made: Snapshot, created: str) -> None:
 def test_an_installer_that_fails_is_told_with_its_last_words(backed_up: Live) -> None:
     live = backed_up
     (live.hub.root / "srv" / "fail").touch()
+    (live.hub.config / "config.yaml.lock").touch(0o600)  # who writes the settings leaves it
+    before = hub_folder.contents(live.hub.prefix)
     end = upgraded(live)
-    assert end["code"] == InstallerFailed.code
+    assert end["code"] == UpgradeTakenBack.code
     assert "The network is away" in end["error"]["message"]
+    assert hub_folder.contents(live.hub.prefix) == before
     assert "The network is away" in (live.hub.work / "installer.log").read_text()
     (live.hub.root / "srv" / "fail").unlink()
     assert upgraded(live)["code"] == 0
@@ -230,8 +234,11 @@ def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Liv
     with pytest.raises(RunCutOff):
         worker.follow(live.hub, "upgrade", lambda _: None)
     with pytest.raises(RunCutOff, match="was cut off"):
-        upgrade.prove(live.source)
+        proof.prove(live.source)
+    with pytest.raises(RunCutOff, match="did not come to its end: it was swapping"):
+        checks.run(live.source)
     assert upgraded(live)["error"] is None
+    assert "Take the upgrade back" in _texts(live)
 
 
 def test_a_terminated_upgrade_has_no_end_either(backed_up: Live) -> None:
@@ -247,7 +254,7 @@ def test_after_a_failed_upgrade_there_is_nothing_to_prove(backed_up: Live) -> No
     (live.hub.root / "srv" / "fail").touch()
     upgraded(live)
     with pytest.raises(RunCutOff, match="The network is away"):
-        upgrade.prove(live.source)
+        proof.prove(live.source)
 
 
 def test_a_sick_hub_is_told_even_when_nothing_is_to_be_done(backed_up: Live) -> None:
@@ -257,23 +264,28 @@ def test_a_sick_hub_is_told_even_when_nothing_is_to_be_done(backed_up: Live) -> 
     assert upgraded(live)["code"] == HubUnhealthy.code
 
 
-def test_an_upgrade_that_was_cut_off_is_gone_on_with(backed_up: Live) -> None:
+def test_an_upgrade_that_was_cut_off_is_taken_back_first(backed_up: Live) -> None:
     """Versions alone tell nothing: the installer puts them in first."""
     live = backed_up
+    (live.hub.config / "config.yaml.lock").touch(0o600)
+    before = hub_folder.contents(live.hub.prefix)
     os.kill(installing(live), signal.SIGKILL)
     go_on(live)
     until(lambda: not lock.held(live.hub))
     assert changes.software(live.source) == []
-    live.answer("/hub/api/", 502)  # nor may a hub that was left sick stand in the way
-    start(live)
-    until(lambda: "Wait for a healthy hub" in _texts(live))
-    live.answer("/hub/api/", 200, '{"version": "5.5.4"}')
-    end = worker.follow(live.hub, "upgrade", lambda _: None)
+    resumed(live)
+    assert hub_folder.contents(live.hub.prefix) == before
+    end = upgraded(live)
     assert (end["code"], end["report"]["changed"]) == (0, True)
     assert ["TLJH", "1.0.0", "2.0.0"] in end["report"]["changes"]
-    assert "Go on with the upgrade that did not come to its end" in _texts(live)
-    assert "running the TLJH installer" in _texts(live)
     assert upgraded(live)["report"]["changed"] is False
+
+
+def resumed(live: Live) -> None:
+    """Bring an upgrade to its end as an administrator does, or the server when it starts."""
+    command = [sys.executable, "-m", "tljh_runbook", "resume", "--hub", str(live.hub.prefix)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert mark.read(live.hub) is None
 
 
 def test_an_installer_that_knows_no_versions_is_refused(backed_up: Live) -> None:

@@ -9,7 +9,8 @@ from tljh_runbook.cli.ending import Commands
 from tljh_runbook.cli.lazy import Lazy
 
 MODULES = {
-    "upgrade": ("check", "upgrade", "prove"),
+    "upgrade": ("check", "rehearse", "upgrade", "prove"),
+    "rollback": ("rollback", "resume"),
     "backup": ("backup", "verify", "prune"),
     "snapshots": ("snapshots",),
     "restore": ("restore",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
@@ -42,6 +43,26 @@ class Teller:
         terminal.progress(text)
         if self.log:
             self.log.progress(text)
+
+
+def carry_out(  # noqa: PLR0913 - each is what a person has typed
+    source: Source,
+    task: str,
+    work: Callable[[Source, Journal], None],
+    run: str,
+    *,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Do ``work`` apart from this terminal, and show it; or be the process that does it."""
+    if run:
+        sys.exit(worker.run(source.hub, task, partial(work, source), run))
+    if detach:
+        begin(source, task, as_json=as_json)
+        return
+    with going_on(task):
+        start(source, task)
+    follow(source, task, as_json=as_json)
 
 
 def start(source: Source, task: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import click
 
@@ -12,7 +11,7 @@ from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import fail, on_hub
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.errors import PromiseBroken
-from tljh_runbook.hub import checks, upgrade, worker
+from tljh_runbook.hub import checks, proof, upgrade
 from tljh_runbook.hub.source import Source
 
 
@@ -39,6 +38,23 @@ def check(source: Source, *, as_json: bool) -> None:
             sys.exit(finding.error.code)
 
 
+@click.command()
+@detachable
+@on_hub()
+def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
+    """Prepare the upgrade beside the live hub, try it on copies, and say what would change.
+
+    The live hub, its users and their servers do not notice: it is safe at noon on a working day.
+    Nothing is left of it but what it says.
+
+    \b
+    Examples:
+      tljh-runbook rehearse
+      tljh-runbook rehearse --json
+    """
+    runs.carry_out(source, "rehearse", upgrade.rehearse, run, detach=detach, as_json=as_json)
+
+
 @click.command(name="upgrade")
 @detachable
 @on_hub()
@@ -46,21 +62,15 @@ def upgrade_(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     """Upgrade TLJH and its plugins as the settings ask, and prove that the promises held.
 
     It goes on by itself, whatever becomes of this terminal. It needs a snapshot of the last hour,
-    and does nothing at all when everything is as asked.
+    and does nothing at all when everything is as asked. When the new version does not keep the
+    promises, it is taken back by itself.
 
     \b
     Examples:
       tljh-runbook upgrade
       tljh-runbook upgrade --detach
     """
-    if run:
-        sys.exit(worker.run(source.hub, "upgrade", partial(upgrade.work, source), run))
-    if detach:
-        runs.begin(source, "upgrade", as_json=as_json)
-        return
-    with runs.going_on("upgrade"):
-        runs.start(source, "upgrade")
-    runs.follow(source, "upgrade", as_json=as_json)
+    runs.carry_out(source, "upgrade", upgrade.work, run, detach=detach, as_json=as_json)
 
 
 @click.command()
@@ -72,7 +82,7 @@ def prove(source: Source, *, as_json: bool) -> None:
     Example:
       tljh-runbook prove --hub /opt/tljh
     """
-    report = upgrade.prove(source)
+    report = proof.prove(source)
     if as_json:
         terminal.data(report.to_json() if report else None)
     elif report:
@@ -80,9 +90,9 @@ def prove(source: Source, *, as_json: bool) -> None:
     else:
         terminal.line("The last upgrade changed nothing, so there is nothing to prove.")
     try:
-        upgrade.require_kept(report.verdicts if report else [])
+        proof.require_kept(report.verdicts if report else [])
     except PromiseBroken as error:
         fail(error, as_json=False)  # the report on standard output says it as data
 
 
-COMMANDS = (check, upgrade_, prove)
+COMMANDS = (check, rehearse, upgrade_, prove)

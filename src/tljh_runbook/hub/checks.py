@@ -14,6 +14,7 @@ from tljh_runbook.errors import (
     NoSpace,
     RestoreFailed,
     RunbookError,
+    RunCutOff,
     SnapshotDamaged,
     SnapshotStale,
 )
@@ -27,11 +28,11 @@ from tljh_runbook.hub import (
     restore,
     scheduled,
     snapshot,
-    unfinished,
 )
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark, stage
 from tljh_runbook.hub.user_data import user_data_check
 
 Found = str | tuple[str, None, str]  # what was found, and with it a warning
@@ -68,6 +69,12 @@ def _idle(source: Source) -> None:
                 f"{words} of this hub runs now. Leave the hub alone until it has ended.",
                 hint=f"See how it goes: tljh-runbook progress {task}",
             )
+    begun = mark.read(source.hub)
+    if begun:
+        raise RunCutOff(
+            f"An upgrade that began at {begun.at} did not come to its end: it was {begun.phase}.",
+            hint="Bring it to its end first: tljh-runbook resume",
+        )
     left = restore.cut_off(source.hub.work)
     if left:
         raise RestoreFailed(
@@ -144,8 +151,6 @@ def _databases(source: Source) -> str:
 
 
 def _hub(source: Source) -> str:
-    if unfinished.read(source.hub):
-        return "an unfinished upgrade is gone on with, whatever the hub's state"
     seen = health.require(source.hub, source.services)
     return f"JupyterHub {seen.version} answers, its login page too"
 
@@ -166,9 +171,6 @@ def _installer(source: Source) -> str:
 
 
 def _snapshot(source: Source) -> str:
-    begun = unfinished.read(source.hub)
-    if begun:
-        return f"{snapshot.verify(source.backups / begun.snapshot).path.name}, as it began"
     return f"{fresh_snapshot(source).path.name}, verified"
 
 
@@ -189,12 +191,24 @@ def _scheduled(source: Source) -> Found:
     return "no run has failed"
 
 
+def _way(source: Source) -> Found:
+    """Say how an upgrade would be done, and why not in the better way."""
+    if source.settings.upgrade.in_place:
+        return "in place, as the settings ask: the hub is away while the installer runs"
+    upper = stage.upper(source)
+    if isinstance(upper, str):
+        found = "in place: the hub is away while the installer runs"
+        return found, None, f"An upgrade cannot be prepared beside the live hub: {upper}."
+    return "prepared beside the live hub: the hub is away for one restart"
+
+
 CHECKS: dict[str, Callable[[Source], Found]] = {
     "configuration": _config,
     "databases": _databases,
     "hub": _hub,
     "disk": _space,
     "installer": _installer,
+    "way": _way,
     "snapshot": _snapshot,
     "user data": user_data_check.look,
     "scheduled": _scheduled,

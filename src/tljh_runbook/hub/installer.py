@@ -15,6 +15,7 @@ from tljh_runbook.errors import InstallerFailed, ToolMissing
 from tljh_runbook.hub import changes, files
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging.stage import Stage
 
 LOG = "installer.log"
 PAUSE = 0.1  # seconds between two looks at what the installer writes
@@ -39,24 +40,34 @@ def script(source: Source) -> Path:
     return path
 
 
-def run(source: Source, wanted: Sequence[changes.Change], say: Say) -> None:
-    """Upgrade the plugins and TLJH as asked. Raises `InstallerFailed`."""
-    force([change.hidden.text for change in wanted if change.hidden], source, say)
+def run(
+    source: Source, wanted: Sequence[changes.Change], say: Say, stage: Stage | None = None
+) -> None:
+    """Upgrade the plugins and TLJH as asked, in a stage where one is given.
+
+    Raises `InstallerFailed`.
+    """
+    force([change.hidden.text for change in wanted if change.hidden], source, say, stage)
     plugins = [asked.text for asked in changes.asked(source)]
-    install(source.settings.upgrade.tljh, plugins, source, say)
+    install(source.settings.upgrade.tljh, plugins, source, say, stage)
 
 
-def install(tljh: str, plugins: Sequence[str], source: Source, say: Say) -> None:
+def install(
+    tljh: str, plugins: Sequence[str], source: Source, say: Say, stage: Stage | None = None
+) -> None:
     """Have TLJH's installer put in a version of TLJH and plugins (pip requirements).
 
     Raises `InstallerFailed`.
     """
     say("running the TLJH installer")
     command = [_python(source.hub), str(script(source)), "--version", tljh]
-    _carry_out(source.hub, [*command, "--plugin", *plugins] if plugins else command, say)
+    command = [*command, "--plugin", *plugins] if plugins else command
+    _carry_out(source.hub, command, say, stage)
 
 
-def force(requirements: Sequence[str], source: Source, say: Say) -> None:
+def force(
+    requirements: Sequence[str], source: Source, say: Say, stage: Stage | None = None
+) -> None:
     """Have pip put in packages that it takes for satisfied: of equal version, another commit.
 
     Raises `InstallerFailed`.
@@ -64,10 +75,16 @@ def force(requirements: Sequence[str], source: Source, say: Say) -> None:
     for each in requirements:
         say(f"installing {each.partition(' @ ')[0]}")
         pip = [str(source.hub.python), "-m", "pip", "install", "--force-reinstall", "--no-deps"]
-        _carry_out(source.hub, [*pip, each], say)
+        _carry_out(source.hub, [*pip, each], say, stage)
 
 
-def _carry_out(hub: Hub, command: list[str], say: Say) -> None:
+def note(hub: Hub, text: str) -> None:
+    """Add what another command of an upgrade has said to the log."""
+    with _appended(hub.work / LOG) as output:
+        output.write(text)
+
+
+def _carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> None:
     """Run one command; its output goes to the log, and line by line to ``say``.
 
     It writes to a file, not to us, and inherits our lock: when this process is killed, the command
@@ -83,8 +100,8 @@ def _carry_out(hub: Hub, command: list[str], say: Say) -> None:
     with _appended(log) as output, log.open(errors="replace") as read:
         read.seek(0, os.SEEK_END)
         process = subprocess.Popen(
-            command,
-            env=_environment(hub),
+            stage.command(command, hub.work) if stage else command,
+            env=environment(hub) | (stage.environment if stage else {}),
             cwd=hub.work,  # the plugin leaves an empty database wherever it is imported
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -100,7 +117,7 @@ def _carry_out(hub: Hub, command: list[str], say: Say) -> None:
         )
 
 
-def _environment(hub: Hub) -> dict[str, str]:
+def environment(hub: Hub) -> dict[str, str]:
     """Return our environment without what is meant for our own Python."""
     foreign = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_REQUIRE_VIRTUALENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}

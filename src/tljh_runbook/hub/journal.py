@@ -17,7 +17,7 @@ from typing import Any
 from tljh_runbook.hub import files
 from tljh_runbook.hub.layout import Hub
 
-TASKS = ("backup", "upgrade", "restore")
+TASKS = ("backup", "rehearse", "upgrade", "rollback", "restore")
 SELDOM = 1.0  # seconds between two lines of something that tells more than anybody reads
 Event = dict[str, Any]
 
@@ -45,6 +45,11 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
 
+    @property
+    def seconds(self) -> float:
+        """How long ago the run began."""
+        return round(time.monotonic() - self._start, 1)
+
     def phase(self, text: str) -> None:
         """Enter the start of a phase."""
         self._write("phase", text=text)
@@ -65,10 +70,9 @@ class Journal:
         self._write("end", code=code, error=error, report=self.report)
 
     def _write(self, kind: str, **details: Any) -> None:
-        after = round(time.monotonic() - self._start, 1)
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         own = {"pid": os.getpid(), "run": self._run}
-        event = {"kind": kind, "at": moment, "after": after, **own, **details}
+        event = {"kind": kind, "at": moment, "after": self.seconds, **own, **details}
         with suppress(OSError):  # a full disk must not stop what is being done
             os.write(self._file, (json.dumps(event) + "\n").encode())
             if kind != "line":

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import files, lock, snapshot, unfinished
+from tljh_runbook.hub import files, lock, snapshot
 from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark
 from tljh_runbook.hub.user_data import repository
 
 REMOVED = ".removed-"
@@ -130,7 +131,7 @@ def _forget(source: Source, judged: Sequence[Judged], say: Say) -> None:
 
 def _needed(source: Source, found: list[Snapshot], say: Say) -> list[tuple[str, str]]:
     """Return name and reason of what is kept whatever the settings say."""
-    begun = unfinished.read(source.hub)
+    begun = mark.read(source.hub)
     needed = [(begun.snapshot, "an unfinished upgrade")] if begun else []
     upgraded = [each for each in found if each.reports.is_dir()]
     needed += [(each.path.name, "going back from the last upgrade") for each in upgraded[-1:]]

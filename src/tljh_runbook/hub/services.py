@@ -29,6 +29,7 @@ PROXY = "traefik"
 DOWN = {"STOPPED", "EXITED", "FATAL", ""}
 BETWEEN = {"STARTING", "STOPPING"}
 WAIT = 180  # seconds a service manager may take to answer
+GRACE = 1.0  # seconds for a proxy to end; it would wait ten for what its clients hold open
 
 
 class Services(Protocol):
@@ -44,6 +45,9 @@ class Services(Protocol):
 
     def restart(self, name: str) -> None:
         """Restart a service and return when its process runs."""
+
+    def end(self, name: str) -> None:
+        """Stop a service as `stop` does, and kill it where it waits for its clients."""
 
     def stop(self, name: str) -> None:
         """Stop a service, if it runs, and return when its process has ended."""
@@ -78,6 +82,13 @@ class Systemd:
 
     def restart(self, name: str) -> None:
         systemctl("restart", f"{name}.service")
+
+    def end(self, name: str) -> None:
+        unit, pid = f"{name}.service", self.pid(name)
+        systemctl("stop", "--no-block", unit)
+        if not _within(GRACE, lambda: self.pid(name) != pid):
+            systemctl("kill", "--kill-who=main", "--signal=KILL", unit)
+        systemctl("stop", unit)
 
     def stop(self, name: str) -> None:
         systemctl("stop", f"{name}.service")
@@ -128,6 +139,13 @@ class Supervisor:
         if self._settled(name) not in DOWN:
             self._call("stopProcess", name)
 
+    def end(self, name: str) -> None:
+        if self._settled(name) not in DOWN:
+            self._call("stopProcess", name, False)
+            if not _within(GRACE, lambda: self._state(name) in DOWN):
+                self._call("signalProcess", name, "KILL")
+            self._settled(name)
+
     def start(self, name: str) -> None:
         if self._settled(name) in DOWN:
             self._carry_out(f"startProcess for {name}", lambda server: _start_anew(server, name))
@@ -157,8 +175,8 @@ class Supervisor:
         states = {each["name"]: each["statename"] for each in found}
         return str(states.get(name, ""))
 
-    def _call(self, method: str, *arguments: str) -> Any:
-        what = " for ".join([method, *arguments])
+    def _call(self, method: str, *arguments: str | bool) -> Any:
+        what = " for ".join([method, *(str(each) for each in arguments[:1])])
         return self._carry_out(what, lambda server: getattr(server.supervisor, method)(*arguments))
 
     def _carry_out(self, what: str, asked: Callable[[ServerProxy], Any]) -> Any:
@@ -220,6 +238,16 @@ def _start_anew(server: ServerProxy, name: str) -> None:
 def of(hub: Hub, settings: Settings) -> Services:
     """Return the service manager of a hub."""
     return Supervisor(hub) if settings.services == "supervisor" else Systemd()
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Say whether a condition comes to hold in so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def systemctl(*arguments: str) -> str:

@@ -53,6 +53,16 @@ class UpgradeSettings:
     healthy_within: int = setting(
         180, "How long a restarted hub may take until it is healthy, in seconds."
     )
+    in_place: bool = setting(
+        False,
+        "Whether to install into the live hub even where the upgrade could be prepared beside it: "
+        "it needs less of the disk, and takes the hub away for as long as the installer runs.",
+    )
+    keep_previous: bool = setting(
+        True,
+        "Whether the environments of the version before are kept after an upgrade, so that it can "
+        "be taken back. They take as much of the disk as the live ones.",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,239 +1,143 @@
-"""The upgrade, in place: measure, install, restart, wait for a healthy hub, measure again."""
+"""The upgrade: prepared beside the live hub, swapped in, proved; taken back where it fails."""
 
 from __future__ import annotations
 
-import json
-import socket
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import InstallerFailed, PromiseBroken, RunCutOff, SnapshotMissing
+from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import (
     changes,
     checks,
-    config,
-    files,
+    ending,
     health,
-    installer,
-    journal,
-    manifest,
     promises,
-    report_page,
+    proof,
+    report,
     services,
-    unfinished,
     versions,
 )
+from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.probe import Probe, targets
-from tljh_runbook.hub.promises import Measures, Verdict
-from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
+from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.unfinished import Unfinished
-
-ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an upgrade did. Times are in seconds, ``at`` is UTC."""
-
-    changed: bool
-    at: str
-    snapshot: str | None = None
-    page: str | None = None
-    seconds: float = 0.0
-    changes: list[list[str]] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    outages: list[dict[str, Any]] = field(default_factory=list)
-    before: Measures = field(default_factory=dict, repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as data, without the measures it was judged from."""
-        values = {name: value for name, value in asdict(self).items() if name != "before"}
-        return values | {"verdicts": [each.to_json() for each in self.verdicts]}
+from tljh_runbook.hub.staging import in_place, mark, stage, staged
+from tljh_runbook.hub.staging.mark import Mark
 
 
 def work(source: Source, log: Journal) -> None:
     """Upgrade the hub as a run does. Raises what `run` raises, and `PromiseBroken`."""
     done = run(source, log)
     log.report = done.to_json()
-    require_kept(done.verdicts)
+    proof.require_kept(done.verdicts)
 
 
 def run(source: Source, log: Journal) -> Report:
     """Upgrade the hub as its settings ask and prove that the promises held.
 
-    Changes and restarts nothing when all is as asked. Raises what `checks.require` and
-    `installer.run` raise, and `HubUnhealthy`. A broken promise is in the report's verdicts.
+    Changes and restarts nothing when all is as asked. An upgrade that was cut off is brought to
+    an end first. Raises what `checks.require`, `staged.ready` and `installer.run` raise, and
+    `UpgradeTakenBack`.
     """
+    if mark.read(source.hub):
+        ending.resume(source, log)
     start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     log.phase("Compare what is installed with what is asked")
     wanted = [*changes.software(source), *changes.settings(source)]
-    if not wanted and not unfinished.read(source.hub):
+    if not wanted:
         health.require(source.hub, source.services)
         return Report(changed=False, at=moment)
-    begun = _begin(source, log)
+    begun = _begin(source, moment, log)
+    probed_after = log.seconds
     with Probe(targets(source)) as probe:
-        _install(source, begun, log)
-        log.phase("Wait for a healthy hub")
-        _wait(source, begun)
-    log.phase("Measure the promises again")
-    report = Report(
+        forecast = _change(source, begun, wanted, log)
+        before, verdicts = ending.proved(source, log)
+    done = Report(
         changed=True,
         at=moment,
         snapshot=begun.snapshot,
-        page=str(_file(source, begun.snapshot, moment).with_suffix(".html")),
+        page=str(report.file(source, begun.snapshot, moment).with_suffix(".html")),
         seconds=round(time.monotonic() - start, 1),
-        changes=_changed(source, begun.labels, wanted),
-        verdicts=promises.judge(begun.before, promises.measure(source)),
+        changes=report.changed(source, begun.labels, wanted),
+        verdicts=verdicts,
         outages=[outage.to_json() for outage in probe.outages],
-        before=begun.before,
+        probe_after=probed_after,
+        probe_seconds=round(probe.seconds, 2),
+        forecast=forecast,
+        before=before,
     )
-    _keep(report, source)
-    unfinished.end(source.hub)
-    return report
+    report.keep(done, source)
+    return done
 
 
-def _begin(source: Source, log: Journal) -> Unfinished:
-    """Check and measure the hub and mark it; an unfinished upgrade is gone on with."""
+def rehearse(source: Source, log: Journal) -> None:
+    """Prepare the upgrade and try it on copies; report what would change, and leave nothing.
+
+    Raises what `staged.prepare` raises, and `NoSpace` and `RehearsalFailed`.
+    """
+    wanted = [*changes.software(source), *changes.settings(source)]
+    upper = stage.upper(source)
+    if isinstance(upper, str):
+        raise staged.impossible(source, upper)
+    log.report = {"changed": False}
+    if wanted:
+        try:
+            prepared = staged.prepare(source, _software(wanted), upper, log)
+        finally:
+            stage.discard(source.hub)
+        log.report = {"changed": True, **prepared.forecast.to_json()}
+
+
+def _begin(source: Source, moment: str, log: Journal) -> Mark:
+    """Check the hub, and note that an upgrade of it is prepared."""
     log.phase("Check that nothing speaks against it")
     checks.require(source)
-    begun = unfinished.read(source.hub)
-    if begun:
-        log.phase("Go on with the upgrade that did not come to its end")
-    else:
-        kept = checks.fresh_snapshot(source)
-        log.phase("Measure the promises")
-        labels = versions.installed(source.hub).rows()
-        begun = Unfinished(kept.path.name, labels, promises.measure(source))
-        unfinished.begin(source.hub, begun)
-    return begun
+    kept = checks.fresh_snapshot(source)
+    labels = versions.installed(source.hub).rows()
+    return mark.write(source.hub, Mark(moment, mark.STAGING, kept.path.name, labels))
 
 
-def _wait(source: Source, begun: Unfinished) -> None:
-    """Wait until the hub is healthy, and until it leads to the user servers again."""
-    seconds = source.settings.upgrade.healthy_within
-    health.wait(source.hub, source.services, seconds)
-    deadline = time.monotonic() + min(seconds, ROUTES)
-    while time.monotonic() < deadline:
-        now = SERVERS.measure(source)
-        if SERVERS.judge(begun.before[SERVERS.name], now)[0]:
-            return
-        time.sleep(health.PAUSE)
+def _change(
+    source: Source, begun: Mark, wanted: list[Change], log: Journal
+) -> dict[str, Any] | None:
+    """Bring the new version to its place and start it; return what was forecast.
 
-
-def prove(source: Source) -> Report | None:
-    """Measure the promises now, against what was measured before the last upgrade.
-
-    None when that upgrade changed nothing, or there was none: there is nothing to prove then.
+    What fails before anything live was touched ends the upgrade; what fails later takes it back.
     """
-    state = journal.state(source.hub, "upgrade")
-    end = state["end"] or {}
-    last = end.get("report") or {}
-    if not last and state["events"]:
-        raise RunCutOff(
-            "The last upgrade did not come to its end, so there is nothing to prove: "
-            f"{end['error']['message'] if end else 'it runs, or was cut off.'}",
-            hint="Run the upgrade again: tljh-runbook upgrade",
-        )
-    if not last.get("changed"):
-        return None
-    values = _kept(_file(source, last["snapshot"], last["at"]))
-    return Report(
-        **{**values, "verdicts": promises.judge(values["before"], promises.measure(source))}
-    )
-
-
-def _kept(file: Path) -> dict[str, Any]:
+    software = _software(wanted)
+    beside = _beside(source) if software else None
     try:
-        values: dict[str, Any] = json.loads(files.read(file))
-    except (OSError, ValueError) as error:
-        raise SnapshotMissing(
-            f"What was measured before the last upgrade cannot be read: {file}: {error}.",
-            hint="It lay in the snapshot that the upgrade started from. The promises can be "
-            "measured again at the next upgrade.",
-        ) from error
-    return values
+        prepared = staged.ready(source, software, beside, log) if beside else None
+        way = staged.plan(source, prepared) if prepared else in_place.plan(source, software, log)
+        # The last moment at which nothing is touched: until then users may stop their servers.
+        log.phase("Measure the promises")
+        measured = promises.measure(source)
+        now = mark.enter(source.hub, begun, mark.SWAPPING, way=way.to_json(), before=measured)
+    except BaseException:
+        stage.discard(source.hub)
+        mark.end(source.hub)
+        raise
+    try:
+        if prepared:
+            staged.swap_in(source, prepared, way, log)
+        else:
+            way = in_place.install(source, software, way, log)
+        mark.enter(source.hub, now, mark.PROVING, way=way.to_json())
+        log.phase("Start the hub")
+        source.services.start(services.HUB)
+    except (RunbookError, OSError) as error:
+        ending.back(source, now, log)
+        raise ending.taken_back(now, str(error)) from error
+    return prepared.forecast.to_json() if prepared else None
 
 
-def require_kept(verdicts: list[Verdict]) -> None:
-    """Raise `PromiseBroken` when a promise was not kept."""
-    broken = [f"{each.promise} ({each.measured})" for each in verdicts if each.kept is False]
-    if broken:
-        raise PromiseBroken(
-            f"The hub was upgraded and runs, but a promise was broken: {'; '.join(broken)}.",
-            hint="The report lies with the snapshot, whose RESTORE.md tells how to go back.",
-        )
+def _software(wanted: list[Change]) -> list[Change]:
+    return [each for each in wanted if each.before != "unset"]
 
 
-def _install(source: Source, begun: Unfinished, log: Journal) -> None:
-    log.phase("Set the settings that are unset")
-    config.set_unset(source.hub, source.settings.upgrade.defaults)
-    pids = {name: source.services.pid(name) for name in (services.PROXY, services.HUB)}
-    wanted = changes.software(source)
-    again = begun.labels != versions.installed(source.hub).rows()
-    if wanted or again:
-        log.phase("Install")
-        try:
-            installer.run(source, wanted, log.line)
-        except InstallerFailed as error:
-            notes = source.backups / begun.snapshot / manifest.NOTES
-            raise InstallerFailed(
-                f"{error.message}. {_state(source)}",
-                hint=f"{error.hint} To go back instead, follow {notes}",
-            ) from error
-    for name, pid in pids.items():
-        # The installer restarts both; what it has restarted is not restarted twice.
-        if source.services.pid(name) == pid and (wanted or again or name == services.HUB):
-            log.phase(f"Restart {name}")
-            source.services.restart(name)
-
-
-def _state(source: Source) -> str:
-    """Say in what state a failed installation leaves the hub."""
-    seen = health.look(source.hub, source.services)
-    state = "still answers" if seen.healthy else f"is not healthy ({'; '.join(seen.wrong)})"
-    return f"The hub {state}; users' servers and data were not touched."
-
-
-def _changed(
-    source: Source, before: dict[str, str], wanted: list[changes.Change]
-) -> list[list[str]]:
-    """Return name, before and after of all that has changed."""
-    now = versions.installed(source.hub).rows()
-    software = [
-        [name, before.get(name, "not installed"), now.get(name, "removed")]
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
-    ]
-    names = {each.name for each in changes.settings(source)}
-    set_now = [
-        [each.name, each.before, each.after]
-        for each in wanted
-        if each.before == "unset" and each.name not in names
-    ]
-    return software + set_now
-
-
-def _keep(report: Report, source: Source) -> None:
-    """Write the report, and its page, beside the seal of the snapshot that it started from."""
-    file = _file(source, str(report.snapshot), report.at)
-    files.make_private(file.parent)
-    data = json.dumps(asdict(report), indent=2, sort_keys=True).encode()
-    files.write_new(file, data)
-    files.write_new(file.with_suffix(".html"), _page(report, source.hub).encode())
-    files.sync_folder(file.parent)
-
-
-def _page(report: Report, hub: Hub) -> str:
-    events = journal.read(hub, "upgrade")
-    phases = [each for each in events if each["kind"] == "phase"]
-    name = f"{hub.prefix} on {socket.gethostname()}"
-    return report_page.render(report.to_json(), hub=name, phases=phases)
-
-
-def _file(source: Source, kept: str, at: str) -> Path:
-    return source.backups / kept / manifest.REPORTS / f"upgrade-{at}.json"
+def _beside(source: Source) -> Path | None:
+    """Return the folder with which the upgrade is prepared beside the hub; None: in place."""
+    upper = stage.upper(source)
+    return None if source.settings.upgrade.in_place or isinstance(upper, str) else upper

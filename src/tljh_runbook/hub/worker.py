@@ -17,6 +17,7 @@ from tljh_runbook.hub import files, journal, lock, restore, unit
 from tljh_runbook.hub.journal import Event, Journal
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark
 
 PAUSE = 0.2  # seconds between two looks into the journal
 Work = Callable[[Journal], None]
@@ -64,7 +65,7 @@ def record(hub: Hub, task: str, work: Work, run: str = "") -> None:
 
 def run(hub: Hub, task: str, work: Work, run: str) -> int:
     """Do ``work`` as the process that `start` has started; return its exit code."""
-    if task == "upgrade":  # there is nothing to take back, so nothing is to be waited for
+    if task in {"upgrade", "rollback", "rehearse"}:  # `resume` takes back what is to be taken back
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         record(hub, task, work, run)
@@ -140,13 +141,19 @@ def _begun(hub: Hub, task: str, run: str) -> bool:
 def _cut_off(hub: Hub, task: str) -> RunCutOff:
     """Return in what state a run has left things that was ended, and what to type next."""
     where = _where(hub, task)
-    if task == "upgrade":
+    begun = mark.read(hub)
+    if task in {"upgrade", "rollback"} and begun:
         # The installer goes on without us, and none may begin beside it.
         wait = "Wait until TLJH's installer has ended what it began. " if lock.held(hub) else ""
         return RunCutOff(
-            "The upgrade was cut off before its end. Users' servers run on; the hub may be half "
-            "upgraded.",
-            hint=f"{wait}Run it again, it begins where it can: tljh-runbook upgrade. {where}",
+            f"The {task} was cut off while it was {begun.phase}. Users' servers run on"
+            f"{'' if begun.phase == mark.STAGING else '; the hub may be stopped'}.",
+            hint=f"{wait}Bring it to its end: tljh-runbook resume. {where}",
+        )
+    if task in {"upgrade", "rollback", "rehearse"}:
+        return RunCutOff(
+            f"The {task} was cut off before it touched the live hub. Nothing was changed.",
+            hint=f"Run it again: tljh-runbook {task}. {where}",
         )
     if task == "backup":
         return RunCutOff(

@@ -1,0 +1,76 @@
+"""The commands that end an upgrade otherwise: take it back, or bring one to its end."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tljh_runbook import show, terminal
+from tljh_runbook.cli import run as runs
+from tljh_runbook.cli.options import on_hub
+from tljh_runbook.cli.run import detachable
+from tljh_runbook.errors import NotConfirmed
+from tljh_runbook.hub import ending
+from tljh_runbook.hub import rollback as going_back
+from tljh_runbook.hub.source import Source
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@detachable
+@on_hub()
+def rollback(  # noqa: PLR0913 - each is an option that a person types
+    source: Source, *, yes: bool, dry_run: bool, detach: bool, run: str, as_json: bool
+) -> None:
+    """Take the last upgrade back: the version before runs again, as long as it is kept.
+
+    It says what would be lost, and asks. Users' servers run on. Databases are put back only where
+    the upgrade had migrated them; the newer ones are kept.
+
+    \b
+    Examples:
+      tljh-runbook rollback --dry-run
+      tljh-runbook rollback --yes
+    """
+    if not run:
+        found = going_back.plan(source)
+        if dry_run and as_json:
+            terminal.data(found.to_json())
+        elif not as_json:
+            show.taken_back(found)
+        if dry_run:
+            return
+        if not yes:
+            _confirm()
+    runs.carry_out(source, "rollback", ending.take_back, run, detach=detach, as_json=as_json)
+
+
+@click.command()
+@detachable
+@on_hub()
+def resume(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
+    """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
+
+    A kill, a reboot or a power cut can cut one off. The server does this by itself when it starts;
+    it does nothing where no upgrade was cut off.
+
+    \b
+    Example:
+      tljh-runbook resume
+    """
+    runs.carry_out(source, "upgrade", ending.bring_to_end, run, detach=detach, as_json=as_json)
+
+
+def _confirm() -> None:
+    """Ask before the hub is stopped. Raises `NotConfirmed`."""
+    if sys.stdin.isatty() and click.confirm("Go back now?", err=True):
+        return
+    raise NotConfirmed(
+        "The upgrade was not taken back, and nothing was changed: it was not confirmed.",
+        hint="A script adds --yes. To see first what would change: tljh-runbook rollback --dry-run",
+    )
+
+
+COMMANDS = (rollback, resume)

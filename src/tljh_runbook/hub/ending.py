@@ -1,0 +1,130 @@
+"""How an upgrade ends: proved and kept, or taken back; by itself, by hand, or after a power cut."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tljh_runbook.errors import HubUnhealthy, RunbookError, UpgradeTakenBack
+from tljh_runbook.hub import promises, proof, report, services, versions
+from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.probe import Probe, targets
+from tljh_runbook.hub.promises import Measures, Verdict
+from tljh_runbook.hub.report import Report
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import copies, mark, previous, stage, way_back
+from tljh_runbook.hub.staging.mark import Mark
+from tljh_runbook.hub.staging.way_back import Way
+
+BEYOND = {"user data", "images"}  # promises that going back would not mend
+ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
+
+
+def proved(source: Source, log: Journal) -> tuple[Measures, list[Verdict]]:
+    """Prove that the promises held, and end the upgrade; else take it back.
+
+    Returns what was measured before, and the verdicts: only a promise that going back would not
+    mend may be broken. Raises `UpgradeTakenBack`.
+    """
+    now = mark.read(source.hub)
+    if now is None or now.way is None:
+        return {}, []
+    try:
+        log.phase("Wait for a healthy hub")
+        proof.wait(source, now.before)
+        log.phase("Measure the promises again")
+        verdicts = promises.judge(now.before, promises.measure(source))
+        proof.require_kept([each for each in verdicts if each.promise not in BEYOND])
+    except (RunbookError, OSError) as error:
+        back(source, now, log)
+        raise taken_back(now, str(error)) from error
+    previous.keep(source, now)
+    mark.end(source.hub)
+    return now.before, verdicts
+
+
+def back(source: Source, now: Mark, log: Journal) -> None:
+    """Go back to the version before, wait until it is healthy, and end the upgrade."""
+    if now.way is None:
+        return
+    way = Way(**now.way)
+    mark.enter(source.hub, now, mark.BACK)
+    log.phase("Take the upgrade back")
+    way_back.go(source, way, log.phase)
+    log.phase("Wait for a healthy hub")
+    try:
+        proof.wait(source, now.before)
+    except HubUnhealthy as error:
+        error.add("The upgrade was taken back before: the old version is in its place.")
+        raise
+    previous.keep_newer_databases(source, way, now.at)
+    copies.remove(Path(way.folder))
+    stage.discard(source.hub)
+    mark.end(source.hub)
+
+
+def resume(source: Source, log: Journal) -> bool:
+    """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
+
+    Returns whether there was one. Raises `UpgradeTakenBack` where the new one is not healthy.
+    """
+    left = mark.read(source.hub)
+    if left is None:
+        return False
+    log.phase("Bring the upgrade that was cut off to its end")
+    if left.phase == mark.STAGING:
+        stage.discard(source.hub)
+        mark.end(source.hub)
+    elif left.phase == mark.PROVING:
+        source.services.start(services.PROXY)
+        source.services.start(services.HUB)
+        proved(source, log)
+    else:
+        back(source, left, log)
+    return True
+
+
+def take_back(source: Source, log: Journal) -> None:
+    """Go back to the version before the last upgrade, and prove that the promises held.
+
+    Raises `NothingToTakeBack`, `PromiseBroken`, and what going back raises.
+    """
+    start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    kept = previous.read(source.hub)
+    labels = versions.installed(source.hub).rows()
+    log.phase("Measure the promises")
+    measured = {name: each for name, each in promises.measure(source).items() if name not in ASKED}
+    now = Mark(moment, mark.BACK, kept.snapshot, labels, measured, asdict(kept.way))
+    with Probe(targets(source)) as probe:
+        mark.write(source.hub, now)
+        back(source, now, log)
+        verdicts = promises.judge(now.before, promises.measure(source))
+    log.report = Report(
+        changed=True,
+        at=moment,
+        snapshot=kept.snapshot,
+        seconds=round(time.monotonic() - start, 1),
+        changes=report.changed(source, labels),
+        verdicts=verdicts,
+        outages=[outage.to_json() for outage in probe.outages],
+    ).to_json()
+    proof.require_kept(verdicts)
+
+
+def bring_to_end(source: Source, log: Journal) -> None:
+    """Resume as a run does. Raises what `resume` raises."""
+    labels = versions.installed(source.hub).rows()
+    resumed = resume(source, log)
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    changes = report.changed(source, labels)
+    log.report = Report(changed=resumed, at=moment, changes=changes).to_json()
+
+
+def taken_back(now: Mark, why: str) -> UpgradeTakenBack:
+    """Return what to say of an upgrade that was taken back by itself."""
+    labels = ", ".join(f"{name} {label}" for name, label in now.labels.items())
+    return UpgradeTakenBack(
+        f"The upgrade was taken back, and the hub runs as before ({labels}). Why: {why}",
+        hint="Users' servers ran on. Correct the cause, then rehearse first: tljh-runbook rehearse",
+    )

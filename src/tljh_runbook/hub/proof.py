@@ -1,0 +1,58 @@
+"""The promises, measured after an upgrade: when the hub has come to itself, and any time later."""
+
+from __future__ import annotations
+
+import time
+
+from tljh_runbook.errors import PromiseBroken, RunCutOff
+from tljh_runbook.hub import health, journal, promises, report
+from tljh_runbook.hub.promises import Measures, Verdict
+from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
+from tljh_runbook.hub.report import Report
+from tljh_runbook.hub.source import Source
+
+ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
+
+
+def wait(source: Source, before: Measures) -> None:
+    """Wait until the hub is healthy, and until it leads to the user servers again."""
+    seconds = source.settings.upgrade.healthy_within
+    health.wait(source.hub, source.services, seconds)
+    deadline = time.monotonic() + min(seconds, ROUTES)
+    while time.monotonic() < deadline:
+        now = SERVERS.measure(source)
+        if SERVERS.judge(before[SERVERS.name], now)[0]:
+            return
+        time.sleep(health.PAUSE)
+
+
+def prove(source: Source) -> Report | None:
+    """Measure the promises now, against what was measured before the last upgrade.
+
+    None when that upgrade changed nothing, or there was none: there is nothing to prove then.
+    """
+    state = journal.state(source.hub, "upgrade")
+    end = state["end"] or {}
+    last = end.get("report") or {}
+    if not last and state["events"]:
+        raise RunCutOff(
+            "The last upgrade did not come to its end, so there is nothing to prove: "
+            f"{end['error']['message'] if end else 'it runs, or was cut off.'}",
+            hint="Run the upgrade again: tljh-runbook upgrade",
+        )
+    if not last.get("changed"):
+        return None
+    values = report.read(report.file(source, last["snapshot"], last["at"]))
+    return Report(
+        **{**values, "verdicts": promises.judge(values["before"], promises.measure(source))}
+    )
+
+
+def require_kept(verdicts: list[Verdict]) -> None:
+    """Raise `PromiseBroken` when a promise was not kept."""
+    broken = [f"{each.promise} ({each.measured})" for each in verdicts if each.kept is False]
+    if broken:
+        raise PromiseBroken(
+            f"The hub was upgraded and runs, but a promise was broken: {'; '.join(broken)}.",
+            hint="The report lies with the snapshot, whose RESTORE.md tells how to go back.",
+        )

@@ -1,0 +1,49 @@
+"""An upgrade in the live environments, where none can be prepared beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tljh_runbook.hub import config, installer, services
+from tljh_runbook.hub.changes import Change
+from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import copies, stage, swap, way_back
+from tljh_runbook.hub.staging.way_back import Way
+
+
+def plan(source: Source, wanted: Sequence[Change], log: Journal) -> Way:
+    """Copy what one goes back to. Raises `NoSpace`, `DiskFailed`; nothing is left then."""
+    log.phase("Copy the hub")
+    stage.discard(source.hub)
+    try:
+        stage.copy_environments(source.hub, stage.ENVIRONMENTS if wanted else ())
+        way = swap.plan_in_place(source)
+        way_back.keep_files(way)
+        way_back.keep_databases(way)
+        copies.sync(stage.place(source.hub).prefix)
+    except BaseException:
+        stage.discard(source.hub)
+        raise
+    return way
+
+
+def install(source: Source, wanted: Sequence[Change], way: Way, log: Journal) -> Way:
+    """Install into the live hub and restart it; return the way back from there.
+
+    Raises `InstallerFailed`, `ServicesUnreachable`.
+    """
+    manager = source.services
+    pids = {name: manager.pid(name) for name in (services.PROXY, services.HUB)}
+    log.phase("Set the settings that are unset")
+    config.set_unset(source.hub, source.settings.upgrade.defaults)
+    if wanted:
+        log.phase("Install")
+        installer.run(source, wanted, log.line)
+    for name, pid in pids.items():
+        # The installer restarts both; what it has restarted is not restarted twice.
+        if manager.pid(name) == pid and (wanted or name == services.HUB):
+            log.phase(f"Restart {name}")
+            manager.restart(name)
+    return replace(way, config=way_back.config_text(source.hub))

@@ -1,0 +1,65 @@
+"""How far an upgrade is, on the disk before it is done: what a kill or a power cut leaves behind.
+
+*staging*: nothing live was touched. *swapping*: it may be half old and half new; it goes back.
+*proving*: the new version runs, and is looked at. *going back*: the old one is being brought back.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from tljh_runbook.errors import DiskFailed
+from tljh_runbook.hub import files
+from tljh_runbook.hub.layout import Hub
+
+NAME = "upgrade.json"
+STAGING, SWAPPING, PROVING, BACK = "staging", "swapping", "proving", "going back"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What an upgrade started from, and how far it is."""
+
+    at: str
+    phase: str
+    snapshot: str
+    labels: dict[str, str]
+    before: dict[str, Any] = field(default_factory=dict)
+    """The promises as they were measured the moment before something live was touched."""
+    way: dict[str, Any] | None = None
+    """The way back, from the moment on at which something live is touched."""
+
+
+def read(hub: Hub) -> Mark | None:
+    """Return the mark of an upgrade that has not ended; None when there is none."""
+    try:
+        return Mark(**json.loads(files.read(hub.work / NAME)))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise DiskFailed(
+            f"What an upgrade has noted cannot be read: {hub.work / NAME}: {error}.",
+            hint="Restore the newest snapshot: tljh-runbook restore. Then remove that file.",
+        ) from error
+
+
+def write(hub: Hub, mark: Mark) -> Mark:
+    """Bring a mark to the disk, in one moment."""
+    with files.disk_errors(hub.work, "Nothing was changed by this step."):
+        files.replace(hub.work / NAME, json.dumps(asdict(mark)).encode())
+    return mark
+
+
+def enter(hub: Hub, mark: Mark, phase: str, **more: Any) -> Mark:
+    """Note the next phase, and what is known by now, before anything of it is done."""
+    return write(hub, replace(mark, phase=phase, **more))
+
+
+def end(hub: Hub) -> None:
+    """Take the mark away: all is as it was, or as it was to be."""
+    with suppress(FileNotFoundError):
+        (hub.work / NAME).unlink()
+        files.sync_folder(hub.work)

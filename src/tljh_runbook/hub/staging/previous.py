@@ -1,0 +1,79 @@
+"""The version before an upgrade, kept as long as it may be taken back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.errors import NothingToTakeBack
+from tljh_runbook.hub import files
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import copies, stage
+from tljh_runbook.hub.staging.mark import Mark
+from tljh_runbook.hub.staging.way_back import KEPT, Way
+
+FOLDER = "runbook-previous"
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What can be gone back to: the upgrade that is taken back then, and its way back."""
+
+    at: str
+    snapshot: str
+    labels: dict[str, str]
+    way: Way
+
+
+def place(hub: Hub) -> Path:
+    """Return the folder that keeps the version before."""
+    return hub.prefix / FOLDER
+
+
+def keep(source: Source, ended: Mark) -> None:
+    """Keep the old environments of an upgrade that has ended well, where the settings say so.
+
+    Of one that was kept before, nothing is left. May be called again after it was cut off.
+    """
+    hub = source.hub
+    left = stage.place(hub).prefix
+    if ended.way is None or not left.exists():
+        return
+    if not source.settings.upgrade.keep_previous:
+        stage.discard(hub)
+        return
+    for name in {path.name for path in left.iterdir()} - {*ended.way["environments"], KEPT}:
+        copies.remove(left / name)
+    way = replace(Way(**ended.way), folder=str(place(hub)))
+    record = Previous(ended.at, ended.snapshot, ended.labels, way)
+    files.replace(left / KEPT / RECORD, json.dumps(asdict(record)).encode())
+    copies.remove(place(hub))
+    left.rename(place(hub))
+    files.sync_folder(hub.prefix)
+    stage.discard(hub)
+
+
+def read(hub: Hub) -> Previous:
+    """Return what can be gone back to. Raises `NothingToTakeBack`."""
+    try:
+        values: dict[str, Any] = json.loads(files.read(place(hub) / KEPT / RECORD))
+        return Previous(**{**values, "way": Way(**values["way"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise NothingToTakeBack(
+            f"No version before is kept in {place(hub)}. Nothing was changed.",
+            hint="Restore the snapshot that the upgrade started from: tljh-runbook restore",
+        ) from error
+
+
+def keep_newer_databases(source: Source, way: Way, at: str) -> None:
+    """Keep the databases of the newer version, where the old ones took their place."""
+    newer = way.kept / "newer"
+    if newer.exists():
+        target = source.hub.work / f"taken-back-{at}"
+        copies.remove(target)
+        copies.copy(newer, target)
+        copies.sync(target)

@@ -1,0 +1,148 @@
+"""The next version tried on copies: the configuration loads, the databases migrate."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.errors import RehearsalFailed
+from tljh_runbook.hub import installer, services, versions
+from tljh_runbook.hub.database import databases, sql, sqlite
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging.stage import Stage
+
+Say = Callable[[str], None]
+TAIL = 3  # lines of what a command says that an error repeats
+CONFIG = "tljh/jupyterhub_config.py"
+# What the hub does first of all: read its settings, have the plugins change them, and import what
+# they name. It is not started: a hub looks after the users' servers, and these are alive.
+LOAD = """\
+import sys
+from jupyterhub.app import JupyterHub
+app = JupyterHub()
+app.load_config_file(sys.argv[1])
+for name in ("authenticator_class", "spawner_class", "proxy_class"):
+    print(name, getattr(app, name).__name__)
+"""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A database before and after the migration of its copy."""
+
+    name: str
+    revisions: tuple[str, str]
+    rows: dict[str, tuple[int, int]]
+
+    @property
+    def lost(self) -> int:
+        """How many rows are not there any more."""
+        return sum(max(0, before - after) for before, after in self.rows.values())
+
+    def to_json(self) -> dict[str, Any]:
+        changed = {name: pair for name, pair in self.rows.items() if pair[0] != pair[1]}
+        return {"name": self.name, "revisions": self.revisions, "rows": changed}
+
+
+def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
+    """Load the configuration and migrate the copies with the staged versions.
+
+    Raises `RehearsalFailed` with the last words of what failed; nothing live was touched.
+    """
+    before = _databases(source, stage)
+    config = _config(stage)
+    python = str(source.hub.python)
+    say("loading the configuration")
+    _carry_out(source, stage, [python, "-c", LOAD, config], "The configuration does not load")
+    say("migrating copies of the databases")
+    migrate = [python, "-m", "jupyterhub", "upgrade-db", "-f", config]
+    _carry_out(source, stage, migrate, "The database cannot be migrated")
+    after = _databases(source, stage)
+    return [_kept(name, before[name], after[name]) for name in before if name in after]
+
+
+def complaints(source: Source, stage: Stage) -> list[str]:
+    """Return what pip finds wrong with the staged packages and not with the live ones."""
+    check = [str(source.hub.python), "-m", "pip", "check"]
+    live = _lines(check, source.hub, source.hub.state)
+    staged = _lines(stage.command(check, source.hub.state), source.hub, source.hub.work)
+    return sorted(staged - live)
+
+
+def _lines(command: Sequence[str], hub: Hub, directory: Path) -> set[str]:
+    done = subprocess.run(
+        command,
+        env=installer.environment(hub),
+        cwd=hub.work,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    del directory
+    return set(done.stdout.splitlines())
+
+
+def _config(stage: Stage) -> str:
+    """Return the configuration file of the staged TLJH, as it is named once it is live."""
+    for folder in versions.site_packages(stage.copy):
+        if (folder / CONFIG).exists():
+            return str(
+                stage.hub.environment / (folder / CONFIG).relative_to(stage.copy.environment)
+            )
+    raise RehearsalFailed(
+        f"The staged TLJH has no {CONFIG}. The live hub was not touched.",
+        hint="Is upgrade.tljh in the settings file a version of TLJH?",
+    )
+
+
+def _carry_out(source: Source, stage: Stage, command: list[str], wrong: str) -> None:
+    declared = source.services.declared(services.HUB)
+    done = subprocess.run(
+        stage.command(command, declared.directory or source.hub.state),
+        env=installer.environment(source.hub) | declared.environment | stage.environment,
+        cwd=source.hub.work,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    installer.note(source.hub, done.stdout)
+    if done.returncode:
+        last = [line.strip() for line in done.stdout.splitlines() if line.strip()][-TAIL:]
+        raise RehearsalFailed(
+            f"{wrong} with the new versions: {' | '.join(last)}. The live hub was not touched.",
+            hint=f"Read {source.hub.work / installer.LOG}. Choose other versions in the settings "
+            "file, or correct the cause; then rehearse again: tljh-runbook rehearse",
+        )
+
+
+Seen = tuple[str, dict[str, int]]
+
+
+def _databases(source: Source, stage: Stage) -> dict[str, Seen]:
+    """Return revision and rows of each copy."""
+    found = databases.find(source.hub, source.services, source.settings)
+    places = {name: path.resolve() for name, path in found.items() if isinstance(path, Path)}
+    copies = {
+        name: stage.copy.state / path.relative_to(source.hub.state)
+        for name, path in places.items()
+        if path.is_relative_to(source.hub.state)
+    }
+    return {name: (sqlite.revision(path) or "", sql.rows(path)) for name, path in copies.items()}
+
+
+def _kept(name: str, before: Seen, after: Seen) -> Kept:
+    rows = {
+        table: (before[1].get(table, 0), after[1].get(table, 0))
+        for table in sorted({*before[1], *after[1]})
+    }
+    return Kept(name, (before[0], after[0]), rows)

@@ -1,0 +1,90 @@
+"""An upgrade that is prepared beside the live hub: it costs users one restart of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh_runbook.errors import InstallerFailed, RehearsalFailed
+from tljh_runbook.hub import config, installer
+from tljh_runbook.hub.changes import Change
+from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import copies, forecast, rehearsal, requested, stage, swap, way_back
+from tljh_runbook.hub.staging.forecast import Forecast
+from tljh_runbook.hub.staging.stage import Stage
+from tljh_runbook.hub.staging.way_back import Way
+
+ATTEMPTS = 3  # how often it is staged, where somebody changes the hub meanwhile
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is ready to be swapped in; ``base`` is config.yaml as it was copied."""
+
+    stage: Stage
+    base: str
+    forecast: Forecast
+
+
+def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -> Prepared:
+    """Install and rehearse beside the live hub, of which nothing is touched.
+
+    Raises what `stage.make`, `installer.run` and `rehearsal.rehearse` raise; nothing is left then.
+    """
+    log.phase("Copy the hub")
+    base = way_back.config_text(source.hub)
+    made = stage.make(source, upper)
+    try:
+        log.phase("Install beside the live hub")
+        config.set_unset(made.copy, source.settings.upgrade.defaults)
+        installer.run(source, wanted, log.line, made)
+        log.phase("Rehearse")
+        kept = rehearsal.rehearse(source, made, log.line)
+        seen = forecast.of(source, made, kept)
+        copies.sync(made.copy.prefix)
+    except InstallerFailed as error:
+        error.add("The live hub was not touched.")
+        stage.discard(source.hub)
+        raise
+    except BaseException:
+        stage.discard(source.hub)
+        raise
+    return Prepared(made, base, seen)
+
+
+def ready(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -> Prepared:
+    """Prepare an upgrade that fits the hub as it is now: again, where somebody changed it.
+
+    Raises what `prepare` raises, and `Busy` where it changes again and again.
+    """
+    for _ in range(ATTEMPTS):
+        prepared = prepare(source, wanted, upper, log)
+        requested.carry_out(source, prepared.forecast, log)
+        changed = prepared.stage.outdated()
+        if not changed:
+            return prepared
+        log.phase(f"Begin anew: somebody has changed {' and '.join(changed)} meanwhile")
+    stage.discard(source.hub)
+    raise requested.unsteady(source)
+
+
+def plan(source: Source, prepared: Prepared) -> Way:
+    """Return the way back, with everything kept that will be replaced."""
+    way = swap.plan(source, prepared.stage, prepared.base)
+    way_back.keep_files(way)
+    return way
+
+
+def swap_in(source: Source, prepared: Prepared, way: Way, log: Journal) -> None:
+    """Swap in what was prepared; the hub is stopped then. Raises what `swap.carry_out` raises."""
+    swap.carry_out(source, prepared.stage, way, prepared.base, log.phase)
+
+
+def impossible(source: Source, why: str) -> RehearsalFailed:
+    """Return what to say where nothing can be prepared beside the live hub."""
+    return RehearsalFailed(
+        f"An upgrade of {source.hub.prefix} cannot be rehearsed: {why}. Nothing was changed.",
+        hint="It can be carried out in place all the same, and taken back: tljh-runbook upgrade",
+    )

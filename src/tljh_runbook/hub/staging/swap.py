@@ -1,0 +1,99 @@
+"""The moment of an upgrade: what was prepared comes to its place, while the hub is stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tljh_runbook.hub import exchange, services
+from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import carry, merge, stage, way_back
+from tljh_runbook.hub.staging.stage import Stage
+from tljh_runbook.hub.staging.way_back import Phase, Way
+
+
+def plan(source: Source, prepared: Stage, base: str) -> Way:
+    """Return the way back from a staged upgrade, before it is begun.
+
+    ``base`` is config.yaml as it was copied.
+    """
+    hub, copy = source.hub, prepared.copy
+    carried = carry.changed(source, prepared)
+    text = merge.merge(base, way_back.config_text(hub), way_back.config_text(copy)).text
+    return _way(
+        source,
+        environments={
+            name: (_inode(hub.prefix / name), _inode(copy.prefix / name))
+            for name in prepared.prints
+        },
+        files=[*(each.live for each in carried), hub.config_file],
+        proxy=carry.restarts_proxy(source, prepared, carried),
+        config=text,
+    )
+
+
+def plan_in_place(source: Source) -> Way:
+    """Return the way back from an upgrade in place: the copies are what one goes back to."""
+    hub, copy = source.hub, stage.place(source.hub)
+    present = [name for name in stage.ENVIRONMENTS if (copy.prefix / name).exists()]
+    return _way(
+        source,
+        environments={
+            name: (_inode(copy.prefix / name), _inode(hub.prefix / name)) for name in present
+        },
+        files=[*carry.places(source), hub.config_file],
+        proxy=True,
+        config="",
+    )
+
+
+def _way(
+    source: Source,
+    environments: dict[str, tuple[int, int]],
+    files: list[Path],
+    *,
+    proxy: bool,
+    config: str,
+) -> Way:
+    found = databases.find(source.hub, source.services, source.settings)
+    return Way(
+        folder=str(stage.place(source.hub).prefix),
+        environments=environments,
+        files={str(path): os.path.lexists(path) for path in files},
+        databases={
+            name: str(path.resolve()) for name, path in found.items() if isinstance(path, Path)
+        },
+        proxy=proxy,
+        config=config,
+    )
+
+
+def carry_out(source: Source, prepared: Stage, way: Way, base: str, phase: Phase) -> None:
+    """Put what was prepared in its place; the hub is stopped, and not yet started again.
+
+    The files that are replaced were kept before. Raises `ServicesUnreachable` and `OSError`.
+    """
+    hub, manager = source.hub, source.services
+    carried = carry.changed(source, prepared)
+    phase("Stop the hub")
+    manager.stop(services.HUB)
+    phase("Put the new environments in their place")
+    way_back.keep_databases(way)
+    way_back.bring(hub, way, way_back.NEW)
+    for each in carried:
+        exchange.copy_file(each.staged, each.live)
+    merge.write(hub, base, way_back.config_text(prepared.copy))
+    link = carry.link(hub)
+    if not os.path.lexists(link) and link.parent.is_dir():
+        link.symlink_to(hub.environment / "bin" / "tljh-config")
+    if manager.stale() or source.settings.services == "supervisor":
+        manager.reload()
+    if way.proxy:
+        phase("Restart the proxy")
+        manager.end(services.PROXY)
+        manager.start(services.PROXY)
+
+
+def _inode(path: Path) -> int:
+    return path.stat().st_ino

@@ -1,0 +1,199 @@
+"""The way back from an upgrade: what was exchanged, and how it is exchanged again.
+
+It can be gone as often as needed: each part looks whether it was done already.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tljh_runbook.hub import exchange, files, services
+from tljh_runbook.hub.database import databases, sql, sqlite
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.placement import renames
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import merge
+
+OLD, NEW = 0, 1
+KEPT = "back"  # below the folder with the old environments
+Phase = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is needed to go back.
+
+    ``folder`` holds the old environments by name and, in a folder of its own, the old files and
+    databases; ``environments`` are the inodes of the old and of the new one, by which each is known
+    wherever it lies.
+    """
+
+    folder: str
+    environments: dict[str, tuple[int, int]]
+    files: dict[str, bool] = field(default_factory=dict)
+    """Every live file that may be changed, and whether there was one."""
+    databases: dict[str, str] = field(default_factory=dict)
+    """Every database that is a file, by name, and where it is."""
+    proxy: bool = False
+    """Whether the proxy is started anew."""
+    config: str = ""
+    """The settings as the upgrade has left them: who edits them later is not overruled. Nothing
+    while they may be half written."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def kept(self) -> Path:
+        return Path(self.folder) / KEPT
+
+    def old(self, live: str) -> Path:
+        """Return where the old version of a live file is kept."""
+        return self.kept / "files" / live.lstrip("/")
+
+    def database(self, name: str) -> Path:
+        """Return where a database is kept as it was before the upgrade."""
+        return self.kept / "databases" / name
+
+
+def keep_files(way: Way) -> None:
+    """Keep every live file that may be changed, on the disk."""
+    for live, present in way.files.items():
+        if present:
+            files.make_private(way.old(live).parent)
+            exchange.copy_file(Path(live).resolve(), way.old(live))
+
+
+def keep_databases(way: Way) -> None:
+    """Keep the databases; best while the hub is stopped, then nothing is missing from them."""
+    files.make_private(way.kept / "databases")
+    for name, live in way.databases.items():
+        _keep_database(Path(live), way.database(name))
+
+
+def _keep_database(live: Path, target: Path) -> None:
+    new = target.with_name(f".{target.name}.new")
+    for path in (new, *(sqlite.beside(new, end) for end in sqlite.BESIDE)):
+        path.unlink(missing_ok=True)
+    databases.copy(live, new)
+    about = live.stat()
+    os.chown(new, about.st_uid, about.st_gid)
+    new.chmod(about.st_mode & 0o7777)
+    new.replace(target)
+    files.sync_folder(target.parent)
+
+
+def go(source: Source, way: Way, phase: Phase) -> list[str]:
+    """Bring everything back to how it was before the upgrade; the hub is stopped meanwhile.
+
+    Returns the databases that were put back, because they had been migrated. Raises
+    `ServicesUnreachable`, `NoSpace`, `DiskFailed`; then it can be gone again.
+    """
+    manager = source.services
+    phase("Stop the hub")
+    manager.stop(services.HUB)
+    with files.disk_errors(source.hub.prefix, "The way back was not gone to its end."):
+        returned = [name for name in way.databases if _return_database(way, name)]
+        phase("Put the old environments back")
+        bring(source.hub, way, OLD)
+        if way.proxy:
+            manager.end(services.PROXY)
+        for live, present in way.files.items():
+            _return_file(source.hub, way, live, present=present)
+    if manager.stale() or source.settings.services == "supervisor":
+        manager.reload()
+    phase("Start the hub")
+    manager.start(services.PROXY)
+    manager.start(services.HUB)
+    return returned
+
+
+def migrated(way: Way, name: str) -> bool:
+    """Say whether a database has another schema than the one that was kept."""
+    kept, live = way.database(name), Path(way.databases[name])
+    return kept.exists() and live.exists() and _schema(kept) != _schema(live)
+
+
+def _schema(path: Path) -> list[tuple[Any, ...]]:
+    found = sql.query(path, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2, 3")
+    return [*found, (sqlite.revision(path),)]
+
+
+def _return_database(way: Way, name: str) -> bool:
+    """Put a database back when it was migrated: the old version cannot read it any more."""
+    if not migrated(way, name):
+        return False
+    live = Path(way.databases[name])
+    newer = way.kept / "newer" / name
+    files.make_private(newer.parent)
+    if not newer.exists():  # else the way back was gone this far before
+        _keep_database(live, newer)
+    for end in sqlite.BESIDE:  # of the newer one; the old one must not be read with them
+        sqlite.beside(live, end).unlink(missing_ok=True)
+    exchange.copy_file(way.database(name), live)
+    return True
+
+
+def bring(hub: Hub, way: Way, which: int) -> None:
+    """Bring the `OLD` environments or the `NEW` ones to their place, if they are not there."""
+    ours = os.open(way.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    live = os.open(hub.prefix, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        renames.sync(ours)
+        for name, inodes in way.environments.items():
+            if _inode(live, name) != inodes[which]:
+                _bring(ours, live, name, inodes[which])
+        renames.sync(live)
+    finally:
+        os.close(ours)
+        os.close(live)
+
+
+def _bring(ours: int, live: int, name: str, wanted: int) -> None:
+    """Bring one environment to its place; what is there comes to our folder.
+
+    Where the disk cannot exchange them in one moment it takes two, and a kill between them leaves
+    the place empty: then the next call finds the wanted one by its inode, under either name.
+    """
+    aside = f"{name}.aside"
+    if _inode(ours, name) == wanted and _inode(live, name):
+        try:
+            renames.exchange(ours, live, name)
+        except OSError as error:
+            if error.errno not in renames.UNSUPPORTED:
+                raise
+        else:
+            return
+    here, other = (name, aside) if _inode(ours, name) == wanted else (aside, name)
+    if _inode(live, name):
+        os.rename(name, other, src_dir_fd=live, dst_dir_fd=ours)
+    os.rename(here, name, src_dir_fd=ours, dst_dir_fd=live)
+
+
+def _inode(folder: int, name: str) -> int:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _return_file(hub: Hub, way: Way, live: str, *, present: bool) -> None:
+    path = Path(live)
+    if not present:
+        path.unlink(missing_ok=True)
+    elif path == hub.config_file and way.config:
+        old = files.read(way.old(live)).decode()
+        merge.write(hub, way.config, old)
+    elif not path.exists() or files.digest(path) != files.digest(way.old(live)):
+        exchange.copy_file(way.old(live), path.resolve())
+
+
+def config_text(hub: Hub) -> str:
+    """Return the settings as they are written; nothing where there are none."""
+    if not hub.config_file.exists():
+        return ""
+    return files.read(hub.config_file.resolve()).decode()

@@ -1,0 +1,283 @@
+"""An upgrade that is prepared beside the live hub: nothing live is touched before the swap."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import hub_folder
+import pytest
+from hub_fixtures import Live, until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tljh_runbook.errors import RehearsalFailed, UpgradeTakenBack
+from tljh_runbook.hub import (
+    capture,
+    components,
+    config,
+    journal,
+    lock,
+    services,
+    versions,
+    worker,
+)
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.staging import copies, mark, namespace, previous, recorder, stage
+from tljh_runbook.hub.staging.namespace import View
+
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+PREPARING = "Setting up TLJH 2.0.0"
+
+
+@pytest.fixture
+def staged(live: Live) -> Live:
+    """A hub with a fresh snapshot, on a server where upgrades are prepared beside the hub."""
+    settings = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(settings.replace("in_place: true", "in_place: false"))
+    if isinstance(reason := stage.upper(live.source), str):
+        pytest.skip(reason)
+    capture.create(live.source, components.every())
+    (live.hub.config / "config.yaml.lock").touch(0o600)  # who writes the settings leaves it
+    return live
+
+
+def start(live: Live, task: str, *words: str) -> None:
+    command = [sys.executable, "-m", "tljh_runbook", task, *words, "--detach"]
+    subprocess.run([*command, "--hub", str(live.hub.prefix)], check=True, capture_output=True)
+
+
+def done(live: Live, task: str, *words: str) -> dict[str, Any]:
+    start(live, task, *words)
+    return worker.follow(live.hub, task, lambda _: None)
+
+
+def texts(live: Live) -> list[str]:
+    return [event.get("text", "") for event in journal.read(live.hub, "upgrade")]
+
+
+def pids(live: Live) -> list[int | None]:
+    return [live.source.services.pid(name) for name in (services.HUB, services.PROXY)]
+
+
+def everything(hub: Hub) -> dict[str, tuple[int, int, int, bytes]]:
+    """Return what belongs to the live hub, in its prefix and below the server's ``/etc``."""
+    return hub_folder.contents(hub.prefix) | hub_folder.contents(hub.root / "etc")
+
+
+def test_what_is_written_inside_a_view_is_not_seen_outside(tmp_path: Path) -> None:
+    if reason := namespace.refused(tmp_path):
+        pytest.skip(reason)
+    assert list(tmp_path.iterdir()) == []
+    for name in ("origin", "place", "upper", "covered"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "covered" / "old").write_text("old")
+    view = View(
+        binds=((tmp_path / "origin", tmp_path / "place"),),
+        overlays=((tmp_path / "upper", tmp_path / "covered"),),
+    )
+    script = 'echo new > "$0/place/a"; echo new > "$0/covered/old"; rm "$0/covered/old"; pwd'
+    command = view.command(["sh", "-c", script, str(tmp_path)], tmp_path / "place")
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert told.strip() == str(tmp_path / "place")
+    assert (tmp_path / "origin" / "a").read_text() == "new\n"
+    assert list((tmp_path / "place").iterdir()) == []
+    assert (tmp_path / "covered" / "old").read_text() == "old"
+
+
+def test_names_are_never_read_as_options_or_words_of_a_shell(tmp_path: Path) -> None:
+    top = tmp_path / "my hüb, $(touch x):\\;'\""
+    top.mkdir()
+    if reason := namespace.refused(tmp_path):
+        pytest.skip(reason)
+    assert namespace.refused(top) == ""
+    assert list(top.iterdir()) == []
+
+
+@given(st.lists(st.lists(WORDS, max_size=4), max_size=3))
+def test_what_is_recorded_is_read_as_it_was_asked(asked: list[list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tool = recorder.write(folder)
+        environment = {**os.environ, recorder.ASKED: str(folder / "asked")}
+        for words in asked:
+            subprocess.run([tool, *words], env=environment, check=True)
+        assert recorder.read(folder / "asked") == [["recorder", *words] for words in asked]
+
+
+def test_an_upgrade_is_swapped_in_and_its_promises_hold(staged: Live) -> None:
+    live = staged
+    before = pids(live)
+    end = done(live, "upgrade")
+    assert end["error"] is None
+    report = end["report"]
+    assert versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
+    assert ["limits.cpu", "unset", "2"] in report["changes"]
+    assert config.read(live.hub)["limits.memory"] == "1G"
+    assert all(verdict["kept"] for verdict in report["verdicts"])
+    assert live.source.services.pid(services.PROXY) == before[1]  # it had no reason to restart
+    away = {each["name"]: each["failed"] for each in report["outages"]}
+    assert away["server of alice"] == 0
+    assert previous.read(live.hub).labels["TLJH"] == "1.0.0"
+    assert not stage.place(live.hub).prefix.exists()
+
+
+def test_until_the_swap_nothing_live_is_touched(staged: Live) -> None:
+    live = staged
+    (live.hub.root / "srv" / "wait").touch()
+    before, running = everything(live.hub), pids(live)
+    start(live, "upgrade")
+    until(lambda: PREPARING in texts(live))
+    copied = f"{stage.FOLDER}/"
+    now = {name: each for name, each in everything(live.hub).items() if copied not in name}
+    assert now == before
+    (live.hub.root / "srv" / "fail").touch()
+    (live.hub.root / "srv" / "wait").unlink()
+    end = worker.follow(live.hub, "upgrade", lambda _: None)
+    assert "The network is away" in end["error"]["message"]
+    assert "not touched" in end["error"]["message"]
+    assert (everything(live.hub), pids(live)) == (before, running)
+    assert mark.read(live.hub) is None
+
+
+def test_a_rehearsal_says_what_would_change_and_leaves_nothing(staged: Live) -> None:
+    live = staged
+    before, running = everything(live.hub), pids(live)
+    end = done(live, "rehearse")
+    found = end["report"]
+    assert ["hub", "the-littlest-jupyterhub", "1.0.0", "2.0.0"] in found["packages"]
+    assert ["limits.cpu", "unset", "2"] in found["settings"]
+    revisions = {each["name"]: each["revisions"] for each in found["databases"]}
+    assert revisions["jupyterhub"] == ["4621fec11365", "f460b0348206"]
+    assert found["proxy_restarts"] is False
+    assert (everything(live.hub), pids(live)) == (before, running)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("tljh/jupyterhub_config.py", "raise RuntimeError('this cannot be loaded')\n"),
+        ("jupyterhub/__main__.py", "raise RuntimeError('this cannot be migrated')\n"),
+    ],
+)
+def test_a_version_that_does_not_work_ends_at_the_rehearsal(
+    staged: Live, file: str, text: str
+) -> None:
+    live = staged
+    (found,) = live.hub.environment.glob(f"lib/python3*/site-packages/{file}")
+    found.write_text(text, encoding="utf-8")
+    before, running = everything(live.hub), pids(live)
+    end = done(live, "upgrade")
+    assert end["code"] == RehearsalFailed.code
+    assert text[20:40] in end["error"]["message"]
+    assert (everything(live.hub), pids(live)) == (before, running)
+
+
+def test_a_hub_that_does_not_come_to_itself_is_taken_back_by_itself(staged: Live) -> None:
+    live = staged
+    settings = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(settings.replace("within: 20", "within: 3"))
+    (live.hub.root / "srv" / "wait").touch()
+    before = everything(live.hub)
+    start(live, "upgrade")
+    until(lambda: PREPARING in texts(live))
+    live.answer("/hub/api/", 502)
+    (live.hub.root / "srv" / "wait").unlink()
+    until(lambda: "Take the upgrade back" in texts(live))
+    live.answer("/hub/api/", 200, '{"version": "4.1.6"}')
+    end = worker.follow(live.hub, "upgrade", lambda _: None)
+    assert end["code"] == UpgradeTakenBack.code
+    assert everything(live.hub) == before
+    assert mark.read(live.hub) is None
+
+
+def test_an_edit_made_while_it_was_prepared_is_kept(staged: Live) -> None:
+    live = staged
+    (live.hub.root / "srv" / "wait").touch()
+    start(live, "upgrade")
+    until(lambda: PREPARING in texts(live))
+    text = live.hub.config_file.read_text(encoding="utf-8")
+    live.hub.config_file.write_text(text.replace("'1G'", "3G"), encoding="utf-8")
+    (live.hub.root / "srv" / "wait").unlink()
+    assert worker.follow(live.hub, "upgrade", lambda _: None)["code"] == 0
+    assert config.read(live.hub)["limits.memory"] == "3G"
+    assert config.read(live.hub)["limits.cpu"] == 2
+
+
+def test_packages_that_somebody_installs_meanwhile_are_not_lost(staged: Live) -> None:
+    live = staged
+    (live.hub.root / "srv" / "wait").touch()
+    start(live, "upgrade")
+    until(lambda: PREPARING in texts(live))
+    hub_folder.distribution(live.hub, "numpy", "2.0.0")
+    (live.hub.root / "srv" / "wait").unlink()
+    assert worker.follow(live.hub, "upgrade", lambda _: None)["code"] == 0
+    assert any("Begin anew" in text for text in texts(live))
+    assert versions.packages(live.hub)["numpy"].version == "2.0.0"
+
+
+@pytest.mark.parametrize("phase", [mark.STAGING, mark.SWAPPING, mark.PROVING, mark.BACK])
+def test_killed_in_any_phase_it_is_brought_to_the_old_or_the_new_version(
+    staged: Live, phase: str
+) -> None:
+    live = staged
+    settings = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(settings.replace("within: 20", "within: 2"))
+    (live.hub.root / "srv" / "wait").touch()
+    before = everything(live.hub)
+    start(live, "upgrade")
+    until(lambda: PREPARING in texts(live))
+    if phase == mark.BACK:
+        live.answer("/hub/login", 502)
+    (live.hub.root / "srv" / "wait").unlink()
+    pid = int(journal.read(live.hub, "upgrade")[0]["pid"])
+    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == phase)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not lock.held(live.hub))
+    live.answer("/hub/login", 200, "<form>")
+    command = [sys.executable, "-m", "tljh_runbook", "resume", "--hub", str(live.hub.prefix)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert mark.read(live.hub) is None
+    label = versions.installed(live.hub).rows()["TLJH"]
+    assert label == ("2.0.0" if phase == mark.PROVING else "1.0.0")
+    if label == "1.0.0":
+        assert everything(live.hub) == before
+    assert all(pids(live))
+    assert not stage.place(live.hub).prefix.exists()
+
+
+def test_an_upgrade_is_taken_back_by_hand(staged: Live) -> None:
+    live = staged
+    before = everything(live.hub)
+    assert done(live, "upgrade")["code"] == 0
+    hub_folder.change(
+        live.hub.state / "jupyterhub.sqlite", "INSERT INTO groups (id, name) VALUES (2, 'new')"
+    )
+    end = done(live, "rollback", "--yes")
+    assert end["error"] is None
+    assert versions.installed(live.hub).rows()["TLJH"] == "1.0.0"
+    now = everything(live.hub)
+    # Its schema is the same, so the newer database was kept.
+    different = {name for name in {*now, *before} if now.get(name) != before.get(name)}
+    assert different == {"state/jupyterhub.sqlite"}
+    assert not previous.place(live.hub).exists()
+
+
+def test_a_fingerprint_sees_what_pip_does_and_not_what_python_compiles(tmp_path: Path) -> None:
+    hub_folder.keep(tmp_path / "lib" / "a.py", "1", 0o644)
+    (tmp_path / "bin").symlink_to("lib")
+    seen = copies.fingerprint(tmp_path)
+    hub_folder.keep(tmp_path / "lib" / "__pycache__" / "a.pyc", "1", 0o644)
+    assert copies.fingerprint(tmp_path) == seen
+    hub_folder.keep(tmp_path / "lib" / "b.py", "1", 0o644)
+    assert copies.fingerprint(tmp_path) != seen
+    (tmp_path / "lib" / "b.py").unlink()
+    assert copies.fingerprint(tmp_path) == seen
+    (tmp_path / "bin").unlink()
+    (tmp_path / "bin").symlink_to("elsewhere")
+    assert copies.fingerprint(tmp_path) != seen
