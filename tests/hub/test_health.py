@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -171,3 +173,23 @@ def test_every_check_is_made_whatever_the_others_found(source: Source) -> None:
     assert found["hub"] == "HubUnhealthy"
     assert found["installer"] == "ToolMissing"
     assert found["snapshot"] == "SnapshotMissing"
+
+
+def test_a_hub_that_crashes_again_and_again_is_not_waited_for(live: Live) -> None:
+    manager = live.source.services
+    live.answer("/hub/api/", 502)
+    crashing = threading.Event()
+
+    def crash() -> None:
+        while not crashing.wait(0.2):
+            if pid := manager.pid(services.HUB):
+                os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=crash)
+    thread.start()
+    try:
+        with pytest.raises(HubUnhealthy, match="it restarts again and again"):
+            health.wait(live.hub, manager, 600)
+    finally:
+        crashing.set()
+        thread.join()

@@ -35,15 +35,19 @@ WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 PREPARING = "Setting up TLJH 2.0.0"
 
 
-@pytest.fixture
-def staged(live: Live) -> Live:
-    """A hub with a fresh snapshot, on a server where upgrades are prepared beside the hub."""
+def prepared_beside(live: Live) -> None:
+    """Have upgrades prepared beside the hub, and a fresh snapshot; skip where that cannot be."""
     settings = live.hub.settings_file.read_text(encoding="utf-8")
     live.hub.settings_file.write_text(settings.replace("in_place: true", "in_place: false"))
     if isinstance(reason := stage.upper(live.source), str):
         pytest.skip(reason)
     capture.create(live.source, components.every())
     (live.hub.config / "config.yaml.lock").touch(0o600)  # who writes the settings leaves it
+
+
+@pytest.fixture
+def staged(live: Live) -> Live:
+    prepared_beside(live)
     return live
 
 

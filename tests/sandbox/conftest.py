@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +20,10 @@ import pytest
 
 from tljh_runbook.sandbox.layout import Layout, layout
 from tljh_runbook.sandbox.processes import end_all
+
+# What the tests of the hub and of the booted servers have, too.
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS / "hub"), str(TESTS / "system" / "booted")]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

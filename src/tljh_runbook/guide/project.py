@@ -50,6 +50,11 @@ def system(c: Context) -> None:
     _run(c, ("pytest", "-x", "tests/system"))
 
 
+def faults(c: Context) -> None:
+    """Kill many upgrades at moments chosen by chance, and see what is left of the hub."""
+    _run(c, ("env", "KILLS=50", "pytest", "-n", "2", "tests/hub/test_faults.py"))
+
+
 def check(c: Context) -> None:
     """Check the code without running it: ruff, mypy, import-linter, ansible-lint."""
     _run(
@@ -83,6 +88,7 @@ def add(root: Collection) -> None:
     tests = Collection("test")
     tests.add_task(Task(test), name="all", default=True)
     tests.add_task(Task(system))
+    tests.add_task(Task(faults))
     root.add_collection(tests)
     for each in (check, lock, bundle):
         root.add_task(Task(each))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tljh_runbook.hub import promises, proof, report, services, versions
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
+from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, mark, previous, stage, way_back
@@ -21,11 +23,13 @@ BEYOND = {"user data", "images"}  # promises that going back would not mend
 ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
 
 
-def proved(source: Source, log: Journal) -> tuple[Measures, list[Verdict]]:
+def proved(
+    source: Source, log: Journal, leave: Collection[str] = BEYOND
+) -> tuple[Measures, list[Verdict]]:
     """Prove that the promises held, and end the upgrade; else take it back.
 
     Returns what was measured before, and the verdicts: only a promise that going back would not
-    mend may be broken. Raises `UpgradeTakenBack`.
+    mend, or one to ``leave``, may be broken. Raises `UpgradeTakenBack`.
     """
     now = mark.read(source.hub)
     if now is None or now.way is None:
@@ -35,7 +39,7 @@ def proved(source: Source, log: Journal) -> tuple[Measures, list[Verdict]]:
         proof.wait(source, now.before)
         log.phase("Measure the promises again")
         verdicts = promises.judge(now.before, promises.measure(source))
-        proof.require_kept([each for each in verdicts if each.promise not in BEYOND])
+        proof.require_kept([each for each in verdicts if each.promise not in leave])
     except (RunbookError, OSError) as error:
         back(source, now, log)
         raise taken_back(now, str(error)) from error
@@ -79,7 +83,8 @@ def resume(source: Source, log: Journal) -> bool:
     elif left.phase == mark.PROVING:
         source.services.start(services.PROXY)
         source.services.start(services.HUB)
-        proved(source, log)
+        # What has ended this upgrade, a reboot for one, may have ended users' servers as well.
+        proved(source, log, leave=BEYOND | {SERVERS.name})
     else:
         back(source, left, log)
     return True

@@ -12,6 +12,7 @@ from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.services import Services
 
 PAUSE = 0.5  # seconds between two looks
+CRASHES = 3  # processes after which a hub that is still not healthy will not become it
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,24 @@ def _asked(address: config.Address) -> tuple[str, list[str]]:
 def wait(hub: Hub, manager: Services, seconds: float) -> Look:
     """Wait until the hub is healthy and stays it, twice in a row with the same process.
 
-    Raises `HubUnhealthy` after ``seconds``.
+    Raises `HubUnhealthy` after ``seconds``, and as soon as it has crashed again and again.
     """
-    deadline = time.monotonic() + seconds
+    start = time.monotonic()
     before = look(hub, manager)
+    pids = {before.pid}
     while True:
         time.sleep(PAUSE)
         now = look(hub, manager)
         if now.healthy and before.healthy and now.pid == before.pid:
             return now
-        if time.monotonic() > deadline:
-            wrong = "; ".join(now.wrong) or "it restarts again and again"
+        pids |= {now.pid}
+        crashes = len(pids - {None}) > CRASHES
+        if crashes or time.monotonic() > start + seconds:
+            again = [] if now.wrong and not crashes else ["it restarts again and again"]
+            after = time.monotonic() - start
             raise HubUnhealthy(
-                f"The hub at {hub.prefix} is not healthy after {seconds:.0f} s: {wrong}.",
+                f"The hub at {hub.prefix} is not healthy after {after:.0f} s: "
+                f"{'; '.join([*now.wrong, *again])}.",
                 hint=f"Read the hub's log: {manager.log_line}",
             )
         before = now

@@ -114,6 +114,8 @@ def _change(
         # The last moment at which nothing is touched: until then users may stop their servers.
         log.phase("Measure the promises")
         measured = promises.measure(source)
+        if prepared:
+            staged.require_current(source, prepared)
         now = mark.enter(source.hub, begun, mark.SWAPPING, way=way.to_json(), before=measured)
     except BaseException:
         stage.discard(source.hub)

@@ -37,13 +37,14 @@ def place(hub: Hub) -> Path:
 def keep(source: Source, ended: Mark) -> None:
     """Keep the old environments of an upgrade that has ended well, where the settings say so.
 
-    Of one that was kept before, nothing is left. May be called again after it was cut off.
+    Of those that were kept before, nothing is left; where only settings were set, they stay. May
+    be called again after it was cut off.
     """
     hub = source.hub
     left = stage.place(hub).prefix
     if ended.way is None or not left.exists():
         return
-    if not source.settings.upgrade.keep_previous:
+    if not (source.settings.upgrade.keep_previous and ended.way["environments"]):
         stage.discard(hub)
         return
     for name in {path.name for path in left.iterdir()} - {*ended.way["environments"], KEPT}:

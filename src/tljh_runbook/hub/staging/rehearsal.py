@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,12 +69,12 @@ def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
 def complaints(source: Source, stage: Stage) -> list[str]:
     """Return what pip finds wrong with the staged packages and not with the live ones."""
     check = [str(source.hub.python), "-m", "pip", "check"]
-    live = _lines(check, source.hub, source.hub.state)
-    staged = _lines(stage.command(check, source.hub.state), source.hub, source.hub.work)
+    live = _lines(check, source.hub)
+    staged = _lines(stage.command(check, source.hub.work), source.hub)
     return sorted(staged - live)
 
 
-def _lines(command: Sequence[str], hub: Hub, directory: Path) -> set[str]:
+def _lines(command: Sequence[str], hub: Hub) -> set[str]:
     done = subprocess.run(
         command,
         env=installer.environment(hub),
@@ -85,7 +86,6 @@ def _lines(command: Sequence[str], hub: Hub, directory: Path) -> set[str]:
         errors="replace",
         check=False,
     )
-    del directory
     return set(done.stdout.splitlines())
 
 
@@ -104,9 +104,12 @@ def _config(stage: Stage) -> str:
 
 def _carry_out(source: Source, stage: Stage, command: list[str], wrong: str) -> None:
     declared = source.services.declared(services.HUB)
+    path = declared.environment.get("PATH") or os.defpath
+    # JupyterHub looks for its own tools there.
+    own = {"PATH": f"{source.hub.environment / 'bin'}{os.pathsep}{path}"}
     done = subprocess.run(
         stage.command(command, declared.directory or source.hub.state),
-        env=installer.environment(source.hub) | declared.environment | stage.environment,
+        env=installer.environment(source.hub) | declared.environment | own | stage.environment,
         cwd=source.hub.work,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

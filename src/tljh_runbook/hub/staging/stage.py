@@ -221,7 +221,8 @@ def _require_room(hub: Hub, environments: Iterable[str]) -> None:
         raise NoSpace(
             f"The disk that holds {hub.prefix} has {free >> 20} MB free; preparing an upgrade "
             f"beside the live hub may need {needed >> 20}. Nothing was changed.",
-            hint="Free some room first: old snapshots, for one: tljh-runbook prune",
+            hint="Free some room first: tljh-runbook prune removes old snapshots, and a version "
+            f"before that you will not go back to lies in {hub.prefix / 'runbook-previous'}",
         )
 
 

@@ -70,6 +70,12 @@ def ready(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -
     raise requested.unsteady(source)
 
 
+def require_current(source: Source, prepared: Prepared) -> None:
+    """Raise `Busy` where somebody has changed the hub at the last moment before the swap."""
+    if prepared.stage.outdated():
+        raise requested.unsteady(source)
+
+
 def plan(source: Source, prepared: Prepared) -> Way:
     """Return the way back, with everything kept that will be replaced."""
     way = swap.plan(source, prepared.stage, prepared.base)

@@ -75,7 +75,8 @@ def carry_out(source: Source, prepared: Stage, way: Way, base: str, phase: Phase
     The files that are replaced were kept before. Raises `ServicesUnreachable` and `OSError`.
     """
     hub, manager = source.hub, source.services
-    carried = carry.changed(source, prepared)
+    # Only what was kept: another file may have begun to differ since.
+    carried = [each for each in carry.changed(source, prepared) if str(each.live) in way.files]
     phase("Stop the hub")
     manager.stop(services.HUB)
     phase("Put the new environments in their place")

@@ -97,13 +97,13 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
     phase("Stop the hub")
     manager.stop(services.HUB)
     with files.disk_errors(source.hub.prefix, "The way back was not gone to its end."):
-        returned = [name for name in way.databases if _return_database(way, name)]
+        returned = [name for name in way.databases if return_database(way, name)]
         phase("Put the old environments back")
         bring(source.hub, way, OLD)
         if way.proxy:
             manager.end(services.PROXY)
         for live, present in way.files.items():
-            _return_file(source.hub, way, live, present=present)
+            return_file(source.hub, way, live, present=present)
     if manager.stale() or source.settings.services == "supervisor":
         manager.reload()
     phase("Start the hub")
@@ -123,7 +123,7 @@ def _schema(path: Path) -> list[tuple[Any, ...]]:
     return [*found, (sqlite.revision(path),)]
 
 
-def _return_database(way: Way, name: str) -> bool:
+def return_database(way: Way, name: str) -> bool:
     """Put a database back when it was migrated: the old version cannot read it any more."""
     if not migrated(way, name):
         return False
@@ -181,7 +181,8 @@ def _inode(folder: int, name: str) -> int:
         return 0
 
 
-def _return_file(hub: Hub, way: Way, live: str, *, present: bool) -> None:
+def return_file(hub: Hub, way: Way, live: str, *, present: bool) -> None:
+    """Bring a live file back to how it was; what was edited in the settings since then stays."""
     path = Path(live)
     if not present:
         path.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""Upgrades of a real hub with users at work, in order: those that fail cost nobody anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import releases
+from visitor import Visitor
+from websockets.sync.client import ClientConnection
+
+from tljh_runbook import errors
+from tljh_runbook.hub.database import sqlite
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.staging import copies, mark, namespace, stage
+from tljh_runbook.sandbox.layout import Layout, layout
+from tljh_runbook.sandbox.processes import end_all
+
+from .conftest import Sandbox, run
+
+TOOL = Path(sys.executable).with_name("tljh-runbook")
+OLD, NEW = "0eee8c825d24", "4621fec11365"  # revisions of the hub's database
+
+
+@dataclass(frozen=True)
+class Working:
+    """A sandbox whose users have notebooks open."""
+
+    box: Sandbox
+    sockets: dict[str, ClientConnection]
+
+    @property
+    def place(self) -> Layout:
+        return self.box.place
+
+    def tool(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(TOOL), *words, "--json", "--hub", str(self.place.prefix)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def upgrade(self) -> dict[str, Any]:
+        """Back up and upgrade; return how that ended."""
+        assert self.tool("backup").returncode == 0
+        end: dict[str, Any] = json.loads(self.tool("upgrade").stdout)
+        return end
+
+    @property
+    def revision(self) -> str | None:
+        return sqlite.revision(self.place.state / "jupyterhub.sqlite")
+
+    def seen(self) -> dict[str, Any]:
+        """Return what an upgrade that fails must leave as it is."""
+        prefix, status = self.place.prefix, self.box.status
+        folders = ("hub", "user")
+        parts: dict[str, Any] = {each: copies.fingerprint(prefix / each) for each in folders}
+        parts["settings"] = (self.place.config / "config.yaml").read_bytes()
+        parts["units"] = (self.place.root / "etc/supervisor/supervisord.conf").read_bytes()
+        pids = {name: each["pid"] for name, each in status["services"].items()}
+        return parts | {"pids": pids, "servers": status["servers"], "revision": self.revision}
+
+    def nothing_is_left(self) -> bool:
+        hub = Hub(self.place.prefix)
+        left = (stage.place(hub).prefix, stage.beside(hub))
+        return mark.read(hub) is None and not any(path.exists() for path in left)
+
+
+@pytest.fixture(scope="module")
+def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Working]:
+    place = layout(tmp_path_factory.mktemp("staged") / "box, with a comma")
+    if reason := namespace.refused(place.root.parent):
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        stack.callback(end_all, place)
+        done = run("up", place.root, "--take-down", "invoke sandbox.down")
+        assert done.returncode == 0, done.stderr
+        box, sockets = Sandbox(place), {}
+        for name in ("alice", "bob"):
+            visitor = Visitor(box.status["address"], name, box.status["password"])
+            visitor.log_in()
+            sockets[name] = stack.enter_context(visitor.websocket(visitor.token()))
+        made = Working(box, sockets)
+        yield made
+
+
+def alive(working: Working) -> bool:
+    """Say whether every websocket answers a ping."""
+    return all(socket.ping().wait(timeout=30) for socket in working.sockets.values())
+
+
+def test_what_fails_before_the_swap_touches_nothing(working: Working) -> None:
+    before = working.seen()
+    for make, says in (
+        (releases.failing_installer, "The network is away"),
+        (releases.failing_migration, "cannot migrate the database"),
+    ):
+        releases.ask(working.place, tljh=make(working.place))
+        end = working.upgrade()
+        assert says in end["error"]["message"]
+        assert "not touched" in end["error"]["message"]
+        assert working.seen() == before
+        assert working.nothing_is_left()
+    assert alive(working)
+
+
+def test_a_plugin_that_cannot_be_imported_touches_nothing(working: Working) -> None:
+    before = working.seen()
+    releases.ask(working.place, plugin=releases.broken_plugin(working.place))
+    end = working.upgrade()
+    assert end["code"] in {errors.RehearsalFailed.code, errors.InstallerFailed.code}
+    assert "not touched" in end["error"]["message"]
+    assert working.seen() == before
+    assert working.nothing_is_left()
+    assert alive(working)
+
+
+def test_a_hub_that_crashes_after_the_swap_is_taken_back(working: Working) -> None:
+    before = working.seen()
+    releases.ask(
+        working.place,
+        tljh=releases.tljh(working.place),
+        plugin=releases.crashing_hub(working.place),
+        healthy_within=15,
+    )
+    end = working.upgrade()
+    assert end["code"] == errors.UpgradeTakenBack.code
+    now = working.seen()
+    assert now.pop("pids")["traefik"] == before["pids"]["traefik"]  # it had no reason to restart
+    assert now == {name: each for name, each in before.items() if name != "pids"}
+    assert working.nothing_is_left()
+    assert working.box.hub_version() == "4.1.6"
+    assert alive(working)
+
+
+def test_an_upgrade_that_migrates_cuts_nobody_off(working: Working) -> None:
+    before = working.seen()
+    assert before["revision"] == OLD
+    releases.ask(working.place, tljh=releases.tljh(working.place))
+    end = working.upgrade()
+    assert end["error"] is None
+    assert working.revision == NEW
+    assert working.box.hub_version() == "5.5.4"
+    failed = {each["name"]: each["failed"] for each in end["report"]["outages"]}
+    assert failed.pop("hub") > 0
+    assert failed == {"server of alice": 0, "server of bob": 0}
+    assert all(each["kept"] for each in end["report"]["verdicts"])
+    assert working.seen()["servers"] == before["servers"]
+    assert working.seen()["pids"]["traefik"] == before["pids"]["traefik"]
+    assert alive(working)
+
+
+def test_nothing_to_do_is_nothing_done(working: Working) -> None:
+    before = working.seen()
+    end = working.upgrade()
+    assert (end["code"], end["report"]["changed"]) == (0, False)
+    assert working.seen() == before
+
+
+def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working) -> None:
+    plan = json.loads(working.tool("rollback", "--dry-run").stdout)
+    assert any(name.startswith("jupyterhub: ") for name in plan["lost"])
+    servers = working.box.status["servers"]
+    end = json.loads(working.tool("rollback", "--yes").stdout)
+    assert end["error"] is None
+    assert working.revision == OLD
+    assert working.box.hub_version() == "4.1.6"
+    assert working.box.status["servers"] == servers
+    (kept,) = Hub(working.place.prefix).work.glob("taken-back-*/jupyterhub")
+    assert sqlite.revision(kept) == NEW
+    failed = {each["name"]: each["failed"] for each in end["report"]["outages"]}
+    assert (failed["server of alice"], failed["server of bob"]) == (0, 0)
+    assert working.nothing_is_left()
+    assert alive(working)
