@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tljh_runbook import terminal
 from tljh_runbook.errors import SnapshotDamaged
 from tljh_runbook.hub import components
+from tljh_runbook.hub.journal import NAMES
 
 if TYPE_CHECKING:
     from tljh_runbook.hub.checks import Finding
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.retention import Judged
     from tljh_runbook.hub.rollback import Going
     from tljh_runbook.hub.snapshot import Snapshot
+    from tljh_runbook.hub.staging.mark import Mark
     from tljh_runbook.hub.versions import Versions
+
+LEFT = {
+    "staging": "An upgrade was cut off before it touched the live hub.",
+    "proving": "An upgrade was cut off when the new version was in its place and was not proved.",
+}
 
 
 def findings(found: Sequence[Finding]) -> None:
@@ -145,16 +152,19 @@ def status(
     terminal.table(["", ""], rows)
 
 
-def unended(runs: Sequence[dict[str, Any]]) -> None:
-    """Print which backup or restore runs, or was cut off."""
+def unended(runs: Sequence[dict[str, Any]], left: Mark | None) -> None:
+    """Print what runs, or was cut off, and what is to be brought to its end."""
     for each in runs:
         see = f"See: tljh-runbook progress {each['task']}"
         if each["task"] == "upgrade":
             continue  # it has a row among the others
         if each["running"]:
-            terminal.line(f"A {each['task']} runs: {each['phase']}. {see}")
+            terminal.line(f"A {NAMES[each['task']]} runs: {each['phase']}. {see}")
         elif each["cut_off"]:
-            terminal.warning(f"The last {each['task']} was cut off before its end. {see}")
+            terminal.warning(f"The last {NAMES[each['task']]} was cut off before its end. {see}")
+    if left:
+        told = LEFT.get(left.phase, "The hub is between two versions: an upgrade was cut off.")
+        terminal.warning(f"{told} Bring it to its end: tljh-runbook resume")
 
 
 def event(each: dict[str, Any]) -> None:
@@ -170,20 +180,24 @@ def report(found: dict[str, Any]) -> None:
     if not found["changed"]:
         terminal.line("Everything is as asked: nothing was changed, nothing was restarted.")
         return
-    terminal.table(["changed", "before", "now"], found["changes"])
-    terminal.line("")
+    if found["changes"]:
+        terminal.table(["changed", "before", "now"], found["changes"])
+        terminal.line("")
+    else:
+        terminal.line("The hub runs, with the versions that it had before.")
     rows = [[each["promise"], each["word"], each["measured"]] for each in found["verdicts"]]
     rows += [
         [f"{each['name']} away", "measured", f"{each['away']:.1f} s"] for each in found["outages"]
     ]
-    terminal.table(["promise", "", "measured"], rows)
+    if rows:
+        terminal.table(["promise", "", "measured"], rows)
     if found.get("page"):
         terminal.line(f"The upgrade as a page, with a timeline: {found['page']}")
 
 
 def forecast(found: dict[str, Any]) -> None:
     """Print what an upgrade would change."""
-    if not found["changed"]:
+    if not found["would_change"]:
         terminal.line("Everything is as asked: an upgrade would change nothing.")
         return
     terminal.table(["environment", "package", "now", "then"], found["packages"])
@@ -277,6 +291,6 @@ def _last(state: dict[str, Any]) -> str:
     if not state["events"]:
         return "none"
     if not state["end"]:
-        return "was cut off before its end; run it again"
+        return "was cut off before its end"
     end = state["end"]
     return f"{end['at']}, {'ended well' if not end['code'] else end['error']['message']}"

@@ -18,8 +18,9 @@ import pytest
 from hub_fixtures import Cli, Live, until
 
 from tljh_runbook import errors
-from tljh_runbook.hub import journal, lock
+from tljh_runbook.hub import journal, lock, services
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.staging import mark
 
 COMMANDS = [
     "backup",
@@ -30,7 +31,10 @@ COMMANDS = [
     "progress",
     "prove",
     "prune",
+    "rehearse",
     "restore",
+    "resume",
+    "rollback",
     "scheduled",
     "snapshots",
     "status",
@@ -97,6 +101,7 @@ PROVOKED: list[tuple[type[errors.RunbookError], list[str], Provoke]] = [
     (errors.ServicesUnreachable, ["status"], stop_manager),
     (errors.StepUnknown, ["backup", "databse"], nothing),
     (errors.HubUnhealthy, ["upgrade"], nothing),
+    (errors.NothingToTakeBack, ["rollback", "--yes"], nothing),
 ]
 IDS = [f"{error.__name__}-{' '.join(words)}" for error, words, _ in PROVOKED]
 
@@ -302,6 +307,67 @@ def test_while_a_backup_runs_status_says_so(hub: Hub, cli: Cli) -> None:
         said = cli("status", "--hub", hub.prefix)
     assert "A backup runs: Databases." in said.stdout
     assert f"progress --hub {hub.prefix} backup" in said.stdout
+
+
+MARK = {"at": "20260115T220000Z", "snapshot": "20260115T210000Z", "labels": {}}
+
+
+def left_behind(hub: Hub, phase: str) -> None:
+    """Leave what an upgrade leaves that was cut off in a phase."""
+    hub_folder.keep(hub.work / mark.NAME, json.dumps({**MARK, "phase": phase}), 0o600)
+
+
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [
+        (mark.STAGING, "before it touched the live hub"),
+        (mark.SWAPPING, "between two versions"),
+        (mark.PROVING, "was not proved"),
+    ],
+)
+def test_an_upgrade_that_is_to_be_resumed_is_told(
+    hub: Hub, cli: Cli, phase: str, said: str
+) -> None:
+    where = ("--hub", hub.prefix)
+    assert json.loads(cli("status", *where, "--json").stdout)["to_resume"] is None
+    left_behind(hub, phase)
+    shown = cli("status", *where).stderr
+    assert said in shown
+    assert f" resume --hub {hub.prefix}" in shown
+    assert json.loads(cli("status", *where, "--json").stdout)["to_resume"] == phase
+    with journal.Journal(hub, "rollback") as log:
+        log.phase("Take the upgrade back")
+        running = cli("status", *where)
+    assert "A rollback runs: Take the upgrade back." in running.stdout
+    assert "resume" not in running.stderr
+
+
+def test_where_no_upgrade_was_cut_off_there_is_nothing_to_resume(hub: Hub, cli: Cli) -> None:
+    for more in ([], ["--detach"], ["--at-boot"]):
+        done = cli("resume", *more, "--hub", hub.prefix)
+        assert (done.returncode, "No upgrade was cut off" in done.stdout) == (0, True)
+    assert journal.read(hub, "upgrade") == []
+
+
+def test_what_was_only_prepared_is_cleared_away_by_a_server_that_starts(
+    live: Live, cli: Cli
+) -> None:
+    left_behind(live.hub, mark.STAGING)
+    pid = live.source.services.pid(services.HUB)
+    assert cli("resume", "--at-boot", "--hub", live.hub.prefix).returncode == 0
+    ended(live.hub, "upgrade")
+    assert mark.read(live.hub) is None
+    assert live.source.services.pid(services.HUB) == pid
+
+
+def test_while_a_rehearsal_runs_status_says_so(hub: Hub, cli: Cli) -> None:
+    with journal.Journal(hub, "rehearse") as log:
+        log.phase("Install beside the live hub")
+        said = cli("status", "--hub", hub.prefix)
+    assert "A rehearsal runs: Install beside the live hub." in said.stdout
+    shown = cli("progress", "rehearse", "--hub", hub.prefix)
+    assert shown.returncode == errors.RunCutOff.code
+    assert "The rehearsal was cut off before it touched the live hub" in shown.stderr
 
 
 def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> None:

@@ -93,7 +93,12 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     yield run(f"{PROGRAM} snapshots")
     yield run(f"{PROGRAM} snapshots show", made[1]["id"])
     yield run(f"{PROGRAM} scheduled", "backup")
+    yield run(f"{PROGRAM} rehearse")
+    yield run(f"{PROGRAM} rehearse --detach")
+    _ended(hub, "rehearse")
     yield run(f"{PROGRAM} upgrade")
+    yield run(f"{PROGRAM} resume")
+    yield run(f"{PROGRAM} rollback --dry-run")
     yield run(f"{PROGRAM} prove")
     hub.config_file.write_text(hub.config_file.read_text() + "# changed since\n")
     _, again = run(f"{PROGRAM} backup", "config")
@@ -112,6 +117,7 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     yield run(f"{PROGRAM} progress", "restore")
     yield run(f"{PROGRAM} backup --detach", "config")
     ended("backup")
+    yield run(f"{PROGRAM} rollback --yes")
     yield run(f"{PROGRAM} status")
     yield run(f"{PROGRAM} verify", made[1]["id"])
     yield run(f"{PROGRAM} password")
@@ -144,7 +150,8 @@ def test_the_day_shows_more_than_empty_lists(day: Said) -> None:
     assert report["verdicts"]
     assert report["outages"]
     status = day[f"{PROGRAM} status"][1]
-    assert {each["task"] for each in status["runs"]} == {"backup", "upgrade", "restore"}
+    assert {each["task"] for each in status["runs"]} == {*journal.TASKS}
+    assert day[f"{PROGRAM} rollback --dry-run"][1]["changes"]
     state = day[f"{PROGRAM} progress"][1]
     assert {each["kind"] for each in state["events"]} == {"phase", "line", "end"}
     assert state["end"]["report"]["changes"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pexpect  # type: ignore[import-untyped]
 import pytest
 from road import OURS, REPOSITORY, Road
 
-from tljh_runbook.guide.road import failures
+from tljh_runbook.guide.road import failures, outcome
 from tljh_runbook.guide.road.failures import Server
 from tljh_runbook.guide.road.log import KEPT, Log
 
@@ -151,6 +152,53 @@ def test_what_the_tool_says_comes_first() -> None:
 def test_run_without_an_end_was_cut_off() -> None:
     stands = '{"task": "backup", "running": false, "end": null, "events": [{"kind": "phase"}]}'
     assert "cut off" in failures.failed({"stdout": stands}, SERVER).message
+
+
+REHEARSED = {
+    "changed": False,
+    "would_change": True,
+    "packages": [["hub", "jupyterhub", "4.1.6", "5.5.4"]],
+    "settings": [["limits.memory", "unset", "2G"]],
+    "files": {"/etc/systemd/system/jupyterhub.service": "+new"},
+    "databases": [{"name": "jupyterhub", "revisions": ["4621", "f460"], "rows": {}}],
+    "tokens_revoked": 2,
+    "complaints": [],
+    "proxy_restarts": False,
+}
+AS_ASKED = {"changed": False, "would_change": False}
+WENT_BACK = {
+    "changed": True,
+    "changes": [["TLJH", "2.0.0", "1.0.0"]],
+    "outages": [{"name": "hub", "away": 6.54}],
+}
+TOLD: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "rehearse",
+        REHEARSED,
+        [
+            "jupyterhub in hub: 4.1.6, then 5.5.4",
+            "setting limits.memory: unset, then 2G",
+            "changes: /etc/systemd/system/jupyterhub.service",
+            "database jupyterhub: migrates",
+            "tokens revoked: 2",
+            "the proxy runs on",
+            "nothing was changed: this was a rehearsal",
+        ],
+    ),
+    ("rehearse", AS_ASKED, ["everything is as asked; an upgrade would change nothing"]),
+    ("rollback", WENT_BACK, ["TLJH: 2.0.0, now 1.0.0 again", "hub away: 6.5 s"]),
+    ("upgrade", {"changed": False}, [outcome.NOTHING]),
+    ("upgrade", WENT_BACK, []),
+    ("backup", {"changed": True, "path": "/there"}, ["sealed and read back: /there"]),
+    ("restore", {"changed": True, "replaced": ["/a"]}, ["what was replaced is kept in /a"]),
+]
+
+
+@pytest.mark.parametrize(("task", "report", "lines"), TOLD)
+def test_what_a_run_has_done_is_told(task: str, report: dict[str, Any], lines: list[str]) -> None:
+    end = {"kind": "end", "code": 0, "report": report}
+    assert outcome.told(task, end) == lines
+    assert outcome.told(task, {**end, "code": 18}) == []
 
 
 def test_page_has_every_text_that_is_between_here_and_a_server() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import subprocess
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tljh_runbook.hub import settings
+from tljh_runbook.hub import services, settings, yaml
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.staging import mark
 from tljh_runbook.reference import playbooks
 
 from . import ansible
@@ -212,6 +214,56 @@ def test_a_time_that_systemd_does_not_understand_is_refused(tmp_path: Path) -> N
     done = role("schedule", tmp_path, variables)
     assert (done.code, done.changed) == (2, 0)
     assert "does not understand the time at night" in done.output.replace("\n", " ")
+
+
+RESUME = "tljh-runbook-resume.service"
+
+
+def resuming(prefix: str, tmp_path: Path) -> str:
+    """Return the unit that brings an upgrade of the hub at ``prefix`` to its end."""
+    own = yaml.parse((playbooks.FOLDER / "roles/runbook/vars/main.yml").read_text())
+    variables = {**own, "tljh_prefix": prefix, "tljh_runbook": shutil.which("true")}
+    template(f"runbook/{RESUME}", tmp_path / RESUME, variables, tmp_path)
+    return (tmp_path / RESUME).read_text()
+
+
+@pytest.mark.parametrize("prefix", ["/opt/tljh", "/data/opt/tljh", "/srv/hub"])
+def test_a_server_starts_something_only_where_an_upgrade_was_cut_off(
+    prefix: str, tmp_path: Path
+) -> None:
+    lines = resuming(prefix, tmp_path).splitlines()
+    assert f"ConditionPathExists={Hub(Path(prefix)).work / mark.NAME}" in lines
+    assert f"ExecStart={shutil.which('true')} resume --at-boot --hub {prefix}" in lines
+
+
+def test_the_hub_waits_for_the_files_and_the_files_wait_for_no_service(tmp_path: Path) -> None:
+    """Else each waited for the other, or a hub started with half of its files exchanged."""
+    unit = resuming("/opt/tljh", tmp_path)
+    found = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    names = {f"{name}.service" for name in (services.HUB, services.PROXY)}
+    assert set(found["Before"].split()) == names
+    assert {"After", "Wants", "Requires"} & {*found} == set()
+    assert found["WantedBy"] == "multi-user.target"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
+def test_systemd_takes_the_unit_that_resumes(tmp_path: Path) -> None:
+    resuming("/opt/tljh", tmp_path)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / RESUME],
+        env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:/lib/systemd/system", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("prefix", ["/opt/t ljh", "/opt/%n"])
+def test_a_prefix_that_systemd_would_read_otherwise_is_refused(prefix: str, tmp_path: Path) -> None:
+    done = role("runbook", tmp_path, {"tljh_prefix": prefix}, tasks="resume")
+    assert (done.code, done.changed) == (2, 0)
+    assert "must be absolute paths" in done.output.replace("\n", " ")
 
 
 SETTINGS = {

@@ -12,6 +12,9 @@ import pytest
 from machines import Server, until
 from story import Story, Working
 
+MARK = "/var/lib/tljh-runbook/upgrade.json"
+CUT_OFF = '{"at": "20260115T220000Z", "phase": "staging", "snapshot": "none", "labels": {}}'
+
 
 @dataclass
 class Upgraded:
@@ -107,8 +110,13 @@ def test_after_a_reboot_everything_is_found_again(
 ) -> None:
     server = story.one
     rows = server.run("tljh-runbook", "snapshots")
+    # As an upgrade leaves it that the reboot has cut off while it was prepared.
+    server.run("sh", "-c", f"umask 077; echo '{CUT_OFF}' >{MARK}")
     server.reboot()
     until(lambda: server.tool("status")["healthy"], "the hub is healthy after a reboot", 180)
+    until(lambda: server.tried("test", "!", "-e", MARK).returncode == 0, "it was resumed", 60)
+    until(lambda: server.tool("progress", "upgrade")["end"], "the end of what was resumed", 60)
+    assert server.tool("progress", "upgrade")["end"]["code"] == 0
     assert server.run("tljh-runbook", "snapshots").split()[:1] == rows.split()[:1]
     assert server.images() == upgraded.images["one"]
     visitor = story.visitor(server, "alice")

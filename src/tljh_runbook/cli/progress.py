@@ -15,8 +15,9 @@ from tljh_runbook.hub.source import Source
 @click.argument("task", type=click.Choice(journal.TASKS))
 @on_hub(whole=False)
 def progress(source: Source, task: str, *, as_json: bool) -> None:
-    """Show what the last backup, upgrade or restore does, until its end, or how it ended.
+    """Show what the last run of a task does, until its end, or how it ended.
 
+    The tasks are backup, rehearse, upgrade, rollback and restore; resume goes on with an upgrade.
     It leaves with the exit code of what it shows. Ctrl-C ends the showing alone. With --json it
     prints how it stands now, and leaves with 0.
 
@@ -31,7 +32,7 @@ def progress(source: Source, task: str, *, as_json: bool) -> None:
     elif state["events"]:
         runs.follow(source, task, as_json=False)
     else:
-        terminal.line(f"There was no {task} yet.")
+        terminal.line(f"There was no {journal.NAMES[task]} yet.")
 
 
 COMMANDS = (progress,)

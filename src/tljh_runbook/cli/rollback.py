@@ -14,6 +14,7 @@ from tljh_runbook.errors import NotConfirmed
 from tljh_runbook.hub import ending
 from tljh_runbook.hub import rollback as going_back
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark
 
 
 @click.command()
@@ -48,9 +49,10 @@ def rollback(  # noqa: PLR0913 - each is an option that a person types
 
 
 @click.command()
+@click.option("--at-boot", is_flag=True, help="As a server does that starts: the files come first.")
 @detachable
 @on_hub()
-def resume(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
+def resume(source: Source, *, at_boot: bool, detach: bool, run: str, as_json: bool) -> None:
     """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
 
     A kill, a reboot or a power cut can cut one off. The server does this by itself when it starts;
@@ -60,7 +62,22 @@ def resume(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     Example:
       tljh-runbook resume
     """
+    if not run:
+        if not mark.read(source.hub):
+            _say_nothing_left(as_json=as_json)
+            return
+        if at_boot:
+            ending.go_back_at_boot(source)
+    # The server waits for this command before it starts the hub, which the run waits for.
+    detach = detach or at_boot
     runs.carry_out(source, "upgrade", ending.bring_to_end, run, detach=detach, as_json=as_json)
+
+
+def _say_nothing_left(*, as_json: bool) -> None:
+    if as_json:
+        terminal.data(None)
+    else:
+        terminal.line("No upgrade was cut off: there is nothing to bring to its end.")
 
 
 def _confirm() -> None:

@@ -12,7 +12,7 @@ import click
 from tljh_runbook import program, show, terminal
 from tljh_runbook.cli.options import INTERRUPTED
 from tljh_runbook.hub import worker
-from tljh_runbook.hub.journal import Event, Journal
+from tljh_runbook.hub.journal import NAMES, Event, Journal
 from tljh_runbook.hub.source import Source
 
 DETACH = click.option(
@@ -77,7 +77,7 @@ def begin(source: Source, task: str, *, as_json: bool) -> None:
     if as_json:
         terminal.data({"begun": True})
     else:
-        terminal.line(f"The {task} has begun. See how it goes: tljh-runbook progress {task}")
+        terminal.line(f"The {NAMES[task]} has begun. See how it goes: tljh-runbook progress {task}")
 
 
 def follow(source: Source, task: str, *, as_json: bool) -> None:
@@ -99,7 +99,7 @@ def going_on(task: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        known = f"The {task} goes on if it has begun. See how: tljh-runbook progress {task}"
+        known = f"The {NAMES[task]} goes on if it has begun. See how: tljh-runbook progress {task}"
         click.echo(f"\n{terminal.typed(known)}", err=True)
         sys.exit(INTERRUPTED)
 

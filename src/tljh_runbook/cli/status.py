@@ -11,6 +11,7 @@ from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.snapshots import read
 from tljh_runbook.hub import health, journal, scheduled, snapshot, versions
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark
 
 
 @click.command()
@@ -27,6 +28,7 @@ def status(source: Source, *, as_json: bool) -> None:
     kept = snapshot.listed(source.backups)
     last = journal.state(source.hub, "upgrade")
     runs = journal.runs(source.hub)
+    left = mark.cut_off(source.hub)
     timed = scheduled.look(source)
     newest = read(kept[-1]) if kept else None
     if as_json:
@@ -37,6 +39,7 @@ def status(source: Source, *, as_json: bool) -> None:
             "versions": found.to_json(),
             "snapshots": [path.name for path in kept],
             "upgrade": last,
+            "to_resume": left.phase if left else None,
             "runs": runs,
             "scheduled": {each.task: each.to_json() for each in timed},
         }
@@ -44,7 +47,7 @@ def status(source: Source, *, as_json: bool) -> None:
     else:
         show.status(source.hub, seen, found, newest, last)
         shown.runs(timed)
-        show.unended(runs)
+        show.unended(runs, left)
 
 
 NAME = "tljh-runbook"

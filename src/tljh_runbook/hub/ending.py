@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tljh_runbook.errors import HubUnhealthy, RunbookError, UpgradeTakenBack
-from tljh_runbook.hub import promises, proof, report, services, versions
+from tljh_runbook.hub import lock, promises, proof, report, services, versions
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
@@ -88,6 +88,22 @@ def resume(source: Source, log: Journal) -> bool:
     else:
         back(source, left, log)
     return True
+
+
+def go_back_at_boot(source: Source) -> None:
+    """Bring the old files back before a server starts the hub, where an upgrade was half done.
+
+    It neither stops nor starts a service: systemd holds both back until it has ended. The upgrade
+    is brought to its end later. Raises `Busy`, and what going back raises.
+    """
+    left = mark.read(source.hub)
+    half = left is not None and left.phase in {mark.SWAPPING, mark.BACK}
+    running = [name for name in (services.HUB, services.PROXY) if source.services.pid(name)]
+    if left is None or left.way is None or not half or running:
+        return
+    with lock.hold(source.hub, "the way back"):
+        mark.enter(source.hub, left, mark.BACK)
+        way_back.go_stopped(source, Way(**left.way))
 
 
 def take_back(source: Source, log: Journal) -> None:

@@ -17,7 +17,15 @@ from typing import Any
 from tljh_runbook.hub import files
 from tljh_runbook.hub.layout import Hub
 
-TASKS = ("backup", "rehearse", "upgrade", "rollback", "restore")
+NAMES = {
+    "backup": "backup",
+    "rehearse": "rehearsal",
+    "upgrade": "upgrade",
+    "rollback": "rollback",
+    "restore": "restore",
+}
+"""Every task, by the word that is typed for it, and what a run of it is called."""
+TASKS = tuple(NAMES)
 SELDOM = 1.0  # seconds between two lines of something that tells more than anybody reads
 Event = dict[str, Any]
 

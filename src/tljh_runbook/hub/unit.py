@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tljh_runbook.errors import AccessDenied, Busy, ServicesUnreachable
 from tljh_runbook.hub import files, services
+from tljh_runbook.hub.journal import NAMES
 from tljh_runbook.hub.layout import Hub
 
 GONE = {"inactive", "failed"}
@@ -80,17 +81,20 @@ def _fits(key: str, value: str) -> bool:
 
 
 def _require_root(task: str) -> None:
+    task_name = NAMES[task]
     if os.geteuid() != 0:
         raise AccessDenied(
-            f"Only root may start a unit of systemd, and the {task} needs one of its own. Nothing "
-            "was changed.",
+            f"Only root may start a unit of systemd, and the {task_name} needs one of its own. "
+            "Nothing was changed.",
             hint="Run the same command as root, for example with sudo in front.",
         )
 
 
 def _busy(task: str) -> Busy:
+    task_name = NAMES[task]
     return Busy(
-        f"The unit {name(task)} runs already, so the {task} was not started. Nothing was changed.",
+        f"The unit {name(task)} runs already, so the {task_name} was not started. "
+        "Nothing was changed.",
         hint=f"Wait until it has ended: tljh-runbook progress {task} shows what it does.",
     )
 
@@ -136,6 +140,7 @@ def _words(command: Sequence[str]) -> list[str]:
 
 
 def _systemd_run(task: str, words: Sequence[str]) -> None:
+    task_name = NAMES[task]
     try:
         subprocess.run(
             ["systemd-run", *words],
@@ -148,8 +153,8 @@ def _systemd_run(task: str, words: Sequence[str]) -> None:
         )
     except FileNotFoundError as error:
         raise ServicesUnreachable(
-            f"There is no systemd-run on this machine, so the {task} was not started. Nothing was "
-            "changed.",
+            f"There is no systemd-run on this machine, so the {task_name} was not started. "
+            "Nothing was changed.",
             hint="It comes with systemd: sudo apt-get install systemd",
         ) from error
     except subprocess.SubprocessError as error:
@@ -157,6 +162,7 @@ def _systemd_run(task: str, words: Sequence[str]) -> None:
             raise _busy(task) from error
         output = getattr(error, "stderr", None) or str(error)
         raise ServicesUnreachable(
-            f"systemd-run did not start the {task}: {str(output).strip()}. Nothing was changed.",
+            f"systemd-run did not start the {task_name}: {str(output).strip()}. "
+            "Nothing was changed.",
             hint=f"See what systemd says of it: journalctl -u {name(task)} -n 50",
         ) from error

@@ -81,13 +81,13 @@ def rehearse(source: Source, log: Journal) -> None:
     upper = stage.upper(source)
     if isinstance(upper, str):
         raise staged.impossible(source, upper)
-    log.report = {"changed": False}
+    log.report = {"changed": False, "would_change": False}
     if wanted:
         try:
             prepared = staged.prepare(source, _software(wanted), upper, log)
         finally:
             stage.discard(source.hub)
-        log.report = {"changed": True, **prepared.forecast.to_json()}
+        log.report |= {"would_change": True, **prepared.forecast.to_json()}
 
 
 def _begin(source: Source, moment: str, log: Journal) -> Mark:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tljh_runbook.errors import RunbookError, RunCutOff
 from tljh_runbook.hub import files, journal, lock, restore, unit
-from tljh_runbook.hub.journal import Event, Journal
+from tljh_runbook.hub.journal import NAMES, Event, Journal
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
@@ -32,13 +32,13 @@ def start(source: Source, task: str, program: Sequence[str], words: Sequence[str
     `unit.start` raises.
     """
     hub, run = source.hub, secrets.token_hex(4)
-    with lock.hold(hub, f"the {task}"):
+    with lock.hold(hub, f"the {NAMES[task]}"):
         pass
     command = [*program, *words[:1], "--worker", run, *words[1:]]
     alive = _started(source, task, command)
     while not _begun(hub, task, run):
         if not alive() and not _begun(hub, task, run):
-            with lock.hold(hub, f"the {task}"):  # another one may have begun in between
+            with lock.hold(hub, f"the {NAMES[task]}"):  # another one may have begun in between
                 raise _cut_off(hub, task)
         time.sleep(PAUSE / 2)
 
@@ -105,7 +105,7 @@ def log_file(hub: Hub, task: str) -> Path:
 def _recorded(hub: Hub, task: str, run: str) -> Iterator[Journal]:
     with ExitStack() as stack:
         with files.disk_errors(hub.work, "Nothing was changed."):
-            stack.enter_context(lock.hold(hub, f"the {task}"))
+            stack.enter_context(lock.hold(hub, f"the {NAMES[task]}"))
             log = stack.enter_context(Journal(hub, task, run))
         yield log
 
@@ -140,19 +140,19 @@ def _begun(hub: Hub, task: str, run: str) -> bool:
 
 def _cut_off(hub: Hub, task: str) -> RunCutOff:
     """Return in what state a run has left things that was ended, and what to type next."""
-    where = _where(hub, task)
+    where, task_name = _where(hub, task), NAMES[task]
     begun = mark.read(hub)
     if task in {"upgrade", "rollback"} and begun:
         # The installer goes on without us, and none may begin beside it.
         wait = "Wait until TLJH's installer has ended what it began. " if lock.held(hub) else ""
         return RunCutOff(
-            f"The {task} was cut off while it was {begun.phase}. Users' servers run on"
+            f"The {task_name} was cut off while it was {begun.phase}. Users' servers run on"
             f"{'' if begun.phase == mark.STAGING else '; the hub may be stopped'}.",
             hint=f"{wait}Bring it to its end: tljh-runbook resume. {where}",
         )
     if task in {"upgrade", "rollback", "rehearse"}:
         return RunCutOff(
-            f"The {task} was cut off before it touched the live hub. Nothing was changed.",
+            f"The {task_name} was cut off before it touched the live hub. Nothing was changed.",
             hint=f"Run it again: tljh-runbook {task}. {where}",
         )
     if task == "backup":

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tljh_runbook.errors import DiskFailed
-from tljh_runbook.hub import files
+from tljh_runbook.hub import files, journal
 from tljh_runbook.hub.layout import Hub
 
 NAME = "upgrade.json"
@@ -44,6 +44,14 @@ def read(hub: Hub) -> Mark | None:
             f"What an upgrade has noted cannot be read: {hub.work / NAME}: {error}.",
             hint="Restore the newest snapshot: tljh-runbook restore. Then remove that file.",
         ) from error
+
+
+def cut_off(hub: Hub) -> Mark | None:
+    """Return the mark of an upgrade, or of one that was taken back, at which nobody works."""
+    left = read(hub)
+    working = any(journal.state(hub, task)["running"] for task in ("upgrade", "rollback"))
+    # It may have ended between the two looks: then its mark is gone by now.
+    return read(hub) if left and not working else None
 
 
 def write(hub: Hub, mark: Mark) -> Mark:

@@ -102,14 +102,24 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
         bring(source.hub, way, OLD)
         if way.proxy:
             manager.end(services.PROXY)
-        for live, present in way.files.items():
-            return_file(source.hub, way, live, present=present)
-    if manager.stale() or source.settings.services == "supervisor":
-        manager.reload()
+        _return_files(source, way)
     phase("Start the hub")
     manager.start(services.PROXY)
     manager.start(services.HUB)
     return returned
+
+
+def go_stopped(source: Source, way: Way) -> None:
+    """Bring everything back as `go` does, while neither the hub nor its proxy runs; start nothing.
+
+    A server that starts waits for it: nothing may be stopped or started here. Raises what `go`
+    raises.
+    """
+    with files.disk_errors(source.hub.prefix, "The way back was not gone to its end."):
+        for name in way.databases:
+            return_database(way, name)
+        bring(source.hub, way, OLD)
+        _return_files(source, way)
 
 
 def migrated(way: Way, name: str) -> bool:
@@ -179,6 +189,14 @@ def _inode(folder: int, name: str) -> int:
         return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino
     except FileNotFoundError:
         return 0
+
+
+def _return_files(source: Source, way: Way) -> None:
+    """Put the files back, and let the service manager read those of its own."""
+    for live, present in way.files.items():
+        return_file(source.hub, way, live, present=present)
+    if source.services.stale() or source.settings.services == "supervisor":
+        source.services.reload()
 
 
 def return_file(hub: Hub, way: Way, live: str, *, present: bool) -> None:

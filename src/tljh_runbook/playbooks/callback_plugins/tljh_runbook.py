@@ -15,7 +15,7 @@ from typing import Any
 from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
 
-from tljh_runbook.guide.road import failures
+from tljh_runbook.guide.road import failures, outcome
 from tljh_runbook.guide.road.failures import Failure, Server
 from tljh_runbook.guide.road.log import Log
 from tljh_runbook.guide.road.screen import Screen
@@ -170,20 +170,21 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def _show_events(self, result: Any) -> None:
         """Show the events of a run that were not shown yet."""
-        events = failures.run_of(result._result).get("events", [])
+        run = failures.run_of(result._result)
+        events = run.get("events", [])
         key = (_host(result), result._task._uuid)
         for event in events[self._events.get(key, 0) :]:
-            self._show(_host(result), event)
+            self._show(_host(result), event, run["task"])
         if events:
             self._events[key] = len(events)
             self._runs[_host(result)] = True
 
-    def _show(self, host: str, event: dict[str, Any]) -> None:
+    def _show(self, host: str, event: dict[str, Any], task: str) -> None:
         text = str(event.get("text", ""))
         self._log.write(f"{host} {event['kind']} {text}")
         if event["kind"] == "phase":
             self._screen.line(f"{host}: {event['after']:6.1f} s  {text}")
-        for told in _did(event):
+        for told in outcome.told(task, event):
             self._screen.line(f"{host}: {told}")
         if text:
             self._screen.doing(f"{host}: {text} …", time.monotonic() - event["after"])
@@ -196,19 +197,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """Write a result to the log: Ansible has left out already what must not be seen."""
         told = self._dump_results(result._result)
         self._log.write(f"{_host(result)} {how} [{result._task.get_name()}] {told}")
-
-
-def _did(event: dict[str, Any]) -> list[str]:
-    """Return what a run that ended well has to tell of what it did."""
-    if event["kind"] != "end" or event["code"]:
-        return []
-    report = event["report"]
-    kept = [f"what was replaced is kept in {folder}" for folder in report.get("replaced", [])]
-    if path := report.get("path"):
-        return [f"sealed and read back: {path}"]
-    if not report.get("changed"):
-        return ["everything is as asked; nothing was restarted"]
-    return kept
 
 
 def _host(result: Any) -> str:

@@ -1,0 +1,53 @@
+"""What a run that ended well has to tell of what it did, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+NOTHING = "everything is as asked; nothing was restarted"
+Report = Mapping[str, Any]
+
+
+def told(task: str, event: Mapping[str, Any]) -> list[str]:
+    """Return the lines of an event; none where it is not the good end of a run."""
+    if event["kind"] != "end" or event["code"]:
+        return []
+    report = event["report"]
+    if task == "rehearse":
+        return [*_rehearsed(report)]
+    if task == "rollback":
+        return [*_went_back(report)]
+    kept = [f"what was replaced is kept in {folder}" for folder in report.get("replaced", [])]
+    if path := report.get("path"):
+        return [f"sealed and read back: {path}"]
+    return kept if report.get("changed") else [NOTHING]
+
+
+def _rehearsed(report: Report) -> Iterator[str]:
+    """Yield what an upgrade would change."""
+    if not report.get("would_change"):
+        yield "everything is as asked; an upgrade would change nothing"
+        return
+    for environment, name, before, after in report["packages"]:
+        yield f"{name} in {environment}: {before}, then {after}"
+    for name, before, after in report["settings"]:
+        yield f"setting {name}: {before}, then {after}"
+    yield from (f"changes: {name}" for name in report["files"])
+    for each in report["databases"]:
+        before, after = each["revisions"]
+        yield f"database {each['name']}: {'migrates' if before != after else 'stays as it is'}"
+    yield f"tokens revoked: {report['tokens_revoked']}"
+    for line in report["complaints"]:
+        yield f"pip finds wrong: {line}"
+    proxy = "restarts, and cuts users off for a moment" if report["proxy_restarts"] else "runs on"
+    yield f"the proxy {proxy}"
+    yield "nothing was changed: this was a rehearsal"
+
+
+def _went_back(report: Report) -> Iterator[str]:
+    """Yield what runs again, and how long it was away."""
+    for name, before, after in report["changes"]:
+        yield f"{name}: {before}, now {after} again"
+    for each in report["outages"]:
+        yield f"{each['name']} away: {each['away']:.1f} s"
