@@ -10,6 +10,10 @@ def _check(target: Target) -> Run:
     return Run(("tljh-runbook", "check", "--hub", target.hub))
 
 
+def _rehearse(target: Target) -> Run:
+    return Run(("tljh-runbook", "rehearse", "--hub", target.hub))
+
+
 def _run(target: Target) -> Run:
     variables: dict[str, str | list[str]] = {"tljh_prefix": target.hub, "tljh_run": "upgrade"}
     return Run(ansible(target, "upgrade", variables), asks=("upgrade",))
@@ -20,15 +24,14 @@ def _prove(target: Target) -> Check:
         ("tljh-runbook", "prove", "--hub", target.hub),
         PromiseBroken(
             "The upgrade did not keep all its promises.",
-            hint="Read the table above. To go back, restore the snapshot that the upgrade started "
-            "from: invoke restore",
+            hint="Read the table above. To take the upgrade back: invoke rollback",
         ),
     )
 
 
 BACK = (
-    "Restore the snapshot that the upgrade started from: {step}`restore`, with `--snapshot` and "
-    "its name. It brings the old versions back as well."
+    "Take it back: {step}`rollback`. When the version before is not kept any more, restore the "
+    "snapshot that the upgrade started from: {step}`restore`, with `--snapshot` and its name."
 )
 
 
@@ -43,7 +46,8 @@ def everything(target: Target) -> Plan:
     """Check, upgrade, and prove that the promises were kept.
 
     This is {step}`upgrade.check`, {step}`upgrade.run` and {step}`upgrade.verify`, one after the
-    other; it stops at the first that fails.
+    other; it stops at the first that fails. When the new version does not keep the promises, the
+    upgrade is taken back by itself, and the old version runs again.
     """
     return [_check(target), _run(target), _prove(target)]
 
@@ -58,9 +62,29 @@ def check(target: Target) -> Plan:
     """Look for every reason not to upgrade now, and print the remedy for each.
 
     The configuration must be readable, the databases sound, the hub healthy, the disk not full,
-    the installer in its place, and there must be a snapshot of the last hour.
+    the installer in its place, and there must be a snapshot of the last hour. It also says in which
+    *way* the upgrade would be done: prepared beside the live hub, or in place.
     """
     return [_check(target)]
+
+
+@step(
+    "upgrade.rehearse",
+    "Rehearse",
+    check="It ends with a table of what would change, and without an error.",
+    undo="Nothing needs to be undone: the hub was only copied, and the copies are removed.",
+)
+def rehearse(target: Target) -> Plan:
+    """Prepare the upgrade beside the live hub, try it on copies, and say what would change.
+
+    TLJH's installer runs on copies of the hub. The new version then loads the whole configuration,
+    and migrates copies of the databases. You see which packages, settings and files would change,
+    and whether the proxy restarts.
+
+    The live hub, its users and their servers do not notice: it is safe at noon on a working day.
+    It needs no snapshot. The next {step}`upgrade.run` prepares everything anew.
+    """
+    return [_rehearse(target)]
 
 
 @step(
@@ -72,10 +96,15 @@ def check(target: Target) -> Plan:
 def run(target: Target) -> Plan:
     """Upgrade TLJH and its plugins with the playbook `upgrade.yml`.
 
-    The playbook installs the versions that the settings file asks for, restarts the hub and its
-    proxy, and waits until the hub is *healthy*: its API and its login page answer, not merely an
-    open port. It sets only settings that are unset; what you set stays. When everything is
-    already as asked, nothing is changed and nothing is restarted.
+    The versions that the settings file asks for are installed into copies of the hub, beside the
+    live one, and rehearsed there. Only then does the hub stop: the copies take the place of its
+    environments, and it starts again. Users' servers run on, and the proxy restarts only where
+    its program or its fixed settings have changed.
+
+    When the hub is *healthy* (its API and its login page answer, not merely an open port), the
+    promises are measured. When one is broken, or the hub does not become healthy, the upgrade is
+    taken back by itself. Of the settings only those that are unset are set; what you set stays.
+    When everything is already as asked, nothing is changed and nothing is restarted.
 
     The work is done by a process of its own on the hub. When your terminal closes or your laptop
     falls asleep, the upgrade goes on; `invoke status` shows how far it is.

@@ -1,0 +1,57 @@
+"""The steps that take an upgrade back."""
+
+from __future__ import annotations
+
+from tljh_runbook.errors import NotConfirmed
+from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
+
+OPTIONS = {
+    "dry_run": "Show what would change, and change nothing.",
+    "yes": "Do not ask.",
+}
+
+
+@step(
+    "rollback.all",
+    "Roll back",
+    check="The table names the old versions as those that run now, and every promise as *kept*.",
+    undo="Upgrade again: {step}`upgrade`. A newer database that was replaced is kept in "
+    "`/var/lib/tljh-runbook`, in a folder `taken-back-` and the moment.",
+    default=True,
+    options=OPTIONS,
+)
+def everything(target: Target, *, dry_run: bool = False, yes: bool = False) -> Plan:
+    """Take the last upgrade back: the version before runs again, as long as it is kept.
+
+    It shows what would change and which rows of the databases would be lost, and asks. Then the
+    environments of the version before, its units and its settings take their places again. A
+    database is put back only where the upgrade had migrated it; the newer one is kept.
+
+    The hub is away for one restart. Users' servers run on, but where the upgrade had restarted the
+    proxy, going back restarts it as well. Nothing in a home is touched.
+    """
+    given = ["--dry-run"] if dry_run else []
+    given += ["--yes"] if yes else []
+    return [
+        Check(
+            ("tljh-runbook", "rollback", *given, "--hub", target.hub),
+            NotConfirmed(
+                "The upgrade was not taken back.",
+                hint="Nobody can be asked on a server. To do it: --yes behind rollback, and the "
+                "server before it: hosts --limit SERVER"
+                if target.remote
+                else "To see what would be changed: invoke rollback.preview",
+            ),
+        )
+    ]
+
+
+@step(
+    "rollback.preview",
+    "See what going back would change",
+    check="The table names the versions that would run then.",
+    undo="Nothing needs to be undone: the hub was only looked at.",
+)
+def preview(target: Target) -> Plan:
+    """Say which versions would run again and which rows would be lost, and change nothing."""
+    return [Run(("tljh-runbook", "rollback", "--dry-run", "--hub", target.hub))]
