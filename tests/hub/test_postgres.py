@@ -26,6 +26,7 @@ from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import stage
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +328,8 @@ def test_any_other_kind_is_refused_by_name(source: Source, kind: str) -> None:
     said = told.value.message + told.value.hint
     assert "secret-word" not in said
     assert "example.org" not in said
+
+
+def test_a_hub_on_a_server_is_not_rehearsed(foreign: Source) -> None:
+    """No private view of files contains a server: its migration would be the live one."""
+    assert stage.upper(foreign) == "the database 'jupyterhub' lies on a PostgreSQL server"

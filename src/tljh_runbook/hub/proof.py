@@ -55,5 +55,6 @@ def require_kept(verdicts: list[Verdict]) -> None:
     if broken:
         raise PromiseBroken(
             f"The hub was upgraded and runs, but a promise was broken: {'; '.join(broken)}.",
-            hint="The report lies with the snapshot, whose RESTORE.md tells how to go back.",
+            hint="To go back: tljh-runbook rollback. Or follow RESTORE.md in the snapshot that the "
+            "upgrade started from.",
         )

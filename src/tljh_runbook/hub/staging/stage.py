@@ -12,6 +12,7 @@ from pathlib import Path
 from tljh_runbook.errors import NoSpace
 from tljh_runbook.hub import exchange, files
 from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, namespace, recorder
@@ -105,6 +106,11 @@ def upper(source: Source) -> Path | str:
         folder = source.hub.prefix / name
         if folder.is_symlink() or os.path.ismount(folder):
             return f"{folder} is a link, or a disk of its own"
+    found = databases.find(source.hub, source.services, source.settings)
+    for name, database in found.items():
+        if isinstance(database, Server):
+            # No private view contains a server: a rehearsal would migrate the live database.
+            return f"the database {name!r} lies on a PostgreSQL server"
     reason = ""
     for folder in _uppers(source.hub):
         try:

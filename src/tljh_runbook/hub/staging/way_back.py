@@ -100,9 +100,9 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
         returned = [name for name in way.databases if return_database(way, name)]
         phase("Put the old environments back")
         bring(source.hub, way, OLD)
-        if way.proxy:
-            manager.end(services.PROXY)
         _return_files(source, way)
+    if way.proxy:
+        manager.end(services.PROXY)
     phase("Start the hub")
     manager.start(services.PROXY)
     manager.start(services.HUB)
