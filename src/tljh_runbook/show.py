@@ -143,12 +143,12 @@ def status(
     seen: Look,
     found: Versions,
     newest: Snapshot | SnapshotDamaged | None,
-    last: dict[str, Any],
+    last: str,
 ) -> None:
-    """Print how a hub is."""
+    """Print how a hub is; ``last`` says how its last upgrade went."""
     rows = [["hub", str(hub.prefix)], ["state", "; ".join(seen.wrong) or "healthy"]]
     rows += [[name, label] for name, label in found.rows().items()]
-    rows += [["newest snapshot", _newest(newest)], ["last upgrade", _last(last)]]
+    rows += [["newest snapshot", _newest(newest)], ["last upgrade", last]]
     terminal.table(["", ""], rows)
 
 
@@ -284,7 +284,8 @@ def _newest(found: Snapshot | SnapshotDamaged | None) -> str:
     return f"{found.manifest.id}, {terminal.age(found.age)} old"
 
 
-def _last(state: dict[str, Any]) -> str:
+def last_upgrade(state: dict[str, Any], taken_back: str) -> str:
+    """Say how the last upgrade went, and whether it was taken back later."""
     if state["running"]:
         phases = [each for each in state["events"] if each["kind"] == "phase"]
         return f"runs: {phases[-1]['text']}" if phases else "runs"
@@ -293,4 +294,6 @@ def _last(state: dict[str, Any]) -> str:
     if not state["end"]:
         return "was cut off before its end"
     end = state["end"]
+    if taken_back:
+        return f"{end['at']}, taken back at {taken_back}"
     return f"{end['at']}, {'ended well' if not end['code'] else end['error']['message']}"

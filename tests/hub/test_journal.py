@@ -109,7 +109,9 @@ with lock.hold(hub, task), Journal(hub, task) as log:
 """
 LEFT = {
     "backup": "every snapshot that is listed is whole",
-    "upgrade": "the hub may be half upgraded",
+    "rehearse": "was cut off before it touched the live hub",
+    "upgrade": "was cut off before it touched the live hub",
+    "rollback": "was cut off before it touched the live hub",
     "restore": "What had been given back is in its place",
 }
 

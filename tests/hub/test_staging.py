@@ -23,6 +23,7 @@ from tljh_runbook.hub import (
     config,
     journal,
     lock,
+    proof,
     services,
     versions,
     worker,
@@ -265,6 +266,8 @@ def test_an_upgrade_is_taken_back_by_hand(staged: Live) -> None:
     end = done(live, "rollback", "--yes")
     assert end["error"] is None
     assert versions.installed(live.hub).rows()["TLJH"] == "1.0.0"
+    assert journal.taken_back(live.hub) == end["at"]
+    assert proof.prove(live.source) is None
     now = everything(live.hub)
     # Its schema is the same, so the newer database was kept.
     different = {name for name in {*now, *before} if now.get(name) != before.get(name)}

@@ -45,7 +45,8 @@ def status(source: Source, *, as_json: bool) -> None:
         }
         terminal.data(values)
     else:
-        show.status(source.hub, seen, found, newest, last)
+        told = show.last_upgrade(last, journal.taken_back(source.hub))
+        show.status(source.hub, seen, found, newest, told)
         shown.runs(timed)
         show.unended(runs, left)
 

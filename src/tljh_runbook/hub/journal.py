@@ -127,6 +127,13 @@ def _state(hub: Hub, task: str) -> Event:
     return {"task": task, "running": running, "events": events, "end": end}
 
 
+def taken_back(hub: Hub) -> str:
+    """Return when the last upgrade was taken back by hand; nothing where it was not."""
+    upgrade, rollback = (state(hub, task)["end"] or {} for task in ("upgrade", "rollback"))
+    since = rollback.get("code") == 0 and rollback["at"] > upgrade.get("at", "")
+    return str(rollback["at"]) if since else ""
+
+
 def cut_off(state: Event) -> bool:
     """Say whether a run was ended before its work was."""
     return bool(state["events"]) and not state["running"] and not state["end"]

@@ -29,8 +29,8 @@ def wait(source: Source, before: Measures) -> None:
 def prove(source: Source) -> Report | None:
     """Measure the promises now, against what was measured before the last upgrade.
 
-    None when that upgrade changed nothing, or there was none: there is nothing to prove then. Nor
-    is there after one that was cut off: it has left no measures to compare with.
+    None when that upgrade changed nothing, was taken back, or there was none: there is nothing to
+    prove then. Nor is there after one that was cut off: it has left no measures to compare with.
     """
     state = journal.state(source.hub, "upgrade")
     end = state["end"] or {}
@@ -41,7 +41,7 @@ def prove(source: Source) -> Report | None:
             f"{end['error']['message'] if end else 'it runs, or was cut off.'}",
             hint="Run the upgrade again: tljh-runbook upgrade",
         )
-    if not last.get("changed") or not last.get("snapshot"):
+    if not last.get("changed") or not last.get("snapshot") or journal.taken_back(source.hub):
         return None
     values = report.read(report.file(source, last["snapshot"], last["at"]))
     return Report(

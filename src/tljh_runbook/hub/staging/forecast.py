@@ -76,7 +76,8 @@ def of(source: Source, stage: Stage, kept: list[Kept]) -> Forecast:
     return Forecast(
         packages=list(_packages(source.hub, stage)),
         settings=_settings(source.hub, stage.copy),
-        files={str(each.live): _diff(each) for each in carried},
+        # That the installer writes its log is no news.
+        files={str(each.live): _diff(each) for each in carried if each.live.name != carry.LOG.name},
         left=carry.other_files(source, stage),
         databases=kept,
         asked=[words for words in stage.asked if words and words[0] not in USUAL],
