@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from documented.keeper import Keeper, in_ci
 from documented.pages import Site, build
 from documented.server import REPOSITORY, Server, opened
 
@@ -19,6 +20,12 @@ CONFIG = REPOSITORY
 SOURCE = REPOSITORY / "docs"
 COLLECTED = pytest.StashKey[int]()
 _folders: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what ./invoke docs.test hands on."""
+    parser.addoption("--record", action="store_true", help="Take all evidence anew.")
+    parser.addoption("--accept", action="store_true", help="Let pages show what was printed.")
 
 
 @functools.cache
@@ -44,6 +51,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ids=[each.name for each in blocks],
             scope="module",
         )
+
+
+@functools.cache
+def _keeper() -> Keeper:
+    return Keeper(_site(), writes=not in_ci())
+
+
+@pytest.fixture(scope="session")
+def keeper(request: pytest.FixtureRequest) -> Iterator[Keeper]:
+    """What is kept of this run."""
+    made = _keeper()
+    made.anew = bool(request.config.getoption("--record", default=False))
+    made.accepts = bool(request.config.getoption("--accept", default=False))
+    yield made
+    made.finish()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,9 +107,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     left_out = sum(reasons.values())
     why = "".join(f"; {count} × {reason}" for reason, count in reasons.items())
     pages = len({each.page for each in blocks})
+    to_run = len(blocks) - left_out
     terminalreporter.write_line(
-        f"pages: {len(_site().pages)}; documented examples: {len(blocks)} blocks on {pages} pages, "
-        f"{_executed(terminalreporter)} executed, {left_out} not executed{why}"
+        f"documented examples on {pages} of {len(_site().pages)} pages: "
+        f"{to_run} blocks to be carried out, {_executed(terminalreporter)} executed, "
+        f"{_keeper().count()} with evidence; {left_out} not executed{why}"
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from documented.keeper import PRINTED, Keeper, print_to
 from documented.pages import Block, Site
-from documented.server import Server
-from documented.transcript import NotAsShown, execute
+from documented.server import REPOSITORY, Server
+from documented.transcript import Done, NotAsShown, carry_out, compare
 from docutils import nodes
 
 PYTHON = {"python", "python3", "py", "pycon", "pycon3"}
@@ -16,17 +18,25 @@ OTHER_SHELLS = {"shell-session", "bash-session", "shellsession", "doscon"}
 
 
 @pytest.mark.docs
-def test_transcript(page: Callable[[], Server], block: Block) -> None:
+def test_transcript(page: Callable[[], Server], block: Block, keeper: Keeper) -> None:
     """What the commands of the block print is what the page shows."""
     if block.reason:
         pytest.skip(block.reason)
-    if differs := _difference(page(), block):
+    server = page()
+    began = time.monotonic()
+    done = carry_out(block, server.run)
+    took = time.monotonic() - began
+    if keeper.accepts:
+        block, done = keeper.accept(block, done, server.names)
+    print_to(REPOSITORY / PRINTED, block, done)
+    if differs := _difference(server, block, done):
         pytest.fail(differs, pytrace=False)
+    keeper.keep(block, took, server)
 
 
-def _difference(server: Server, block: Block) -> str:
+def _difference(server: Server, block: Block, done: list[Done]) -> str:
     try:
-        execute(block, server.run)
+        compare(block, done, server.names)
     except NotAsShown as error:
         return str(error)
     return ""
@@ -40,6 +50,11 @@ def test_every_block_is_a_test(collected: int, site: Site) -> None:
         for node in site.doctree(page).findall(nodes.Element)
     )
     assert collected == written > 0
+
+
+def test_every_block_has_evidence(keeper: Keeper) -> None:
+    """Whatever a page shows has been carried out, as it is shown, and that is on record."""
+    assert keeper.unproven() == []
 
 
 def test_no_transcript_in_another_language(site: Site) -> None:

@@ -11,6 +11,10 @@ from tljh_runbook.guide.steps import Run
 
 HTML = "docs/_build/html"
 SPHINX = ("-n", "-W", "--keep-going", "-c", ".", "docs")
+TESTS = {
+    "record": "Take the evidence of all blocks anew, also where nothing has changed.",
+    "accept": "Let the pages show what was printed, where it differs.",
+}
 
 
 def _run(c: Context, *commands: tuple[str, ...]) -> None:
@@ -27,10 +31,11 @@ def serve(c: Context) -> None:
     _run(c, ("sphinx-autobuild", "--watch", "src", "-c", ".", "docs", "docs/_build/live"))
 
 
-def docs_test(c: Context) -> None:
+def docs_test(c: Context, record: bool = False, accept: bool = False) -> None:
     """Carry out every transcript on every page, and compare with what the page shows."""
     doctest = ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest")
-    _run(c, doctest, ("pytest", "-q", "tests/docs"))
+    asked = [f"--{name}" for name, given in (("record", record), ("accept", accept)) if given]
+    _run(c, doctest, ("pytest", "-q", "tests/docs", *asked))
 
 
 def test(c: Context) -> None:
@@ -83,7 +88,7 @@ def add(root: Collection) -> None:
     docs = Collection("docs")
     docs.add_task(Task(build), default=True)
     docs.add_task(Task(serve))
-    docs.add_task(Task(docs_test), name="test")
+    docs.add_task(Task(docs_test, help=TESTS, auto_shortflags=False), name="test")
     root.add_collection(docs)
     tests = Collection("test")
     tests.add_task(Task(test), name="all", default=True)

@@ -1,62 +1,132 @@
 """Whether a command printed what the page shows.
 
-Three things may differ, and no others: what `masked` masks; a placeholder of `PLACEHOLDERS`, which
-stands for one word; and a line of three dots, which stands for any lines.
+These may differ, and no others: times and durations; a placeholder of `PLACEHOLDERS`, which stands
+for one word; a line of three dots, which stands for any lines; and names that are new in each run,
+those of snapshots and commits. Such a name must be the same wherever the page shows the same.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 PLACEHOLDERS = ("<pid>", "<port>", "<password>", "<size>", "<count>", "<host>")
 ANY_LINES = "..."
 
-_MASKS = (
-    (re.compile(r"\b\d{8}T\d{6}(\.\d+)?Z\b"), "TIME"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"), "TIME"),
-    (re.compile(r"\b\d+(\.\d+)? (s|ms|min|h|seconds?|minutes?|hours?|days?)\b"), "DURATION"),
-    # A hash has digits, and letters too unless it is long: a number of seven digits is no hash.
-    (re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f]|\d{12})[0-9a-f]{7,64}\b"), "HASH"),
-)
+# A hash has digits, and letters too unless it is long: a number of seven digits is no hash.
+_HASH = r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f]|\d{12})[0-9a-f]{7,64}\b"
+DURATION = r"\b\d+(?:\.\d+)? (?:s|ms|min|h|seconds?|minutes?|hours?|days?)\b"
+_PARTS = {
+    "any": "|".join(map(re.escape, PLACEHOLDERS)),
+    "snapshot": r"\b\d{8}T\d{6}Z\b",
+    "time": (
+        r"\b\d{8}T\d{6}\.\d+Z\b"
+        r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
+    ),
+    "duration": DURATION,
+    "hash": _HASH,
+    "blanks": r"[ \t]+",
+}
+_VOLATILE = {"snapshot", "time", "duration", "hash"}
+NAMED = {"snapshot", "hash"}  # the same name on the page is the same thing in a run
+_SOME = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _PARTS.items()))
+
+Names = dict[str, str]
+"""What the page calls a snapshot or commit, and what it was called in this run."""
+_Pairs = frozenset[tuple[str, str]]
 
 
-def masked(line: str) -> str:
-    """Return the line with times, durations and hashes made equal, and runs of blanks folded."""
-    for pattern, word in _MASKS:
-        line = pattern.sub(word, line)
-    return re.sub(r"[ \t]+", " ", line).rstrip()
+def volatile(line: str) -> Iterator[tuple[str, int, int]]:
+    """Yield what differs in each run: of which sort it is, where it begins and where it ends."""
+    for found in _SOME.finditer(line):
+        if found.lastgroup in _VOLATILE:
+            yield str(found.lastgroup), found.start(), found.end()
 
 
-def equal(expected: str, actual: str) -> bool:
-    """Return whether one line is as the page shows it."""
-    names = "|".join(map(re.escape, PLACEHOLDERS))
-    parts = re.split(f"({names})", masked(expected))
-    pattern = "".join(r"\S+" if part in PLACEHOLDERS else re.escape(part) for part in parts)
-    return re.fullmatch(pattern, masked(actual)) is not None
+@functools.cache
+def _pattern(expected: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
+    """Return what a line must look like, and the names in it: each a group of the pattern."""
+    expected = expected.rstrip()
+    made, names, end = "", [], 0
+    for found in _SOME.finditer(expected):
+        sort = str(found.lastgroup)
+        made += re.escape(expected[end : found.start()])
+        made += f"({_PARTS[sort]})" if sort in NAMED else _loose(sort)
+        names += [found[0]] if sort in NAMED else []
+        end = found.end()
+    return re.compile(made + re.escape(expected[end:])), tuple(names)
 
 
-def first_difference(expected: Sequence[str], actual: Sequence[str]) -> int | None:
+def _loose(sort: str) -> str:
+    return r"\S+" if sort == "any" else f"(?:{_PARTS[sort]})"
+
+
+def equal(expected: str, actual: str, names: Names | None = None) -> bool:
+    """Return whether one line is as the page shows it, where things have these names already."""
+    return _named(expected, actual, frozenset((names or {}).items())) is not None
+
+
+def _named(expected: str, actual: str, known: _Pairs) -> _Pairs | None:
+    """Return the names after a line, or None where it is not as the page shows it."""
+    pattern, shown = _pattern(expected)
+    found = pattern.fullmatch(actual.rstrip())
+    if found is None:
+        return None
+    return _added(known, zip(shown, found.groups(), strict=True)) if shown else known
+
+
+def _added(known: _Pairs, new: Iterator[tuple[str, str]]) -> _Pairs | None:
+    names = dict(known)
+    for shown, real in new:
+        if names.setdefault(shown, real) != real:
+            return None
+    commits = [real for shown, real in names.items() if "T" not in shown]
+    # Two snapshots' times may be equal by chance, two commits never are.
+    return frozenset(names.items()) if len(commits) == len(set(commits)) else None
+
+
+def first_difference(
+    expected: Sequence[str], actual: Sequence[str], names: Names | None = None
+) -> int | None:
     """Return the index of the expected line that does not fit, or None when all fit.
 
     With lines of dots there are several ways to lay the lines side by side: all are followed at
-    once, and the one that comes furthest counts.
+    once, and the one that comes furthest counts. When all fit, ``names`` has the new names, too.
     """
-    at = _skipped({0}, expected)
+    names = {} if names is None else names
+    at = _skipped({(0, frozenset(names.items()))}, expected)
     for line in actual:
-        further = {n for n in at if n < len(expected) and expected[n] == ANY_LINES}
-        further |= {n + 1 for n in at - further if n < len(expected) and equal(expected[n], line)}
+        further = _after(line, at, expected)
         if not further:
-            return max(at)
+            return max(n for n, _ in at)
         at = _skipped(further, expected)
-    return None if len(expected) in at else max(at)
+    ended = [known for n, known in at if n == len(expected)]
+    if not ended:
+        return max(n for n, _ in at)
+    names.update(min(ended, key=sorted))
+    return None
 
 
-def _skipped(at: set[int], expected: Sequence[str]) -> set[int]:
+def _after(
+    line: str, at: set[tuple[int, _Pairs]], expected: Sequence[str]
+) -> set[tuple[int, _Pairs]]:
+    further = set()
+    for n, known in at:
+        if n == len(expected):
+            continue
+        if expected[n] == ANY_LINES:
+            further.add((n, known))
+        elif (after := _named(expected[n], line, known)) is not None:
+            further.add((n + 1, after))
+    return further
+
+
+def _skipped(at: set[tuple[int, _Pairs]], expected: Sequence[str]) -> set[tuple[int, _Pairs]]:
     """Add the places that are reached when lines of dots stand for nothing."""
-    for n in sorted(at):
+    for n, known in sorted(at, key=lambda each: each[0]):
         place = n
         while place < len(expected) and expected[place] == ANY_LINES:
             place += 1
-            at = at | {place}
+            at = at | {(place, known)}
     return at

@@ -19,13 +19,18 @@ LANGUAGE = "console"
 
 @dataclass(frozen=True)
 class Block:
-    """One transcript: where it is written, what it says, and why it is not executed, if so."""
+    """One transcript: where it is written, what it says, and why it is not executed, if so.
+
+    ``place`` is where it is carried out, ``key`` the key of its evidence.
+    """
 
     page: str
     file: Path
     line: int
     text: str
     reason: str = ""
+    place: str = ""
+    key: str = ""
 
     @property
     def name(self) -> str:
@@ -68,11 +73,19 @@ class Site:
 
     def _block(self, page: str, node: nodes.literal_block) -> Block:
         file = Path(self.app.env.doc2path(page))
-        return Block(page, file, _first_line(node, file), node.astext(), _reason(node))
+        return Block(
+            page,
+            file,
+            _first_line(node, file),
+            node.astext(),
+            _reason(node),
+            node.get("place", ""),
+            node.get("evidence", ""),
+        )
 
 
-def build(source: Path, config: Path, out: Path, **overrides: Any) -> Site:
-    """Build the pages of ``source``; writes only below ``out``."""
+def build(source: Path, config: Path, out: Path, *, fresh: bool = True, **overrides: Any) -> Site:
+    """Build the pages of ``source``, all or what has changed; writes only below ``out``."""
     said = io.StringIO()
     with patch_docutils(str(config)), docutils_namespace(), warnings.catch_warnings():
         # What Sphinx and its extensions will change some day is not for us to mend.
@@ -87,7 +100,7 @@ def build(source: Path, config: Path, out: Path, **overrides: Any) -> Site:
             confoverrides=overrides,
             status=None,
             warning=said,
-            freshenv=True,
+            freshenv=fresh,
         )
         app.build()
     return Site(app, _colourless(said.getvalue()))

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from documented.match import Names
 from documented.shell import LIMIT, Shell
 
 REPOSITORY = Path(__file__).parents[3]
@@ -32,11 +33,15 @@ _OURS = ("INVOKE_", "PYTEST_", "PYTHON", "ANSIBLE_", "NO_COLOR", "FORCE_COLOR", 
 
 @dataclass(frozen=True)
 class Server:
-    """A shell on a server; ``root`` is its sandbox, or None where the page needs none."""
+    """A shell on a server; ``root`` is its sandbox, or None where the page needs none.
+
+    ``names`` are what the page calls things, and what they are called here.
+    """
 
     shell: Shell
     checkout: Path
     root: Path | None = None
+    names: Names = field(default_factory=dict)
 
     def run(self, command: str) -> tuple[list[str], int]:
         """Run a command as the page has it; return its lines as the page would show them."""

@@ -62,37 +62,71 @@ class Reader:
         return f"{self.block.file}:{self.block.line + index}"
 
 
-def execute(block: Block, run: Runner) -> None:
+@dataclass(frozen=True)
+class Done:
+    """A command of a block that was carried out: where, what the page shows, what was printed.
+
+    ``where`` is the index of its line in the block, ``begin`` that of the first line below it.
+    """
+
+    command: str
+    where: int
+    begin: int
+    shown: list[str]
+    printed: list[str]
+    status: int
+
+    @property
+    def expected(self) -> list[str]:
+        """What the page shows as printed, without the exit status."""
+        return _status(self.shown)[0]
+
+    @property
+    def stated(self) -> int:
+        """The exit status that the page states; none means success."""
+        return _status(self.shown)[1]
+
+
+def execute(block: Block, run: Runner, names: match.Names | None = None) -> list[Done]:
     """Carry out a block. Raises `NotAsShown`, with the page's line, for the first that differs."""
-    reader = Reader(block)
+    done = carry_out(block, run)
+    compare(block, done, {} if names is None else names)
+    return done
+
+
+def carry_out(block: Block, run: Runner) -> list[Done]:
+    """Run the commands of a block, up to one that ends otherwise than the page says."""
+    reader, done = Reader(block), []
     while reader.more:
         where = reader.at
         command = reader.command()
         begin = reader.at
-        shown = reader.output()
-        _compare(reader, command, (where, begin), shown, run(command))
+        done.append(Done(command, where, begin, reader.output(), *run(command)))
+        if done[-1].status != done[-1].stated:
+            break
+    return done
 
 
-def _compare(
-    reader: Reader,
-    command: str,
-    at: tuple[int, int],
-    shown: list[str],
-    done: tuple[list[str], int],
-) -> None:
-    where, begin = at
-    printed, status = done
-    shown, stated = _status(shown)
-    differs = match.first_difference(shown, printed)
+def compare(block: Block, done: list[Done], names: match.Names) -> None:
+    """Compare what was printed with what the page shows, and add the names that are new."""
+    for each in done:
+        _compare(Reader(block), each, names)
+
+
+def _compare(reader: Reader, done: Done, names: match.Names) -> None:
+    shown = done.expected
+    differs = match.first_difference(shown, done.printed, names)
     if differs is not None:
         # Where the page leaves a line out, point at the last that it has.
-        wrong = reader.place(begin + min(differs, len(shown) - 1) if shown else where)
-        raise NotAsShown(f"{wrong}: other output\n$ {command}\n{_diff(shown, printed, status)}")
-    if status != stated:
-        said = f"the page says {stated}" if stated else "the page does not say so"
-        text = "\n".join(printed)
+        at = done.begin + min(differs, len(shown) - 1) if shown else done.where
+        diff = _diff(shown, done.printed, done.status)
+        raise NotAsShown(f"{reader.place(at)}: other output\n$ {done.command}\n{diff}")
+    if done.status != done.stated:
+        said = f"the page says {done.stated}" if done.stated else "the page does not say so"
+        text = "\n".join(done.printed)
         raise NotAsShown(
-            f"{reader.place(where)}: exit status {status}, {said}\n$ {command}\n{text}"
+            f"{reader.place(done.where)}: exit status {done.status}, {said}\n"
+            f"$ {done.command}\n{text}"
         )
 
 

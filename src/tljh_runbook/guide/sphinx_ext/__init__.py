@@ -1,13 +1,15 @@
 """The Sphinx extension: pages show the steps as they are carried out, and nothing else.
 
 ``{step}`` as a directive renders a step, as a role refers to it; ``{step-list}`` lists them all;
-``{not-executed}`` says why an example is not carried out by the documentation's tests.
+``{not-executed}`` says why an example is not carried out by the documentation's tests, and below
+each other example stands when and on what it was.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tljh_runbook.guide.sphinx_ext import proof
 from tljh_runbook.guide.sphinx_ext.directives import StepDirective, StepList
 from tljh_runbook.guide.sphinx_ext.domain import StepDomain
 from tljh_runbook.guide.sphinx_ext.examples import NotExecuted
@@ -25,4 +27,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_role("step", StepRole())
     app.add_directive("step-list", StepList)
     app.add_directive("not-executed", NotExecuted)
-    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    app.add_config_value("runbook_evidence_required", proof.required(), "env", bool)
+    app.connect("doctree-read", proof.show, priority=600)  # when the front matter is known
+    return {"env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

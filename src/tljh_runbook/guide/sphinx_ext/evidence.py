@@ -1,0 +1,80 @@
+"""When and on what each example was last carried out: one file a page, in ``docs/evidence``.
+
+A record belongs to what a block says and to the place where it is carried out. When either
+changes, there is no record any more, until the block is carried out again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FOLDER = "evidence"  # beside the pages
+
+PLACES = {
+    "sandbox": "on a practice hub",
+    "server": "on a booted server",
+    "shell": "on a machine without a hub",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of a block: how many seconds it took, on which day (UTC) and on what."""
+
+    command: str
+    """The first command, for who reads the file."""
+    place: str
+    seconds: float
+    date: str
+    system: str
+    tljh: str = ""
+
+    @property
+    def text(self) -> str:
+        """The record in a sentence, as the reader of the page sees it."""
+        hub = f"TLJH {self.tljh}, " if self.tljh else ""
+        where = PLACES[self.place]
+        return f"Ran in {_duration(self.seconds)} {where}: {hub}{self.system}, {self.date}."
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.1f} s"
+
+
+def key(place: str, text: str) -> str:
+    """Return what stands for a block that is carried out in ``place``: 16 hexadecimal digits."""
+    return hashlib.sha256(f"{place}\n{text.rstrip()}".encode()).hexdigest()[:16]
+
+
+def file(source: Path, page: str) -> Path:
+    """Return where the records of a page are kept; ``source`` is the folder of the pages."""
+    return source / FOLDER / f"{page}.json"
+
+
+def read(path: Path) -> dict[str, Record]:
+    """Return the records of a page by the keys of its blocks."""
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {block: Record(**fields) for block, fields in found.items()}
+
+
+def write(path: Path, records: Mapping[str, Record], order: Iterable[str]) -> None:
+    """Keep the records that are named in ``order``, one a line, so that a diff shows each."""
+    lines = [
+        f"{json.dumps(block)}: {json.dumps(_fields(records[block]), ensure_ascii=False)}"
+        for block in dict.fromkeys(order)
+        if block in records
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    new.replace(path)
+
+
+def _fields(record: Record) -> dict[str, object]:
+    return {name: value for name, value in asdict(record).items() if value != ""}
