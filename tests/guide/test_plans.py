@@ -15,7 +15,7 @@ import pytest
 
 from tljh_runbook.errors import NoHub
 from tljh_runbook.guide import catalog
-from tljh_runbook.guide.steps import Step, Target
+from tljh_runbook.guide.steps import CHANGES_NOTHING, NOTHING_TO_UNDO, Step, Target
 from tljh_runbook.hub import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -86,5 +86,10 @@ def test_the_playbook_is_told_the_whole_path(name: str, tmp_path: Path) -> None:
 
 @STEPS
 def test_every_text_is_there(step: Step) -> None:
-    assert all([step.title, step.prose, step.check, step.undo])
+    assert all([step.title, step.prose, step.why, step.changes, step.check, step.undo, step.fails])
     assert step.summary.endswith(".")
+
+
+@STEPS
+def test_a_step_that_changes_nothing_says_that_nothing_is_to_be_undone(step: Step) -> None:
+    assert (step.changes == CHANGES_NOTHING) <= (step.undo == NOTHING_TO_UNDO)

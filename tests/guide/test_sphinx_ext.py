@@ -80,11 +80,45 @@ def test_what_a_step_shows(site: Build) -> None:
     html = (built / "steps.html").read_text()
     shown = html.split('id="step-backup-database"')[1].split('id="step-')[0]
     text = re.sub(r"<[^>]+>", "", shown)
-    parts = ["Make a snapshot of the hub", "invoke backup.database", "What it runs"]
-    parts += ["tljh-runbook backup database --hub /opt/tljh", "How to check", "How to undo"]
+    step = catalog.find("backup.database")
+    parts = [step.why[:20], "Make a snapshot of the hub", "invoke backup.database"]
+    parts += ["tljh-runbook backup database --hub /opt/tljh", "ansible-playbook -i hosts"]
+    parts += ["import pathlib, sqlite3", "What it changes"]
+    parts += ["How to check", "How to undo", "If it fails"]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert re.search("<h[1-6]", shown) is None
+
+
+def test_a_step_that_only_looks_says_so(site: Build) -> None:
+    built, _ = site(steps=STEPS)
+    shown = (built / "steps.html").read_text().split('id="step-status"')[1].split('id="step-')[0]
+    assert "It changes nothing, so there is nothing to undo." in shown
+
+
+def test_the_ways_are_tabs_in_which_the_first_is_open(site: Build) -> None:
+    built, _ = site(steps=STEPS)
+    html = (built / "steps.html").read_text()
+    sets = re.findall(r'<div class="tab-set.*?(?=<dl)', html, re.DOTALL)
+    assert len(sets) == len(catalog.every())
+    for step, shown in zip(catalog.every(), sets, strict=True):
+        labels = re.findall(r"<label[^>]*>(.*?)</label>", shown)
+        assert labels == ["invoke", "Ansible", *(["by hand"] if step.by_hand else [])]
+        assert re.findall(r"<input (checked)?", shown)[0] == "checked"
+        assert shown.count("checked") == 1
+    assert (built / "_static" / "steps.css").exists()
+
+
+@pytest.mark.parametrize("builder", ["epub", "text"])
+def test_where_nobody_can_click_all_ways_are_shown(site: Build, builder: str) -> None:
+    config = CONFIG + "\nversion = 'x'\nepub_show_urls = 'no'\n"
+    built, _ = site("-b", builder, config=config, steps=STEPS)
+    page = (built / f"steps.{'xhtml' if builder == 'epub' else 'txt'}").read_text()
+    text = re.sub(r"<[^>]+>", "", page)
+    assert "<input" not in page
+    assert "tab-content" not in page
+    assert text.count("For the servers in the file hosts:") == len(catalog.every())
+    assert "import pathlib, sqlite3" in text
 
 
 def test_index_of_steps(site: Build) -> None:
@@ -143,8 +177,11 @@ from tljh_runbook.guide.steps import Run, step
 @step(
     "bad",
     "Bad",
+    why="Because.",
+    changes="All {nonsense}`is` new.",
     check="All {nonsense}`is` well.",
     undo="See {step}`nope`.",
+    fails=" ",
 )
 def bad(target):
     """Do something bad.
@@ -169,5 +206,6 @@ def test_warnings_point_at_the_step(site: Build, tmp_path: Path, jobs: str) -> N
     pages["steps"] = f"{STEPS}\n```{{step}} bad\n```\n"
     _, warnings = site(*QUICK, "-j", jobs, config=config, **pages)
     lines = {int(n) for n in re.findall(r"bad\.py:(\d+): WARNING", warnings)}
-    assert {8, 9, 14, 16} <= lines
+    assert "The step bad has no text 'fails'." in warnings
+    assert {9, 10, 11, 12, 17, 19} <= lines
     assert "steps.md" not in warnings

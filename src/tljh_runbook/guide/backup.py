@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
+from tljh_runbook.guide.steps import (
+    CHANGES_NOTHING,
+    NOTHING_TO_UNDO,
+    Check,
+    Plan,
+    Run,
+    Target,
+    step,
+)
 
-NOTHING = (
-    "Nothing needs to be undone: the hub was only read. A snapshot that is not wanted is a folder "
-    "that can be deleted."
+ADDS = "It adds a folder with a new snapshot to `/var/backups/tljh`. The hub is only read."
+WITH_USER_DATA = (
+    f"{ADDS} Users' files go into `/var/backups/tljh-user-data`, or wherever "
+    "`user_data.repository` says."
+)
+DELETE = (
+    "The hub is as it was. A snapshot that is not wanted is a folder that can be deleted: "
+    "`rm -r /var/backups/tljh/` and its name."
+)
+FAILS = (
+    "There is no new snapshot then, and the hub is as it was: what was begun is removed. The "
+    "message names what is in the way; put it right and type the same again."
 )
 
 
@@ -28,8 +45,12 @@ def _verify(target: Target) -> Check:
 @step(
     "backup.all",
     "Back up everything",
+    why="Everything that cannot be made again is in one place, of one moment, before you "
+    "change something.",
+    changes=WITH_USER_DATA,
     check="`tljh-runbook snapshots` lists the new snapshot with all its components.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
     default=True,
 )
 def everything(target: Target) -> Plan:
@@ -45,8 +66,22 @@ def everything(target: Target) -> Plan:
 @step(
     "backup.database",
     "Database",
+    why="Who the users are, who is an admin, and who may see which environment is kept only here.",
+    changes=ADDS,
     check="`sha256sum -c SHA256SUMS` in the snapshot's folder names each database and reads it.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
+    by_hand="""
+    mkdir -p -m 700 /srv/by-hand
+    python3 - <<'EOT'
+    import pathlib, sqlite3
+    for file in pathlib.Path("/opt/tljh/state").glob("*.sqlite"):
+        live = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        copy = sqlite3.connect(f"/srv/by-hand/{file.name}")
+        live.backup(copy)
+        copy.close()
+    EOT
+    """,
 )
 def database(target: Target) -> Plan:
     """Make a snapshot of the hub's databases alone, while the hub runs.
@@ -67,8 +102,17 @@ def database(target: Target) -> Plan:
 @step(
     "backup.config",
     "Configuration",
+    why="You are about to edit the configuration, and want to be able to go back to what worked.",
+    changes=ADDS,
     check="The snapshot holds `config/config/config.yaml`; compare it with the one on the hub.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
+    by_hand="""
+    mkdir -p -m 700 /srv/by-hand
+    tar --create --file /srv/by-hand/config.tar --directory /opt/tljh \\
+        --exclude '*.sqlite*' --exclude '*.lock' --exclude '*.log' --exclude '*.pid' \\
+        config state
+    """,
 )
 def config(target: Target) -> Plan:
     """Make a snapshot of the hub's settings and secrets alone.
@@ -83,8 +127,12 @@ def config(target: Target) -> Plan:
 @step(
     "backup.plugin",
     "Plugins",
+    why="A plugin can be installed again only when its commit is known; its version "
+    "number does not tell.",
+    changes=ADDS,
     check="`plugin/requirements.txt` in the snapshot names each plugin with its commit.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
 )
 def plugin(target: Target) -> Plan:
     """Make a snapshot of which plugins are installed, at which commit, and of their files.
@@ -100,8 +148,11 @@ def plugin(target: Target) -> Plan:
 @step(
     "backup.environments",
     "User environments",
+    why="An environment that somebody deletes can be built again from what is kept.",
+    changes=ADDS,
     check="`environments/environments.json` in the snapshot names every environment.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
 )
 def environments(target: Target) -> Plan:
     """Make a snapshot of what each user environment was built from.
@@ -119,8 +170,11 @@ def environments(target: Target) -> Plan:
 @step(
     "backup.user-data",
     "User data",
+    why="Users' own work is the one thing that nobody else has a copy of.",
+    changes=WITH_USER_DATA,
     check="`tljh-runbook snapshots show` says of how many files the user data is.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
 )
 def user_data(target: Target) -> Plan:
     """Keep the home directories of all users, with owners, rights and times.
@@ -138,8 +192,11 @@ def user_data(target: Target) -> Plan:
 @step(
     "backup.accounts",
     "Accounts",
+    why="On a new server, a home belongs to its owner only when the account has its old number.",
+    changes=ADDS,
     check="`accounts/accounts.json` in the snapshot names every account.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
 )
 def accounts(target: Target) -> Plan:
     """Make a snapshot of the server's accounts of hub users, and of their groups.
@@ -154,8 +211,11 @@ def accounts(target: Target) -> Plan:
 @step(
     "backup.software",
     "Software",
+    why="You can see later what was installed, and install the same again.",
+    changes=ADDS,
     check="`software/` in the snapshot holds the list of every package.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
 )
 def software(target: Target) -> Plan:
     """Make a snapshot of the list of all installed packages, with versions and commits.
@@ -169,8 +229,11 @@ def software(target: Target) -> Plan:
 @step(
     "backup.services",
     "Services",
+    why="Your own changes to how the hub is started are nowhere else.",
+    changes=ADDS,
     check="`services/` in the snapshot holds the units of the hub and its proxy.",
-    undo=NOTHING,
+    undo=DELETE,
+    fails=FAILS,
 )
 def services(target: Target) -> Plan:
     """Make a snapshot of the services' units, and of the TLS files that `config.yaml` names.
@@ -184,13 +247,21 @@ def services(target: Target) -> Plan:
 @step(
     "backup.verify",
     "Verify the newest snapshot",
+    why="A backup that was never read back is a hope.",
+    changes=CHANGES_NOTHING,
     check="The last line says that the snapshot is whole.",
-    undo="Nothing needs to be undone: the snapshot was only read.",
+    undo=NOTHING_TO_UNDO,
+    fails="The message names the files that are not as they were sealed. Do not upgrade on this "
+    "snapshot: make another one, {step}`backup`, and see what is wrong with the disk.",
+    by_hand="""
+    cd "$(ls -d /var/backups/tljh/2* | tail -n 1)"
+    sha256sum --check --quiet SHA256SUMS
+    """,
 )
 def verify(target: Target) -> Plan:
     """Read every byte of the newest snapshot and compare it with its seal.
 
-    A backup that was never read back is a hope. The seal is plain `SHA256SUMS`, so that any
+    The seal is plain `SHA256SUMS`, so that any
     machine can check it, with or without this tool.
     """
     return [_verify(target)]

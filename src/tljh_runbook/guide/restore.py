@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from tljh_runbook.errors import NotConfirmed
-from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
+from tljh_runbook.guide.steps import (
+    CHANGES_NOTHING,
+    NOTHING_TO_UNDO,
+    Check,
+    Plan,
+    Run,
+    Target,
+    step,
+)
 
 OPTIONS = {
     "component": "Only this component.",
@@ -20,9 +28,14 @@ OPTIONS = {
 @step(
     "restore.all",
     "Restore",
+    why="Something is lost or broken, and a snapshot has it.",
+    changes="What differs from the snapshot is replaced: databases, settings, plugins, accounts; "
+    "and users' files that are missing come back.",
     check="The last lines say that the hub is healthy, and where the replaced files are kept.",
     undo="What was replaced is kept in the folder that the last line names, each file under its "
     "whole path. Or restore another snapshot.",
+    fails="The message says what was given back already and what was not. Put right what it names, "
+    "and run it again: what is as kept already is left as it is.",
     default=True,
     options=OPTIONS,
 )
@@ -69,8 +82,12 @@ def everything(  # noqa: PLR0913 - each is an option that a person types
 @step(
     "restore.preview",
     "See what restoring would change",
+    why="You see every difference before anything is replaced.",
+    changes=CHANGES_NOTHING,
     check="The table names every file, version and account that is not as it was kept.",
-    undo="Nothing needs to be undone: the hub was only looked at.",
+    undo=NOTHING_TO_UNDO,
+    fails="The snapshot may be missing or damaged: {step}`snapshots` lists all, and the option "
+    "`--snapshot` names another one.",
 )
 def preview(target: Target) -> Plan:
     """Compare the hub with the newest snapshot of it, and change nothing."""
@@ -80,8 +97,12 @@ def preview(target: Target) -> Plan:
 @step(
     "prune",
     "Remove old snapshots",
+    why="Snapshots fill the disk, and nobody needs a hundred of them.",
+    changes="Old snapshots are deleted, and the users' files that only they need.",
     check="`tljh-runbook snapshots` lists the snapshots that were kept.",
     undo="What was removed is gone. To see first what would go: `tljh-runbook prune --dry-run`",
+    fails="What was removed so far is gone, all else is as it was. The message says what to do; "
+    "then run it again.",
 )
 def prune(target: Target) -> Plan:
     """Remove old snapshots as the settings `keep` say, and the user data that only they need.

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from tljh_runbook.errors import NotConfirmed
-from tljh_runbook.guide.steps import Check, Plan, Run, Target, step
+from tljh_runbook.guide.steps import (
+    CHANGES_NOTHING,
+    NOTHING_TO_UNDO,
+    Check,
+    Plan,
+    Run,
+    Target,
+    step,
+)
 
 OPTIONS = {
     "dry_run": "Show what would change, and change nothing.",
@@ -14,9 +22,14 @@ OPTIONS = {
 @step(
     "rollback.all",
     "Roll back",
+    why="The new version does not do what you need, and the one before did.",
+    changes="The version before runs again, with its environments, units and settings; a database "
+    "that was migrated is put back as it was before the upgrade.",
     check="The table names the old versions as those that run now, and every promise as *kept*.",
     undo="Upgrade again: {step}`upgrade`. A newer database that was replaced is kept in "
     "`/var/lib/tljh-runbook`, in a folder `taken-back-` and the moment.",
+    fails="The message says whether the hub runs, and which version. Where it was cut off, "
+    "`tljh-runbook resume` brings it to its end.",
     default=True,
     options=OPTIONS,
 )
@@ -49,8 +62,12 @@ def everything(target: Target, *, dry_run: bool = False, yes: bool = False) -> P
 @step(
     "rollback.preview",
     "See what going back would change",
+    why="You know what would be lost before you decide.",
+    changes=CHANGES_NOTHING,
     check="The table names the versions that would run then.",
-    undo="Nothing needs to be undone: the hub was only looked at.",
+    undo=NOTHING_TO_UNDO,
+    fails="When no version before is kept, there is nothing to go back to: {step}`restore` gives "
+    "the snapshot back that the upgrade began from.",
 )
 def preview(target: Target) -> Plan:
     """Say which versions would run again and which rows would be lost, and change nothing."""

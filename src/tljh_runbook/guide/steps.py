@@ -14,6 +14,10 @@ from tljh_runbook.errors import RunbookError
 PLAYBOOKS = "src/tljh_runbook/playbooks"
 HERE = f"{PLAYBOOKS}/inventory/local.yml"
 
+# What a step says that only looks.
+CHANGES_NOTHING = "Nothing."
+NOTHING_TO_UNDO = "It changes nothing, so there is nothing to undo."
+
 
 @dataclass(frozen=True)
 class Target:
@@ -64,20 +68,26 @@ Plan = Sequence[Run]
 class Step:
     """One documented action.
 
-    ``prose`` is MyST, written for an operator; its first line is the summary. ``check`` says how
-    to see that the step worked, ``undo`` how to take it back. ``here`` returns its plan for a hub
-    on this machine. ``options`` explain what it takes besides its target: only whole tasks that a
-    person starts by hand have any, because invoke runs a task twice that is called twice with
-    different options.
+    ``prose`` is MyST, written for an operator; its first line is the summary. ``why`` says in one
+    line what it is good for, ``changes`` what is another on the hub afterwards, ``check`` how to
+    see that the step worked, ``undo`` how to take it back, ``fails`` what to do when it fails.
+    ``by_hand`` is shell that gives the same result without our tool, where there is such.
+    ``here`` returns its plan for a hub on this machine. ``options`` explain what it takes besides
+    its target: only whole tasks that a person starts by hand have any, because invoke runs a task
+    twice that is called twice with different options.
     """
 
     name: str
     title: str
     prose: str
+    why: str
+    changes: str
     check: str
     undo: str
+    fails: str
     here: Callable[..., Plan]
     file: str
+    by_hand: str = ""
     default: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -138,8 +148,12 @@ def step(  # noqa: PLR0913 - each is a part of the page
     name: str,
     title: str,
     *,
+    why: str,
+    changes: str,
     check: str,
     undo: str,
+    fails: str,
+    by_hand: str = "",
     default: bool = False,
     options: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Plan]], Step]:
@@ -150,10 +164,14 @@ def step(  # noqa: PLR0913 - each is a part of the page
             name=name,
             title=title,
             prose=inspect.getdoc(plan) or "",
+            why=why,
+            changes=changes,
             check=check,
             undo=undo,
+            fails=fails,
             here=plan,
             file=inspect.getfile(plan),
+            by_hand=inspect.cleandoc(by_hand),
             default=default,
             options=options or {},
         )

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tljh_runbook.errors import PromiseBroken
-from tljh_runbook.guide.steps import Check, Plan, Run, Target, ansible, step
+from tljh_runbook.guide.steps import (
+    CHANGES_NOTHING,
+    NOTHING_TO_UNDO,
+    Check,
+    Plan,
+    Run,
+    Target,
+    ansible,
+    step,
+)
 
 
 def _check(target: Target) -> Run:
@@ -34,12 +43,25 @@ BACK = (
     "snapshot that the upgrade started from: {step}`restore`, with `--snapshot` and its name."
 )
 
+FAILED = (
+    "The message says what happened, and which version runs: what failed before *Stop the hub* has "
+    "touched nothing that is live, and what failed after it was taken back. Correct the cause, "
+    "rehearse ({step}`upgrade.rehearse`), and type the same again."
+)
+CHANGES = (
+    "TLJH and its plugins have the versions that the settings ask for, and the settings that were "
+    "unset are set. The version before is kept."
+)
+
 
 @step(
     "upgrade.all",
     "Upgrade",
+    why="Old versions get no corrections any more, and one that is far behind is hard to upgrade.",
+    changes=CHANGES,
     check="The last table shows every promise as *kept*.",
     undo=BACK,
+    fails=FAILED,
     default=True,
 )
 def everything(target: Target) -> Plan:
@@ -55,8 +77,12 @@ def everything(target: Target) -> Plan:
 @step(
     "upgrade.check",
     "Check that nothing speaks against it",
+    why="You learn at noon, and not in the middle of the night, what is in the way.",
+    changes=CHANGES_NOTHING,
     check="Every line says *ok*.",
-    undo="Nothing needs to be undone: the hub was only looked at.",
+    undo=NOTHING_TO_UNDO,
+    fails="Each line that says *error* has a remedy below the table. Do what it says, then check "
+    "again.",
 )
 def check(target: Target) -> Plan:
     """Look for every reason not to upgrade now, and print the remedy for each.
@@ -71,8 +97,12 @@ def check(target: Target) -> Plan:
 @step(
     "upgrade.rehearse",
     "Rehearse",
+    why="You know what the upgrade does to *your* hub before you do it.",
+    changes="Nothing: the hub is copied, and the copies are removed at the end.",
     check="It ends with a table of what would change, and without an error.",
-    undo="Nothing needs to be undone: the hub was only copied, and the copies are removed.",
+    undo=NOTHING_TO_UNDO,
+    fails="It repeats the last words of what failed. The live hub was not touched, so there is no "
+    "hurry: correct the cause and rehearse again.",
 )
 def rehearse(target: Target) -> Plan:
     """Prepare the upgrade beside the live hub, try it on copies, and say what would change.
@@ -90,8 +120,11 @@ def rehearse(target: Target) -> Plan:
 @step(
     "upgrade.run",
     "Run the playbook",
+    why="This is the upgrade itself, without the checks before and the proof after it.",
+    changes=CHANGES,
     check="`invoke status` shows the new versions and a healthy hub.",
     undo=BACK,
+    fails=FAILED,
 )
 def run(target: Target) -> Plan:
     """Upgrade TLJH and its plugins with the playbook `upgrade.yml`.
@@ -115,8 +148,11 @@ def run(target: Target) -> Plan:
 @step(
     "upgrade.verify",
     "Prove that the promises were kept",
+    why="You need not believe that nothing was lost: it is measured.",
+    changes=CHANGES_NOTHING,
     check="Every line says *kept*.",
-    undo="Nothing needs to be undone: the hub was only looked at.",
+    undo=NOTHING_TO_UNDO,
+    fails="The table names what was not kept. To take the upgrade back: {step}`rollback`.",
 )
 def verify(target: Target) -> Plan:
     """Measure the promises again and compare with what was measured before the upgrade.

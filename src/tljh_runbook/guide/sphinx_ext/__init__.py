@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tljh_runbook.guide.sphinx_ext import proof
+from tljh_runbook.guide.sphinx_ext import proof, ways
 from tljh_runbook.guide.sphinx_ext.directives import StepDirective, StepList
 from tljh_runbook.guide.sphinx_ext.domain import StepDomain
 from tljh_runbook.guide.sphinx_ext.examples import NotExecuted
@@ -27,6 +27,10 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_role("step", StepRole())
     app.add_directive("step-list", StepList)
     app.add_directive("not-executed", NotExecuted)
+    app.setup_extension("sphinx_inline_tabs")
+    app.add_post_transform(ways.Stacked)
+    app.connect("builder-inited", ways.add_styles)
+    app.add_css_file("steps.css")
     app.add_config_value("runbook_evidence_required", proof.required(), "env", bool)
     app.connect("doctree-read", proof.show, priority=600)  # when the front matter is known
-    return {"env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from docutils import nodes
@@ -10,14 +11,20 @@ from sphinx.util.docutils import SphinxDirective
 
 from tljh_runbook.errors import StepUnknown
 from tljh_runbook.guide import catalog
-from tljh_runbook.guide.sphinx_ext import lines, prose
-from tljh_runbook.guide.steps import Step, Target
+from tljh_runbook.guide.sphinx_ext import lines, prose, ways
+from tljh_runbook.guide.steps import Step
 
 if TYPE_CHECKING:
     from tljh_runbook.guide.sphinx_ext.domain import StepDomain
 
 logger = logging.getLogger(__name__)
 
+TEXTS = {
+    "changes": "What it changes",
+    "check": "How to check",
+    "undo": "How to undo",
+    "fails": "If it fails",
+}
 PROMPT = "$ "  # a body that begins so is a whole transcript
 
 
@@ -28,25 +35,34 @@ class StepDirective(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the step: prose, command, plan, how to check it, how to undo it."""
+        """Return the step: why, prose, the ways to do it, what it prints, and the other texts."""
         try:
             step = catalog.find(self.arguments[0])
         except StepUnknown as error:
-            self._warn(error)
+            warn(f"{error.message} {error.hint}", self.get_location(), "unknown")
             return []
         self.env.note_dependency(step.file)
-        place = lines.of(step)
         box = nodes.container("", ids=[self._noted(step)], classes=["step"])
         self.set_source_info(box)
-        box += prose.parse(self, step.prose, step.file, place.prose)
-        box += self._example(step)
-        box += nodes.definition_list(
-            "",
-            _item("What it runs", [_literal(_plan(step), "sh")]),
-            _item("How to check", prose.parse(self, step.check, step.file, place.check)),
-            _item("How to undo", prose.parse(self, step.undo, step.file, place.undo)),
-        )
+        box += self._text(step, "why")
+        box += self._text(step, lines.PROSE)
+        box += ways.tabs(step)
+        box += nodes.definition_list("", *self._items(step))
         return [box]
+
+    def _items(self, step: Step) -> Iterator[nodes.definition_list_item]:
+        if self.content:
+            yield _item("What it prints", [self._example(step)])
+        for name, term in TEXTS.items():
+            yield _item(term, self._text(step, name))
+
+    def _text(self, step: Step, name: str) -> list[nodes.Node]:
+        """Return one of the step's texts, which stands in the step's own file."""
+        text: str = getattr(step, name)
+        line = lines.of(step)[name]
+        if not text.strip():
+            warn(f"The step {step.name} has no text {name!r}.", f"{step.file}:{line}", "incomplete")
+        return prose.parse(self, text, step.file, line)
 
     def _noted(self, step: Step) -> str:
         anchor = nodes.make_id(f"step-{step.name}")
@@ -55,27 +71,15 @@ class StepDirective(SphinxDirective):
         return anchor
 
     def _example(self, step: Step) -> nodes.literal_block:
-        """Return the transcript of the page, or the bare command where the page shows none."""
+        """Return the transcript of the page."""
         body = list(self.content)
-        if not body:
-            return _literal(step.command, "sh")
         first = self.lineno + self.content_offset + 1
         if not body[0].startswith(PROMPT):
             body, first = [f"$ {step.command}", *body], first - 1
-        block = _literal("\n".join(body), "console")
+        block = ways.literal("\n".join(body), "console")
         self.set_source_info(block)
         block["first_line"] = first  # in the page: what a test points at
         return block
-
-    def _warn(self, error: StepUnknown) -> None:
-        logger.warning(
-            "%s %s",
-            error.message,
-            error.hint,
-            location=self.get_location(),
-            type="step",
-            subtype="unknown",
-        )
 
 
 class StepList(SphinxDirective):
@@ -88,7 +92,7 @@ class StepList(SphinxDirective):
     def _item(self, step: Step) -> nodes.definition_list_item:
         self.env.note_dependency(step.file)
         link, _ = self.parse_inline(f"{{step}}`{step.name}`")
-        place = lines.of(step).prose
+        place = lines.of(step)[lines.PROSE]
         return nodes.definition_list_item(
             "",
             nodes.term("", "", *link),
@@ -100,9 +104,6 @@ def _item(term: str, content: list[nodes.Node]) -> nodes.definition_list_item:
     return nodes.definition_list_item("", nodes.term("", term), nodes.definition("", *content))
 
 
-def _plan(step: Step) -> str:
-    return "\n".join(command.line for command in step.plan(Target()))
-
-
-def _literal(text: str, language: str) -> nodes.literal_block:
-    return nodes.literal_block(text, text, language=language)
+def warn(message: str, location: str, subtype: str) -> None:
+    """Warn of a step."""
+    logger.warning("%s", message, location=location, type="step", subtype=subtype)

@@ -130,7 +130,7 @@ class StepDomain(Domain):
         for step in catalog.every():
             shown = [place for place in sorted(self.places) if place.step == step.name]
             if not shown:
-                location = f"{step.file}:{lines.of(step).prose}"
+                location = f"{step.file}:{lines.of(step)[lines.PROSE]}"
                 _warn(f"The step {step.name} is on no page.", location, "missing")
             for again in shown[1:]:
                 _warn(
