@@ -21,7 +21,6 @@ from controller import Controller
 from machines import Server, until
 from story import ENVIRONMENT, USERS, Story, Web, Working, build_environments, publish
 
-
 UNITS = ("-u", "jupyterhub", "-u", "traefik", "-u", "docker", "-u", "tljh-runbook*")
 
 
