@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +76,7 @@ def cut_off(story: Story, upgraded: Upgraded, inhabited: dict[str, Working]) -> 
     story.controller.invoke("hosts", "--limit", "two", "backup")
     process = story.controller.start("hosts", "--limit", "two", "upgrade")
     until(lambda: _installs(story.two), "the upgrade begins to install", 600)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    story.controller.kill(process)
     for each in story.two.run("pgrep", "--full", "sshd: ada").split():
         story.two.tried("kill", "-9", each)
     return story.controller.invoke("hosts", "--limit", "two", "upgrade")
