@@ -18,6 +18,7 @@ OTHER_SHELLS = {"shell-session", "bash-session", "shellsession", "doscon"}
 
 
 @pytest.mark.docs
+@pytest.mark.long
 def test_transcript(page: Callable[[], Server], block: Block, keeper: Keeper) -> None:
     """What the commands of the block print is what the page shows."""
     if block.reason:

@@ -16,6 +16,9 @@ TESTS = {
     "accept": "Let the pages show what was printed, where it differs.",
 }
 
+# Three parts at a time on two processors: most tests wait for programs of their own.
+PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+
 
 def _run(c: Context, *commands: tuple[str, ...]) -> None:
     Session().run([Run(command) for command in commands], dry=c.config.run.dry)
@@ -45,8 +48,7 @@ def test(c: Context) -> None:
         c,
         ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
         ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        # Two files at a time: most tests wait for programs of their own.
-        ("pytest", "-n", "2", "--dist", "loadfile", "--ignore", "tests/system"),
+        ("pytest", *PARTS, "--ignore", "tests/system"),
     )
 
 
