@@ -41,6 +41,11 @@ def docs_test(c: Context, record: bool = False, accept: bool = False) -> None:
     _run(c, doctest, ("pytest", "-q", "tests/docs", *asked))
 
 
+def mutants(c: Context) -> None:
+    """Say how many lies on the page Upgrading the last docs.test would have found."""
+    _run(c, ("python", "tests/docs/mutants.py"))
+
+
 def test(c: Context) -> None:
     """Run the gate, the tests, the site, and every documented example; not the booted servers."""
     check(c)
@@ -91,6 +96,7 @@ def add(root: Collection) -> None:
     docs.add_task(Task(build), default=True)
     docs.add_task(Task(serve))
     docs.add_task(Task(docs_test, help=TESTS, auto_shortflags=False), name="test")
+    docs.add_task(Task(mutants))
     root.add_collection(docs)
     tests = Collection("test")
     tests.add_task(Task(test), name="all", default=True)

@@ -2,7 +2,7 @@
 
 These may differ, and no others: times and durations; a placeholder of `PLACEHOLDERS`, which stands
 for one word; a line of three dots, which stands for any lines; and names that are new in each run,
-those of snapshots and commits. Such a name must be the same wherever the page shows the same.
+those of snapshots and commits. One name on a page is one thing, and one thing has one name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _HASH = r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f]|\d{12})[0-9a-f]{7,64}\b"
 DURATION = r"\b\d+(?:\.\d+)? (?:s|ms|min|h|seconds?|minutes?|hours?|days?)\b"
 _PARTS = {
     "any": "|".join(map(re.escape, PLACEHOLDERS)),
+    "log": r"\blogs/\d{8}T\d{6}Z",
     "snapshot": r"\b\d{8}T\d{6}Z\b",
     "time": (
         r"\b\d{8}T\d{6}\.\d+Z\b"
@@ -28,7 +29,7 @@ _PARTS = {
     "hash": _HASH,
     "blanks": r"[ \t]+",
 }
-_VOLATILE = {"snapshot", "time", "duration", "hash"}
+_VOLATILE = {"log", "snapshot", "time", "duration", "hash"}
 NAMED = {"snapshot", "hash"}  # the same name on the page is the same thing in a run
 _SOME = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _PARTS.items()))
 
@@ -81,9 +82,7 @@ def _added(known: _Pairs, new: Iterator[tuple[str, str]]) -> _Pairs | None:
     for shown, real in new:
         if names.setdefault(shown, real) != real:
             return None
-    commits = [real for shown, real in names.items() if "T" not in shown]
-    # Two snapshots' times may be equal by chance, two commits never are.
-    return frozenset(names.items()) if len(commits) == len(set(commits)) else None
+    return frozenset(names.items()) if len(set(names.values())) == len(names) else None
 
 
 def first_difference(
