@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +13,7 @@ from documented.server import REPOSITORY, Server
 from documented.transcript import Done, NotAsShown, carry_out, compare
 from docutils import nodes
 
+GUIDE = ("upgrade", "how-to/")
 PYTHON = {"python", "python3", "py", "pycon", "pycon3"}
 # Languages in which a transcript would escape the tests.
 OTHER_SHELLS = {"shell-session", "bash-session", "shellsession", "doscon"}
@@ -56,6 +58,13 @@ def test_every_block_is_a_test(collected: int, site: Site) -> None:
 def test_every_block_has_evidence(keeper: Keeper) -> None:
     """Whatever a page shows has been carried out, as it is shown, and that is on record."""
     assert keeper.unproven() == []
+
+
+def test_the_guide_shows_nothing_that_is_not_executed(site: Site) -> None:
+    """Upgrading and the how-tos are carried out whole, but for what needs systemd."""
+    left_out = Counter(each.page for each in site.blocks() if each.reason)
+    guide = {page: count for page, count in left_out.items() if page.startswith(GUIDE)}
+    assert guide == {"how-to/schedule": 2}
 
 
 def test_no_transcript_in_another_language(site: Site) -> None:
