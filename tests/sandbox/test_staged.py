@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from visitor import Visitor
 from websockets.sync.client import ClientConnection
 
 from tljh_runbook import errors
+from tljh_runbook.hub import journal, worker
 from tljh_runbook.hub.database import sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.staging import copies, mark, namespace, stage
@@ -35,6 +37,8 @@ class Working:
 
     box: Sandbox
     sockets: dict[str, ClientConnection]
+    visitors: dict[str, Visitor]
+    tokens: dict[str, str]
 
     @property
     def place(self) -> Layout:
@@ -79,13 +83,37 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Working]:
         stack.callback(end_all, place)
         done = run("up", place.root, "--take-down", "invoke sandbox.down")
         assert done.returncode == 0, done.stderr
-        box, sockets = Sandbox(place), {}
+        install(place, "ipykernel")
+        made = Working(Sandbox(place), {}, {}, {})
         for name in ("alice", "bob"):
-            visitor = Visitor(box.status["address"], name, box.status["password"])
-            visitor.log_in()
-            sockets[name] = stack.enter_context(visitor.websocket(visitor.token()))
-        made = Working(box, sockets)
+            log_in(made, name, stack)
         yield made
+
+
+def install(place: Layout, package: str) -> None:
+    """Install a package for the users, as an administrator does."""
+    python = place.prefix / "user" / "bin" / "python"
+    uv = str(TOOL.with_name("uv"))
+    command = [uv, "pip", "install", "--quiet", "--python", str(python), package]
+    subprocess.run(command, check=True)
+
+
+def log_in(working: Working, name: str, stack: ExitStack) -> None:
+    """Have a user log in and open a websocket to a server that runs."""
+    status = working.box.status
+    visitor = Visitor(status["address"], name, status["password"])
+    visitor.log_in()
+    working.visitors[name], working.tokens[name] = visitor, visitor.token()
+    socket = stack.enter_context(visitor.websocket(working.tokens[name]))
+    working.sockets[name] = socket
+
+
+def wait_for(working: Working, text: str) -> None:
+    """Wait until the upgrade has told this; fail where it ends before."""
+    hub = Hub(working.place.prefix)
+    while not any(text in each.get("text", "") for each in journal.read(hub, "upgrade")):
+        assert journal.state(hub, "upgrade")["running"]
+        time.sleep(0.1)
 
 
 def alive(working: Working) -> bool:
@@ -141,7 +169,14 @@ def test_an_upgrade_that_migrates_cuts_nobody_off(working: Working) -> None:
     before = working.seen()
     assert before["revision"] == OLD
     releases.ask(working.place, tljh=releases.tljh(working.place))
-    end = working.upgrade()
+    alice, token = working.visitors["alice"], working.tokens["alice"]
+    kernel = alice.compute(token)
+    assert working.tool("backup").returncode == 0
+    assert working.tool("upgrade", "--when-quiet", "10", "--detach").returncode == 0
+    wait_for(working, "Wait for a quiet moment: alice (1 kernel at work)")
+    assert working.seen() == before
+    alice.interrupt(kernel, token)
+    end = worker.follow(Hub(working.place.prefix), "upgrade", lambda _: None)
     assert end["error"] is None
     assert working.revision == NEW
     assert working.box.hub_version() == "5.5.4"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -56,9 +58,17 @@ def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
 
 
 @click.command(name="upgrade")
+@click.option(
+    "--when-quiet",
+    type=click.IntRange(min=0),
+    metavar="MINUTES",
+    help="Wait so long until nobody computes, instead of the setting; 0: do not wait.",
+)
 @detachable
 @on_hub()
-def upgrade_(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
+def upgrade_(
+    source: Source, *, when_quiet: int | None, detach: bool, run: str, as_json: bool
+) -> None:
     """Upgrade TLJH and its plugins as the settings ask, and prove that the promises held.
 
     It goes on by itself, whatever becomes of this terminal. It needs a snapshot of the last hour,
@@ -69,7 +79,9 @@ def upgrade_(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     Examples:
       tljh-runbook upgrade
       tljh-runbook upgrade --detach
+      tljh-runbook upgrade --when-quiet 120
     """
+    source = _asked(source, quiet_within=when_quiet)
     runs.carry_out(source, "upgrade", upgrade.work, run, detach=detach, as_json=as_json)
 
 
@@ -93,6 +105,13 @@ def prove(source: Source, *, as_json: bool) -> None:
         proof.require_kept(report.verdicts if report else [])
     except PromiseBroken as error:
         fail(error, as_json=False)  # the report on standard output says it as data
+
+
+def _asked(source: Source, **typed: int | None) -> Source:
+    """Return the hub with the settings of its upgrade that were typed."""
+    given: dict[str, Any] = {key: value for key, value in typed.items() if value is not None}
+    asked = replace(source.settings.upgrade, **given)
+    return replace(source, settings=replace(source.settings, upgrade=asked))
 
 
 COMMANDS = (check, rehearse, upgrade_, prove)
