@@ -277,3 +277,9 @@ class NotQuiet(RunbookError):
     """Somebody was at work as long as an upgrade was to wait for a quiet moment."""
 
     code = 56
+
+
+class NothingToConfirm(RunbookError):
+    """No upgrade waits to be confirmed: it was confirmed, or taken back, or was never to be."""
+
+    code = 57

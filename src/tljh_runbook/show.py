@@ -13,6 +13,7 @@ from tljh_runbook.hub.journal import NAMES
 
 if TYPE_CHECKING:
     from tljh_runbook.hub.checks import Finding
+    from tljh_runbook.hub.confirmation import Deadline
     from tljh_runbook.hub.health import Look
     from tljh_runbook.hub.layout import Hub
     from tljh_runbook.hub.manifest import Manifest
@@ -167,6 +168,19 @@ def unended(runs: Sequence[dict[str, Any]], left: Mark | None) -> None:
         terminal.warning(f"{told} Bring it to its end: tljh-runbook resume")
 
 
+def unconfirmed(waits: Deadline | None) -> None:
+    """Print until when an upgrade must be confirmed, if it must."""
+    if waits:
+        _to_confirm(waits.until)
+
+
+def _to_confirm(until: str) -> None:
+    terminal.warning(
+        f"The upgrade is taken back by itself at {until} unless you confirm it: "
+        "tljh-runbook confirm"
+    )
+
+
 def event(each: dict[str, Any]) -> None:
     """Print one event of a run as it comes."""
     if each["kind"] == "phase":
@@ -185,12 +199,16 @@ def report(found: dict[str, Any]) -> None:
         terminal.line("")
     else:
         terminal.line("The hub runs, with the versions that it had before.")
+    if found.get("why"):
+        terminal.warning(f"It was taken back by itself. {found['why']}")
     rows = [[each["promise"], each["word"], each["measured"]] for each in found["verdicts"]]
     rows += [
         [f"{each['name']} away", "measured", f"{each['away']:.1f} s"] for each in found["outages"]
     ]
     if rows:
         terminal.table(["promise", "", "measured"], rows)
+    if found.get("confirm_until"):
+        _to_confirm(found["confirm_until"])
     if found.get("page"):
         terminal.line(f"The upgrade as a page, with a timeline: {found['page']}")
 

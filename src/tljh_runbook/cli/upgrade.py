@@ -64,10 +64,22 @@ def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     metavar="MINUTES",
     help="Wait so long until nobody computes, instead of the setting; 0: do not wait.",
 )
+@click.option(
+    "--confirm-within",
+    type=click.IntRange(min=0),
+    metavar="MINUTES",
+    help="Take it back by itself unless it is confirmed in that time, instead of the setting.",
+)
 @detachable
 @on_hub()
-def upgrade_(
-    source: Source, *, when_quiet: int | None, detach: bool, run: str, as_json: bool
+def upgrade_(  # noqa: PLR0913 - each is an option that a person types
+    source: Source,
+    *,
+    when_quiet: int | None,
+    confirm_within: int | None,
+    detach: bool,
+    run: str,
+    as_json: bool,
 ) -> None:
     """Upgrade TLJH and its plugins as the settings ask, and prove that the promises held.
 
@@ -79,9 +91,9 @@ def upgrade_(
     Examples:
       tljh-runbook upgrade
       tljh-runbook upgrade --detach
-      tljh-runbook upgrade --when-quiet 120
+      tljh-runbook upgrade --when-quiet 120 --confirm-within 30
     """
-    source = _asked(source, quiet_within=when_quiet)
+    source = _asked(source, quiet_within=when_quiet, confirm_within=confirm_within)
     runs.carry_out(source, "upgrade", upgrade.work, run, detach=detach, as_json=as_json)
 
 

@@ -10,6 +10,7 @@ from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import (
     changes,
     checks,
+    confirmation,
     ending,
     health,
     promises,
@@ -58,6 +59,7 @@ def run(source: Source, log: Journal) -> Report:
     with Probe(targets(source)) as probe:
         forecast = _change(source, begun, wanted, log)
         before, verdicts = ending.proved(source, log)
+    open_until = confirmation.read(source.hub)
     done = Report(
         changed=True,
         at=moment,
@@ -70,6 +72,7 @@ def run(source: Source, log: Journal) -> Report:
         probe_after=probed_after,
         probe_seconds=round(probe.seconds, 2),
         forecast=forecast,
+        confirm_until=open_until.until if open_until else "",
         before=before,
     )
     report.keep(done, source)
@@ -100,7 +103,9 @@ def _begin(source: Source, moment: str, log: Journal) -> Mark:
     checks.require(source)
     kept = checks.fresh_snapshot(source)
     labels = versions.installed(source.hub).rows()
-    return mark.write(source.hub, Mark(moment, mark.STAGING, kept.path.name, labels))
+    asked = source.settings.upgrade.confirm_within
+    begun = Mark(moment, mark.STAGING, kept.path.name, labels, confirm_within=asked)
+    return mark.write(source.hub, begun)
 
 
 def _change(

@@ -67,7 +67,7 @@ class Visitor:
         with connect(
             f"{there}/user/{self.name}/api/kernels/{kernel}/channels",
             additional_headers={"Authorization": f"token {token}"},
-            open_timeout=30,
+            open_timeout=120,
             proxy=None,
         ) as socket:
             socket.send(json.dumps(message | {"channel": "shell"}))
