@@ -229,6 +229,9 @@ def forecast(found: dict[str, Any]) -> None:
         ]
     rows.append(["tokens revoked", "", str(found["tokens_revoked"])])
     rows.append(["proxy", "", "restarts" if found["proxy_restarts"] else "runs on"])
+    away = found.get("away") or {}
+    rows.append(["hub away", "", _expected(away.get("hub"))])
+    rows.append(["user servers away", "", _expected(away.get("servers"))])
     rows.append(["disk needed", "", terminal.size(found["size"])])
     terminal.line("")
     terminal.table(["what", "now", "then"], rows)
@@ -240,6 +243,13 @@ def forecast(found: dict[str, Any]) -> None:
     ):
         for line in lines:
             terminal.warning(f"{title}: {line}")
+
+
+def _expected(seconds: float | None) -> str:
+    """Say how long something would be away."""
+    if seconds is None:
+        return "not known: no upgrade like it was measured here"
+    return f"{seconds:.1f} s, as last time" if seconds else "0 s"
 
 
 def taken_back(found: Going) -> None:
