@@ -258,6 +258,14 @@ def taken_back(found: Going) -> None:
     terminal.table(["what", "now", "then"], found.changes)
     for name, count in found.lost.items():
         terminal.warning(f"{count} rows that are newer than the upgrade would be lost: {name}")
+    for name in found.born:
+        if name in found.orphaned:
+            terminal.warning(
+                f"The server of {name} was started since. It runs on, but the hub that comes back "
+                "will not know it: let its owner save and stop it before."
+            )
+        else:
+            terminal.line(f"The server of {name} was started since: it runs on, and stays known.")
 
 
 def _components(found: Snapshot) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from visitor import Visitor
 from websockets.sync.client import ClientConnection
 
 from tljh_runbook import errors
-from tljh_runbook.hub import journal, worker
+from tljh_runbook.hub import journal, quiet, services, settings, worker
 from tljh_runbook.hub.database import sqlite
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, mark, namespace, stage
 from tljh_runbook.sandbox.layout import Layout, layout
 from tljh_runbook.sandbox.processes import end_all
@@ -116,6 +117,12 @@ def wait_for(working: Working, text: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
 def alive(working: Working) -> bool:
     """Say whether every websocket answers a ping."""
     return all(socket.ping().wait(timeout=30) for socket in working.sockets.values())
@@ -196,10 +203,20 @@ def test_nothing_to_do_is_nothing_done(working: Working) -> None:
     assert working.seen() == before
 
 
-def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working) -> None:
+def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working, stack: ExitStack) -> None:
     plan = json.loads(working.tool("rollback", "--dry-run").stdout)
     assert any(name.startswith("jupyterhub: ") for name in plan["lost"])
+    assert plan["born"] == plan["orphaned"] == []
+    carol = Visitor(working.box.status["address"], "carol", working.box.status["password"])
+    carol.log_in()
+    carol.start_server("")
+    while not carol.server().get("ready"):
+        time.sleep(0.1)
+    sockets = working.sockets | {"carol": stack.enter_context(carol.websocket(carol.token()))}
+    plan = json.loads(working.tool("rollback", "--dry-run").stdout)
+    assert (plan["born"], plan["orphaned"]) == (["carol"], [])
     servers = working.box.status["servers"]
+    assert set(servers) == {"alice", "bob", "carol"}
     end = json.loads(working.tool("rollback", "--yes").stdout)
     assert end["error"] is None
     assert working.revision == OLD
@@ -208,6 +225,12 @@ def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working) -> None:
     (kept,) = Hub(working.place.prefix).work.glob("taken-back-*/jupyterhub")
     assert sqlite.revision(kept) == NEW
     failed = {each["name"]: each["failed"] for each in end["report"]["outages"]}
-    assert (failed["server of alice"], failed["server of bob"]) == (0, 0)
+    failed.pop("hub")
+    assert failed == {f"server of {name}": 0 for name in servers}
+    # The hub that came back knows the tokens of all three, and each lets its own token in.
+    hub = Hub(working.place.prefix)
+    chosen = settings.load(hub)
+    assert quiet.at_work(Source(hub, chosen, services.of(hub, chosen))) == []
+    assert carol.server()["ready"]
     assert working.nothing_is_left()
-    assert alive(working)
+    assert alive(replace(working, sockets=sockets))
