@@ -5,23 +5,27 @@ from __future__ import annotations
 import time
 
 from tljh_runbook.errors import PromiseBroken, RunCutOff
-from tljh_runbook.hub import health, journal, promises, report
+from tljh_runbook.hub import confirmation, health, journal, promises, report
 from tljh_runbook.hub.promises import Measures, Verdict
+from tljh_runbook.hub.promises.pages import PROMISE as PAGES
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
 
-ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
+# Seconds in which a healthy hub gives the proxy its routes to user servers and starts its services,
+# one after the other. JupyterHub 5 ends, to be started again, when one takes longer than 10.
+ROUTES = 120
+LAST = (SERVERS, PAGES)  # what is there only some time after the hub itself
 
 
 def wait(source: Source, before: Measures) -> None:
-    """Wait until the hub is healthy, and until it leads to the user servers again."""
+    """Wait until the hub is healthy, and until it leads to user servers and services again."""
     seconds = source.settings.upgrade.healthy_within
     health.wait(source.hub, source.services, seconds)
     deadline = time.monotonic() + min(seconds, ROUTES)
     while time.monotonic() < deadline:
-        now = SERVERS.measure(source)
-        if SERVERS.judge(before[SERVERS.name], now)[0]:
+        known = [each for each in LAST if each.name in before]
+        if all(each.judge(before[each.name], each.measure(source))[0] for each in known):
             return
         time.sleep(health.PAUSE)
 
@@ -44,9 +48,12 @@ def prove(source: Source) -> Report | None:
     if not last.get("changed") or not last.get("snapshot") or journal.taken_back(source.hub):
         return None
     values = report.read(report.file(source, last["snapshot"], last["at"]))
-    return Report(
-        **{**values, "verdicts": promises.judge(values["before"], promises.measure(source))}
-    )
+    waits = confirmation.read(source.hub)
+    now = {
+        "verdicts": promises.judge(values["before"], promises.measure(source)),
+        "confirm_until": waits.until if waits else "",
+    }
+    return Report(**{**values, **now})
 
 
 def require_kept(verdicts: list[Verdict]) -> None:
