@@ -21,7 +21,9 @@ nitpicky = True
 """
 # A site on which every step has its place.
 # What the steps' prose points at on other pages.
-POINTED_AT = "(emergency-copy)=\n(setting-save-images)=\nElsewhere.\n\n"
+POINTED_AT = (
+    "(emergency-copy)=\n(setting-save-images)=\n(setting-upgrade-confirm-within)=\nElsewhere.\n\n"
+)
 STEPS = POINTED_AT + "\n".join(f"```{{step}} {step.name}\n```" for step in catalog.every())
 QUICK = ("-b", "dummy")  # for its warnings alone
 INDEX = "# Index\n\n```{toctree}\n:glob:\n*\n```\n"
