@@ -152,8 +152,8 @@ def run(target: Target) -> Plan:
     changes="The upgrade is not taken back by itself any more. The hub itself is left alone.",
     check="It says that the upgrade stays.",
     undo=BACK,
-    fails="The message says which version runs. When the time was over, the upgrade was taken back: "
-    "upgrade again.",
+    fails="The message says which version runs. When the time was over, the upgrade was taken "
+    "back: upgrade again.",
 )
 def confirm(target: Target) -> Plan:
     """Let an upgrade stay that would else be taken back by itself.
