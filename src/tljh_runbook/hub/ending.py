@@ -8,7 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tljh_runbook.errors import HubUnhealthy, RunbookError, UpgradeTakenBack
-from tljh_runbook.hub import lock, promises, proof, report, services, versions
+from tljh_runbook.hub import (
+    interpreter,
+    lock,
+    promises,
+    proof,
+    report,
+    services,
+    versions,
+)
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
@@ -42,7 +50,7 @@ def proved(
         proof.require_kept([each for each in verdicts if each.promise not in leave])
     except (RunbookError, OSError) as error:
         back(source, now, log)
-        raise taken_back(now, str(error)) from error
+        raise taken_back(source, now, str(error)) from error
     previous.keep(source, now)
     mark.end(source.hub)
     return now.before, verdicts
@@ -56,16 +64,21 @@ def back(source: Source, now: Mark, log: Journal) -> None:
     mark.enter(source.hub, now, mark.BACK)
     log.phase("Take the upgrade back")
     way_back.go(source, way, log.phase)
+    if not interpreter.gone(source.hub):  # else it did not run before either
+        _wait(source, now, log)
+    previous.keep_newer_databases(source, way, now.at)
+    copies.remove(Path(way.folder))
+    stage.discard(source.hub)
+    mark.end(source.hub)
+
+
+def _wait(source: Source, now: Mark, log: Journal) -> None:
     log.phase("Wait for a healthy hub")
     try:
         proof.wait(source, now.before)
     except HubUnhealthy as error:
         error.add("The upgrade was taken back before: the old version is in its place.")
         raise
-    previous.keep_newer_databases(source, way, now.at)
-    copies.remove(Path(way.folder))
-    stage.discard(source.hub)
-    mark.end(source.hub)
 
 
 def resume(source: Source, log: Journal) -> bool:
@@ -142,10 +155,12 @@ def bring_to_end(source: Source, log: Journal) -> None:
     log.report = Report(changed=resumed, at=moment, changes=changes).to_json()
 
 
-def taken_back(now: Mark, why: str) -> UpgradeTakenBack:
+def taken_back(source: Source, now: Mark, why: str) -> UpgradeTakenBack:
     """Return what to say of an upgrade that was taken back by itself."""
     labels = ", ".join(f"{name} {label}" for name, label in now.labels.items())
+    gone = interpreter.gone(source.hub)
+    state = f"does not run, as before: {gone}" if gone else f"runs as before ({labels})"
     return UpgradeTakenBack(
-        f"The upgrade was taken back, and the hub runs as before ({labels}). Why: {why}",
+        f"The upgrade was taken back, and the hub {state}. Why: {why}",
         hint="Users' servers ran on. Correct the cause, then rehearse first: tljh-runbook rehearse",
     )

@@ -52,13 +52,12 @@ def changed(
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
-    names = {each.name for each in changes.settings(source)}
-    set_now = [
-        [each.name, each.before, each.after]
-        for each in wanted
-        if each.before == "unset" and each.name not in names
+    told = {row[0] for row in software}
+    left = {each.name for each in [*changes.software(source), *changes.settings(source)]}
+    others = [
+        [each.name, each.before, each.after] for each in wanted if each.name not in told | left
     ]
-    return software + set_now
+    return software + others
 
 
 def keep(report: Report, source: Source) -> None:

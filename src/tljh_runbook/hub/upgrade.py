@@ -131,7 +131,7 @@ def _change(
         source.services.start(services.HUB)
     except (RunbookError, OSError) as error:
         ending.back(source, now, log)
-        raise ending.taken_back(now, str(error)) from error
+        raise ending.taken_back(source, now, str(error)) from error
     return prepared.forecast.to_json() if prepared else None
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import exchange, files, services
+from tljh_runbook.hub import exchange, files, interpreter, services
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.placement import renames
@@ -105,7 +105,8 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
         manager.end(services.PROXY)
     phase("Start the hub")
     manager.start(services.PROXY)
-    manager.start(services.HUB)
+    if not interpreter.gone(source.hub):  # else it did not run before either
+        manager.start(services.HUB)
     return returned
 
 
