@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from tljh_runbook.errors import HubUnhealthy, RunbookError, UpgradeTakenBack
+from tljh_runbook.errors import HubUnhealthy, NoSpace, RunbookError, UpgradeTakenBack
 from tljh_runbook.hub import (
+    files,
     interpreter,
     lock,
     promises,
@@ -18,6 +20,7 @@ from tljh_runbook.hub import (
     versions,
 )
 from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
@@ -51,9 +54,25 @@ def proved(
     except (RunbookError, OSError) as error:
         back(source, now, log)
         raise taken_back(source, now, str(error)) from error
-    previous.keep(source, now)
+    with _room(source.hub, "The new version runs, and is proved."):
+        previous.keep(source, now)
     mark.end(source.hub)
     return now.before, verdicts
+
+
+@contextmanager
+def _room(hub: Hub, state: str) -> Iterator[None]:
+    """Say of a disk that is full what brings the upgrade to its end."""
+    try:
+        with files.disk_errors(hub.prefix, state):
+            yield
+    except NoSpace as error:
+        raise NoSpace(
+            f"A disk is too full to bring the upgrade to its end: that of {hub.prefix}, or that of "
+            f"{hub.work}. {state}",
+            hint=f"Free some room, then: tljh-runbook resume. See: df -h '{hub.prefix}' "
+            f"'{hub.work}'",
+        ) from error
 
 
 def back(source: Source, now: Mark, log: Journal) -> None:
@@ -63,10 +82,12 @@ def back(source: Source, now: Mark, log: Journal) -> None:
     way = Way(**now.way)
     mark.enter(source.hub, now, mark.BACK)
     log.phase("Take the upgrade back")
-    way_back.go(source, way, log.phase)
+    with _room(source.hub, "The old version is on its way back, and the hub may be stopped."):
+        way_back.go(source, way, log.phase)
     if not interpreter.gone(source.hub):  # else it did not run before either
         _wait(source, now, log)
-    previous.keep_newer_databases(source, way, now.at)
+    with _room(source.hub, "The old version is in its place."):
+        previous.keep_newer_databases(source, way, now.at)
     copies.remove(Path(way.folder))
     stage.discard(source.hub)
     mark.end(source.hub)

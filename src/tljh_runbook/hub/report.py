@@ -63,11 +63,12 @@ def changed(
 def keep(report: Report, source: Source) -> None:
     """Write the report, and its page, beside the seal of the snapshot that it started from."""
     path = file(source, str(report.snapshot), report.at)
-    files.make_private(path.parent)
     data = json.dumps(asdict(report), indent=2, sort_keys=True).encode()
-    files.write_new(path, data)
-    files.write_new(path.with_suffix(".html"), _page(report, source.hub).encode())
-    files.sync_folder(path.parent)
+    with files.disk_errors(path.parent, "The hub was upgraded, and only the report is missing."):
+        files.make_private(path.parent)
+        files.write_new(path, data)
+        files.write_new(path.with_suffix(".html"), _page(report, source.hub).encode())
+        files.sync_folder(path.parent)
 
 
 def _page(report: Report, hub: Hub) -> str:

@@ -11,6 +11,7 @@ from tljh_runbook.hub import (
     changes,
     checks,
     ending,
+    files,
     health,
     promises,
     proof,
@@ -122,10 +123,11 @@ def _change(
         mark.end(source.hub)
         raise
     try:
-        if prepared:
-            staged.swap_in(source, prepared, way, log)
-        else:
-            way = in_place.install(source, software, way, log)
+        with files.disk_errors(source.hub.prefix, "Not all of it had come to its place."):
+            if prepared:
+                staged.swap_in(source, prepared, way, log)
+            else:
+                way = in_place.install(source, software, way, log)
         mark.enter(source.hub, now, mark.PROVING, way=way.to_json())
         log.phase("Start the hub")
         source.services.start(services.HUB)
