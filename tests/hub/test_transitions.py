@@ -14,6 +14,7 @@ from tljh_runbook.hub import services, versions, worker
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.staging import mark, previous, stage
 
+ALL_IS_BACK = "all is back"  # and what was needed for it can be removed
 ENDED = "ended"  # when the mark is taken away
 KILLED = -9
 # The command itself, which kills itself before or after it has noted a phase on the disk.
@@ -41,7 +42,11 @@ def deadly(carry_out, phase):
     return at
 
 
-mark.write = deadly(mark.write, lambda mark: mark.phase)
+def phase(now):
+    return "all is back" if now.phase == mark.STAGING and now.way else now.phase
+
+
+mark.write = deadly(mark.write, phase)
 mark.end = deadly(mark.end, lambda: "ended")
 main()
 """
@@ -137,7 +142,9 @@ def test_an_upgrade_that_goes_well(
         # It was killed before it had said that it goes back; and by now the new one is healthy.
         (mark.BACK, "before", mark.PROVING, "2.0.0"),
         (mark.BACK, "after", mark.BACK, "1.0.0"),
-        (ENDED, "before", mark.BACK, "1.0.0"),
+        (ALL_IS_BACK, "before", mark.BACK, "1.0.0"),
+        (ALL_IS_BACK, "after", mark.STAGING, "1.0.0"),
+        (ENDED, "before", mark.STAGING, "1.0.0"),
         (ENDED, "after", None, "1.0.0"),
     ],
 )

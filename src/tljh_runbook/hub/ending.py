@@ -67,6 +67,7 @@ def _room(hub: Hub, state: str) -> Iterator[None]:
         with files.disk_errors(hub.prefix, state):
             yield
     except NoSpace as error:
+        mark.relieve(hub)  # so that the journal can tell of it
         raise NoSpace(
             f"A disk is too full to bring the upgrade to its end: that of {hub.prefix}, or that of "
             f"{hub.work}. {state}",
@@ -88,9 +89,17 @@ def back(source: Source, now: Mark, log: Journal) -> None:
         _wait(source, now, log)
     with _room(source.hub, "The old version is in its place."):
         previous.keep_newer_databases(source, way, now.at)
-    copies.remove(Path(way.folder))
-    stage.discard(source.hub)
-    mark.end(source.hub)
+        # From here on there is nothing to go back with: what is left of it must not be used.
+        now = mark.enter(source.hub, now, mark.STAGING)
+    _discard(source.hub, now)
+
+
+def _discard(hub: Hub, now: Mark) -> None:
+    """Remove what an upgrade has prepared, or has come back from, and end it."""
+    if now.way is not None:
+        copies.remove(Path(now.way["folder"]))
+    stage.discard(hub)
+    mark.end(hub)
 
 
 def _wait(source: Source, now: Mark, log: Journal) -> None:
@@ -112,8 +121,7 @@ def resume(source: Source, log: Journal) -> bool:
         return False
     log.phase("Bring the upgrade that was cut off to its end")
     if left.phase == mark.STAGING:
-        stage.discard(source.hub)
-        mark.end(source.hub)
+        _discard(source.hub, left)
     elif left.phase == mark.PROVING:
         source.services.start(services.PROXY)
         source.services.start(services.HUB)

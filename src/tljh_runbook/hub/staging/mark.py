@@ -1,7 +1,8 @@
 """How far an upgrade is, on the disk before it is done: what a kill or a power cut leaves behind.
 
-*staging*: nothing live was touched. *swapping*: it may be half old and half new; it goes back.
-*proving*: the new version runs, and is looked at. *going back*: the old one is being brought back.
+*staging*: nothing live was touched, or all of it is as it was. *swapping*: it may be half old and
+half new; it goes back. *proving*: the new version runs, and is looked at. *going back*: the old one
+is being brought back.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def write(hub: Hub, mark: Mark) -> Mark:
         try:
             files.replace(hub.work / NAME, data)
         except OSError:
-            if not _relieve(hub):
+            if not relieve(hub):
                 raise
             files.replace(hub.work / NAME, data)
     return mark
@@ -88,10 +89,10 @@ def end(hub: Hub) -> None:
     with suppress(FileNotFoundError):
         (hub.work / NAME).unlink()
         files.sync_folder(hub.work)
-    _relieve(hub)
+    relieve(hub)
 
 
-def _relieve(hub: Hub) -> bool:
+def relieve(hub: Hub) -> bool:
     """Give back the room that was kept; say whether there was any."""
     try:
         (hub.work / RESERVE).unlink()
