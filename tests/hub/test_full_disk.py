@@ -26,6 +26,7 @@ from tljh_runbook.hub import config, services, versions, worker
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.staging import mark, previous, stage
 
+pytestmark = pytest.mark.long
 # It ends only when it may: what happens while a hub is stopped can be waited for.
 HUB = """\
 import os

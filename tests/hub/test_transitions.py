@@ -14,6 +14,7 @@ from tljh_runbook.hub import services, versions, worker
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.staging import mark, previous, stage
 
+pytestmark = pytest.mark.long
 ALL_IS_BACK = "all is back"  # and what was needed for it can be removed
 ENDED = "ended"  # when the mark is taken away
 KILLED = -9

@@ -25,6 +25,7 @@ from tljh_runbook.sandbox.processes import end_all
 from .conftest import Sandbox, run
 from .test_life import until
 
+pytestmark = pytest.mark.long
 TOOL = Path(sys.executable).with_name("tljh-runbook")
 
 
