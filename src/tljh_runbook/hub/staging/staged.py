@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import InstallerFailed, RehearsalFailed
-from tljh_runbook.hub import config, installer
+from tljh_runbook.hub import config, rebuilding
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.source import Source
@@ -31,7 +31,8 @@ class Prepared:
 def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -> Prepared:
     """Install and rehearse beside the live hub, of which nothing is touched.
 
-    Raises what `stage.make`, `installer.run` and `rehearsal.rehearse` raise; nothing is left then.
+    Raises what `stage.make`, `rebuilding.install` and `rehearsal.rehearse` raise; nothing is left
+    then.
     """
     log.phase("Copy the hub")
     base = way_back.config_text(source.hub)
@@ -39,7 +40,7 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
     try:
         log.phase("Install beside the live hub")
         config.set_unset(made.copy, source.settings.upgrade.defaults)
-        installer.run(source, wanted, log.line, made)
+        rebuilding.install(source, wanted, log.line, made)
         log.phase("Rehearse")
         kept = rehearsal.rehearse(source, made, log.line)
         seen = forecast.of(source, made, kept)
