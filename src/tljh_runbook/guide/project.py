@@ -12,6 +12,8 @@ from tljh_runbook.guide.steps import Run
 HTML = "docs/_build/html"
 SPHINX = ("-n", "-W", "--keep-going", "-c", ".", "docs")
 
+# Three parts at a time on two processors: most tests wait for programs of their own.
+PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
 BENCH = {
     "only": "Groups of figures, with commas between: start, copies, user-data, upgrade.",
     "rounds": "How often each figure is measured.",
@@ -47,8 +49,7 @@ def test(c: Context) -> None:
         c,
         ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
         ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        # Two files at a time: most tests wait for programs of their own.
-        ("pytest", "-n", "2", "--dist", "loadfile", "--ignore", "tests/system"),
+        ("pytest", *PARTS, "--ignore", "tests/system"),
     )
 
 
