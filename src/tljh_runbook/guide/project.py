@@ -15,6 +15,11 @@ SPHINX = ("-E", "-n", "-W", "--keep-going", "-c", ".", "-d", f"{BUILT}/doctrees"
 DOCTEST = ("sphinx-build", "-q", "-b", "doctest", *SPHINX, f"{BUILT}/doctest")
 OFFLINE = "tljh-runbook"
 WHERE = "The folder to write into."
+UPGRADED = {
+    "report": "The report that the upgrade left in its snapshot: reports/upgrade-….json.",
+    "back": "What `tljh-runbook rollback --yes --json` printed afterwards.",
+    "where": "On what it ran, in words that end a sentence.",
+}
 
 
 def _run(c: Context, *commands: tuple[str, ...]) -> None:
@@ -52,6 +57,11 @@ def epub(c: Context, to: str = f"{BUILT}/epub") -> None:
 def links(c: Context) -> None:
     """Ask for every page elsewhere that the guide links to; it needs the internet."""
     _run(c, ("sphinx-build", "-q", "-b", "linkcheck", *SPHINX, f"{BUILT}/links"))
+
+
+def upgraded(c: Context, report: str, back: str, where: str) -> None:
+    """Keep what an upgrade took, for the page *Upgrading*: docs/measured/upgrade.json."""
+    _run(c, ("python", "-m", "tljh_runbook.reference", report, back, where))
 
 
 def serve(c: Context) -> None:
@@ -116,6 +126,7 @@ def add(root: Collection) -> None:
     docs.add_task(Task(offline, help={"to": WHERE}))
     docs.add_task(Task(epub, help={"to": WHERE}))
     docs.add_task(Task(links))
+    docs.add_task(Task(upgraded, help=UPGRADED))
     docs.add_task(Task(serve))
     docs.add_task(Task(docs_test), name="test")
     root.add_collection(docs)
