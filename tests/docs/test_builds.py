@@ -27,6 +27,8 @@ OLDEST = "3.10"
 # Their anchors come and go with the code; test_complete holds that each thing has one.
 MADE_FROM_CODE = ("error-", "setting-", "variable-", "playbook-", "component-", "promise-")
 
+pytestmark = pytest.mark.long
+
 
 def interpreter(version: str) -> str | None:
     """Return a Python of this version: the running one, pyenv's, or one on the PATH."""

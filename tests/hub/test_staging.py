@@ -32,6 +32,7 @@ from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.staging import copies, mark, namespace, previous, recorder, stage
 from tljh_runbook.hub.staging.namespace import View
 
+pytestmark = pytest.mark.long
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 PREPARING = "Setting up TLJH 2.0.0"
 

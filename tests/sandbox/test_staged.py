@@ -25,6 +25,7 @@ from tljh_runbook.sandbox.processes import end_all
 
 from .conftest import Sandbox, run
 
+pytestmark = pytest.mark.long
 TOOL = Path(sys.executable).with_name("tljh-runbook")
 OLD, NEW = "0eee8c825d24", "4621fec11365"  # revisions of the hub's database
 

@@ -21,6 +21,9 @@ UPGRADED = {
     "where": "On what it ran, in words that end a sentence.",
 }
 
+# Three parts at a time on two processors: most tests wait for programs of their own.
+PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+
 
 def _run(c: Context, *commands: tuple[str, ...]) -> None:
     Session().run([Run(command) for command in commands], dry=c.config.run.dry)
@@ -77,12 +80,7 @@ def docs_test(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the gate, the tests, the site, and every documented example; not the booted servers."""
     check(c)
-    _run(
-        c,
-        DOCTEST,
-        # Two files at a time: most tests wait for programs of their own.
-        ("pytest", "-n", "2", "--dist", "loadfile", "--ignore", "tests/system"),
-    )
+    _run(c, DOCTEST, ("pytest", *PARTS, "--ignore", "tests/system"))
 
 
 def system(c: Context) -> None:
