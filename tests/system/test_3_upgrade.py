@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import sessions
 from machines import Server, until
 from story import Story, Working
 
@@ -76,7 +77,7 @@ def cut_off(story: Story, upgraded: Upgraded, inhabited: dict[str, Working]) -> 
     story.controller.invoke("hosts", "--limit", "two", "backup")
     process = story.controller.start("hosts", "--limit", "two", "upgrade")
     until(lambda: _installs(story.two), "the upgrade begins to install", 600)
-    story.controller.kill(process)
+    sessions.kill(process)
     for each in story.two.run("pgrep", "--full", "sshd: ada").split():
         story.two.tried("kill", "-9", each)
     return story.controller.invoke("hosts", "--limit", "two", "upgrade")

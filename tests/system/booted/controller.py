@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,14 +86,6 @@ class Controller:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill what was started, and all that it has started: Ansible leaves its process group."""
-        for pid in (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()):
-            with suppress(ProcessLookupError):  # it may have ended between the two looks
-                if os.getsid(pid) == process.pid:
-                    os.kill(pid, signal.SIGKILL)
-        process.wait()
 
     def run(self, command: list[str], code: int = 0) -> str:
         """Run a command in the checkout; return what it printed."""
