@@ -102,7 +102,8 @@ class WorkingHub:
     def wait(self) -> None:
         """Wait until the hub has wholly started: one that is still starting stops at once."""
         deadline = time.monotonic() + PATIENCE
-        while not (all(map(servers.answers, self._addresses().values())) and self._started()):
+        urls = [target.url for target in self._addresses().values()]
+        while not (all(map(servers.answers, urls)) and self._started()):
             if time.monotonic() > deadline:
                 raise SystemExit("the hub did not come back")
             time.sleep(0.1)
