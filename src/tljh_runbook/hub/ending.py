@@ -173,6 +173,7 @@ def take_back(source: Source, log: Journal, why: str = "") -> None:
     log.phase("Measure the promises")
     measured = {name: each for name, each in promises.measure(source).items() if name not in ASKED}
     now = Mark(moment, mark.BACK, kept.snapshot, labels, measured, asdict(kept.way))
+    copies.sync(source.hub.prefix)  # now, and not while the hub is away
     with Probe(targets(source)) as probe:
         mark.write(source.hub, now)
         back(source, now, log)

@@ -44,7 +44,6 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
         log.phase("Rehearse")
         kept = rehearsal.rehearse(source, made, log.line)
         seen = forecast.of(source, made, kept)
-        copies.sync(made.copy.prefix)
     except InstallerFailed as error:
         error.add("The live hub was not touched.")
         stage.discard(source.hub)
@@ -85,9 +84,14 @@ def require_current(source: Source, prepared: Prepared) -> None:
 
 
 def plan(source: Source, prepared: Prepared) -> Way:
-    """Return the way back, with everything kept that will be replaced."""
+    """Return the way back, with everything kept that will be replaced, and all of it on the disk.
+
+    What is on the disk by now need not be brought there while the hub is away; that takes long
+    where somebody else writes much.
+    """
     way = swap.plan(source, prepared.stage, prepared.base)
     way_back.keep_files(way)
+    copies.sync(source.hub.prefix)
     return way
 
 
