@@ -9,8 +9,17 @@ from invoke.tasks import Task
 from tljh_runbook.guide.session import Session
 from tljh_runbook.guide.steps import Run
 
-HTML = "docs/_build/html"
-SPHINX = ("-n", "-W", "--keep-going", "-c", ".", "docs")
+BUILT = "docs/_build"
+# -E: Sphinx warns of what it reads only when it reads it, so a second build would pass for clean.
+SPHINX = ("-E", "-n", "-W", "--keep-going", "-c", ".", "-d", f"{BUILT}/doctrees", "docs")
+DOCTEST = ("sphinx-build", "-q", "-b", "doctest", *SPHINX, f"{BUILT}/doctest")
+OFFLINE = "tljh-runbook"
+WHERE = "The folder to write into."
+UPGRADED = {
+    "report": "The report that the upgrade left in its snapshot: reports/upgrade-….json.",
+    "back": "What `tljh-runbook rollback --yes --json` printed afterwards.",
+    "where": "On what it ran, in words that end a sentence.",
+}
 TESTS = {
     "record": "Take the evidence of all blocks anew, also where nothing has changed.",
     "accept": "Let the pages show what was printed, where it differs.",
@@ -18,27 +27,65 @@ TESTS = {
 
 # Three parts at a time on two processors: most tests wait for programs of their own.
 PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+BENCH = {
+    "only": "Groups of figures, with commas between: start, copies, user-data, upgrade.",
+    "rounds": "How often each figure is measured.",
+    "copies": "How many copies of a database that is written to must be sound.",
+    "record": "Keep what was measured in docs/measured/bench.json.",
+}
 
 
 def _run(c: Context, *commands: tuple[str, ...]) -> None:
     Session().run([Run(command) for command in commands], dry=c.config.run.dry)
 
 
-def build(c: Context) -> None:
+def build(c: Context, to: str = f"{BUILT}/html") -> None:
     """Build the site; every warning is an error."""
-    _run(c, ("sphinx-build", "-b", "html", *SPHINX, HTML))
+    _run(c, ("sphinx-build", "-q", "-b", "html", *SPHINX, to))
+
+
+def offline(c: Context, to: str = f"{BUILT}/htmlzip") -> None:
+    """Build the site into one zip file, to be kept for the day on which there is no network."""
+    site = f"{BUILT}/offline/{OFFLINE}"
+    _run(
+        c,
+        ("rm", "-rf", site),
+        ("sphinx-build", "-q", "-b", "html", *SPHINX, site),
+        ("mkdir", "-p", to),
+        ("python", "-m", "zipfile", "-c", f"{to}/{OFFLINE}.zip", f"{site}/"),
+    )
+
+
+def epub(c: Context, to: str = f"{BUILT}/epub") -> None:
+    """Build the pages into one file for a reader of books."""
+    book = f"{BUILT}/book"
+    _run(
+        c,
+        ("sphinx-build", "-q", "-b", "epub", *SPHINX, book),
+        ("mkdir", "-p", to),
+        ("cp", f"{book}/{OFFLINE}.epub", to),
+    )
+
+
+def links(c: Context) -> None:
+    """Ask for every page elsewhere that the guide links to; it needs the internet."""
+    _run(c, ("sphinx-build", "-q", "-b", "linkcheck", *SPHINX, f"{BUILT}/links"))
+
+
+def upgraded(c: Context, report: str, back: str, where: str) -> None:
+    """Keep what an upgrade took, for the page *Upgrading*: docs/measured/upgrade.json."""
+    _run(c, ("python", "-m", "tljh_runbook.reference", report, back, where))
 
 
 def serve(c: Context) -> None:
     """Show the site while it is being written, at http://127.0.0.1:8000."""
-    _run(c, ("sphinx-autobuild", "--watch", "src", "-c", ".", "docs", "docs/_build/live"))
+    _run(c, ("sphinx-autobuild", "--watch", "src", "-c", ".", "docs", f"{BUILT}/live"))
 
 
 def docs_test(c: Context, record: bool = False, accept: bool = False) -> None:
     """Carry out every transcript on every page, and compare with what the page shows."""
-    doctest = ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest")
     asked = [f"--{name}" for name, given in (("record", record), ("accept", accept)) if given]
-    _run(c, doctest, ("pytest", "-q", "tests/docs", *asked))
+    _run(c, DOCTEST, ("pytest", "-q", "tests/docs", *asked))
 
 
 def mutants(c: Context) -> None:
@@ -49,12 +96,7 @@ def mutants(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the gate, the tests, the site, and every documented example; not the booted servers."""
     check(c)
-    _run(
-        c,
-        ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
-        ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        ("pytest", *PARTS, "--ignore", "tests/system"),
-    )
+    _run(c, DOCTEST, ("pytest", *PARTS, "--ignore", "tests/system"))
 
 
 def system(c: Context) -> None:
@@ -67,12 +109,23 @@ def faults(c: Context) -> None:
     _run(c, ("env", "KILLS=50", "pytest", "-n", "2", "tests/hub/test_faults.py"))
 
 
+def bench(
+    c: Context, only: str = "", rounds: int = 5, copies: int = 100, record: bool = False
+) -> None:
+    """Measure what is to be quick, beside a peer in the same run; best on an idle machine."""
+    chosen = tuple(f"--only={each}" for each in only.split(",") if each)
+    kept = ("--record",) if record else ()
+    options = (f"--rounds={rounds}", f"--copies={copies}", *chosen, *kept)
+    _run(c, ("python", "tests/benchmarks", *options))
+
+
 def check(c: Context) -> None:
-    """Check the code without running it: ruff, mypy, import-linter, ansible-lint."""
+    """Check code and words without running anything: ruff, mypy, codespell and other readers."""
     _run(
         c,
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
+        ("codespell", "docs", "src", "tests", "README.md", "changelog.d"),
         ("mypy",),
         ("lint-imports",),
         ("ansible-lint", "-q", "src/tljh_runbook/playbooks"),
@@ -93,7 +146,11 @@ def bundle(c: Context) -> None:
 def add(root: Collection) -> None:
     """Add the project's tasks to ``root``."""
     docs = Collection("docs")
-    docs.add_task(Task(build), default=True)
+    docs.add_task(Task(build, help={"to": WHERE}), default=True)
+    docs.add_task(Task(offline, help={"to": WHERE}))
+    docs.add_task(Task(epub, help={"to": WHERE}))
+    docs.add_task(Task(links))
+    docs.add_task(Task(upgraded, help=UPGRADED))
     docs.add_task(Task(serve))
     docs.add_task(Task(docs_test, help=TESTS, auto_shortflags=False), name="test")
     docs.add_task(Task(mutants))
@@ -103,5 +160,6 @@ def add(root: Collection) -> None:
     tests.add_task(Task(system))
     tests.add_task(Task(faults))
     root.add_collection(tests)
+    root.add_task(Task(bench, help=BENCH))
     for each in (check, lock, bundle):
         root.add_task(Task(each))
