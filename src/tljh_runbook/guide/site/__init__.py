@@ -1,0 +1,20 @@
+"""A Sphinx extension: what the site adds to its theme."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tljh_runbook.guide.site import page, summary, tables
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.util.typing import ExtensionMetadata
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register what is made while the site is written."""
+    app.connect("doctree-read", tables.behead)
+    app.connect("html-page-context", page.lighten, priority=900)  # the theme's own comes first
+    app.connect("html-page-context", summary.add)
+    app.connect("build-finished", summary.write_llms)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
