@@ -41,6 +41,9 @@ html_theme_options = {
         "color-brand-visited": "#574487",
         "color-background-secondary": "#f4f7f7",
         "color-runbook-line": "#b9d2d6",
+        "color-runbook-accent": "#dcedf0",
+        "color-runbook-away": "#fbe9d7",
+        "color-runbook-away-line": "#b8651b",
         "color-runbook-output": "#4b5257",
     },
     "dark_css_variables": {
@@ -50,6 +53,9 @@ html_theme_options = {
         "color-background-primary": "#12171a",
         "color-background-secondary": "#181f22",
         "color-runbook-line": "#2f4a50",
+        "color-runbook-accent": "#123a43",
+        "color-runbook-away": "#47300f",
+        "color-runbook-away-line": "#d99a4e",
         "color-runbook-output": "#b4bcc0",
     },
 }

@@ -13,6 +13,14 @@ PICTURES = (".svg", ".png")
 INDEX = "searchindex.js"
 # How many pixels wider than the screen the page is.
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# The texts of diagrams that do not fit into their boxes.
+SPILLED = """() => [...document.querySelectorAll(".diagram g")].flatMap(group => {
+  const box = group.querySelector("rect").getBBox();
+  return [...group.querySelectorAll("text")].filter(text => {
+    const words = text.getBBox();
+    return words.x < box.x || words.x + words.width > box.x + box.width;
+  }).map(text => text.textContent);
+})"""
 
 
 def violations(page: Page, *rules: str) -> list[str]:
@@ -35,6 +43,7 @@ def test_a_page_is_light_and_accessible_and_fits(page: Page, site: Site, name: s
     counted = [url for url in files if not url.partition("?")[0].endswith((*PICTURES, INDEX))]
     assert sum(site.weight(url) for url in counted) <= KILOBYTES * 1000
 
+    assert page.evaluate(SPILLED) == []
     assert violations(page) == []
     page.emulate_media(color_scheme="dark")
     assert violations(page, "color-contrast") == []

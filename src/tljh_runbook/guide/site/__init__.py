@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tljh_runbook.guide.site import page, summary, tables
+from tljh_runbook.guide.site import diagrams, page, summary, tables
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register what is made while the site is written."""
+    app.add_directive("diagram", diagrams.Diagram)
     app.connect("doctree-read", tables.behead)
     app.connect("html-page-context", page.lighten, priority=900)  # the theme's own comes first
     app.connect("html-page-context", summary.add)
