@@ -75,7 +75,10 @@ class ErrorTable(Table):
         name = error.__name__
         code = str(error.code)
         term: list[nodes.Node] = [nodes.literal(code, code), nodes.Text(f" {name}")]
-        content = [nodes.paragraph("", "", *self._meaning(error)), *_told(known)]
+        content = [
+            nodes.paragraph("", "", *self._meaning(error)),
+            *_told(known, nodes.make_id(f"symptom-{name}")),
+        ]
         return self.entry(self.label("error", name), term, content)
 
     def _meaning(self, error: type[errors.RunbookError]) -> list[nodes.Node]:
@@ -83,16 +86,19 @@ class ErrorTable(Table):
         return self.parse_inline(line.replace("``", "`"))[0]
 
 
-def _told(known: list[Symptom]) -> list[nodes.Node]:
-    """Return the texts of an error, those together that have the same hint."""
+def _told(known: list[Symptom], label: str) -> list[nodes.Node]:
+    """Return the texts of an error, those together that have the same hint; search leads there."""
     hints: dict[Text, dict[str, Text]] = {}
     for each in known:  # two that look the same are one to a reader
         hints.setdefault(each.hint, {}).setdefault(str(each.message), each.message)
     items = [
         nodes.list_item(
-            "", *(_line("error:", each) for each in messages.values()), _line("hint:", hint)
+            "",
+            *(_line("error:", each) for each in messages.values()),
+            _line("hint:", hint),
+            ids=[f"{label}-{number}"],
         )
-        for hint, messages in hints.items()
+        for number, (hint, messages) in enumerate(hints.items(), start=1)
     ]
     return [nodes.bullet_list("", *items, classes=["symptoms"])] if items else []
 
