@@ -59,7 +59,6 @@ html_theme_options = {
         "color-runbook-output": "#b4bcc0",
     },
 }
-copybutton_prompt_text = "$ "
+copybutton_prompt_text = r"\$ |> "  # a line goes on behind >
+copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
-copybutton_line_continuation_character = "\\"
-copybutton_here_doc_delimiter = "EOT"

@@ -52,6 +52,14 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.fixture
+def plain(browser: Browser) -> Iterator[Page]:
+    """A new window in which no script runs."""
+    context = browser.new_context(java_script_enabled=False)
+    yield context.new_page()
+    context.close()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test of each page that has a source, and of those that Sphinx makes itself."""
     if "name" in metafunc.fixturenames:

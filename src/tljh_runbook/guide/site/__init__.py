@@ -16,7 +16,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("diagram", diagrams.Diagram)
     app.connect("doctree-read", tables.behead)
     app.connect("doctree-read", symptoms.label)
-    app.connect("html-page-context", page.lighten, priority=900)  # the theme's own comes first
+    app.connect("html-page-context", page.finish, priority=900)  # the theme's own comes first
     app.connect("html-page-context", summary.add)
     app.connect("build-finished", summary.write_llms)
     app.connect("build-finished", symptoms.write)
