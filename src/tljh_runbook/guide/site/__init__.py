@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tljh_runbook.guide.site import diagrams, page, summary, symptoms, tables
+from tljh_runbook.guide.site import checklist, diagrams, page, summary, symptoms, tables
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register what is made while the site is written."""
+    app.add_directive("checklist", checklist.Checklist)
     app.add_directive("diagram", diagrams.Diagram)
     app.connect("doctree-read", tables.behead)
     app.connect("doctree-read", symptoms.label)
