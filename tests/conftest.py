@@ -1,11 +1,32 @@
-"""Fixtures for all tests: a folder that looks like a hub, and a small hub that lives."""
+"""Fixtures for all tests, and how workers share the tests among them."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import pytest
+
 # Helpers lie beside the tests of the hub half.
 sys.path.insert(0, str(Path(__file__).with_name("hub")))
 
 pytest_plugins = ["docker_fixtures", "hub_fixtures"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a hub; begin with what takes long, so that nobody waits for it.
+
+    Within a part the order stays: some files tell a story.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_part(item)))
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def _part(item: pytest.Item) -> str:
+    """Return the page that an example is on, the sandbox that a folder shares, else the file."""
+    if "page" in getattr(item, "fixturenames", ()):
+        return f"page {item.callspec.params['page']}"  # type: ignore[attr-defined]
+    if "sandbox" in getattr(item, "fixturenames", ()):
+        return f"sandbox of {item.path.parent.name}"
+    return item.path.name

@@ -271,3 +271,15 @@ class NothingToTakeBack(RunbookError):
     """There is no upgrade that could be taken back."""
 
     code = 55
+
+
+class NotQuiet(RunbookError):
+    """Somebody was at work as long as an upgrade was to wait for a quiet moment."""
+
+    code = 56
+
+
+class NothingToConfirm(RunbookError):
+    """No upgrade waits to be confirmed: it was confirmed, or taken back, or was never to be."""
+
+    code = 57

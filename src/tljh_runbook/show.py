@@ -13,6 +13,7 @@ from tljh_runbook.hub.journal import NAMES
 
 if TYPE_CHECKING:
     from tljh_runbook.hub.checks import Finding
+    from tljh_runbook.hub.confirmation import Deadline
     from tljh_runbook.hub.health import Look
     from tljh_runbook.hub.layout import Hub
     from tljh_runbook.hub.manifest import Manifest
@@ -167,6 +168,19 @@ def unended(runs: Sequence[dict[str, Any]], left: Mark | None) -> None:
         terminal.warning(f"{told} Bring it to its end: tljh-runbook resume")
 
 
+def unconfirmed(waits: Deadline | None) -> None:
+    """Print until when an upgrade must be confirmed, if it must."""
+    if waits:
+        _to_confirm(waits.until)
+
+
+def _to_confirm(until: str) -> None:
+    terminal.warning(
+        f"The upgrade is taken back by itself at {until} unless you confirm it: "
+        "tljh-runbook confirm"
+    )
+
+
 def event(each: dict[str, Any]) -> None:
     """Print one event of a run as it comes."""
     if each["kind"] == "phase":
@@ -185,12 +199,16 @@ def report(found: dict[str, Any]) -> None:
         terminal.line("")
     else:
         terminal.line("The hub runs, with the versions that it had before.")
+    if found.get("why"):
+        terminal.warning(f"It was taken back by itself. {found['why']}")
     rows = [[each["promise"], each["word"], each["measured"]] for each in found["verdicts"]]
     rows += [
         [f"{each['name']} away", "measured", f"{each['away']:.1f} s"] for each in found["outages"]
     ]
     if rows:
         terminal.table(["promise", "", "measured"], rows)
+    if found.get("confirm_until"):
+        _to_confirm(found["confirm_until"])
     if found.get("page"):
         terminal.line(f"The upgrade as a page, with a timeline: {found['page']}")
 
@@ -211,6 +229,9 @@ def forecast(found: dict[str, Any]) -> None:
         ]
     rows.append(["tokens revoked", "", str(found["tokens_revoked"])])
     rows.append(["proxy", "", "restarts" if found["proxy_restarts"] else "runs on"])
+    away = found.get("away") or {}
+    rows.append(["hub away", "", _expected(away.get("hub"))])
+    rows.append(["user servers away", "", _expected(away.get("servers"))])
     rows.append(["disk needed", "", terminal.size(found["size"])])
     terminal.line("")
     terminal.table(["what", "now", "then"], rows)
@@ -224,12 +245,27 @@ def forecast(found: dict[str, Any]) -> None:
             terminal.warning(f"{title}: {line}")
 
 
+def _expected(seconds: float | None) -> str:
+    """Say how long something would be away."""
+    if seconds is None:
+        return "not known: no upgrade like it was measured here"
+    return f"{seconds:.1f} s, as last time" if seconds else "0 s"
+
+
 def taken_back(found: Going) -> None:
     """Print what taking an upgrade back would change."""
     terminal.line(f"The upgrade of {found.at} is taken back; it began from {found.snapshot}.")
     terminal.table(["what", "now", "then"], found.changes)
     for name, count in found.lost.items():
         terminal.warning(f"{count} rows that are newer than the upgrade would be lost: {name}")
+    for name in found.born:
+        if name in found.orphaned:
+            terminal.warning(
+                f"The server of {name} was started since. It runs on, but the hub that comes back "
+                "will not know it: let its owner save and stop it before."
+            )
+        else:
+            terminal.line(f"The server of {name} was started since: it runs on, and stays known.")
 
 
 def _components(found: Snapshot) -> None:

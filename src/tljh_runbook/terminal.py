@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(
     r"tljh-runbook "
-    r"(backup|check|notice|password|progress|prove|prune|restore|scheduled|snapshots|status|unpack"
+    r"(backup|check|confirm|notice|password|progress|prove|prune|restore|scheduled|snapshots|status|unpack"
     r"|upgrade|verify|rehearse|resume|rollback)\b"
 )
 STYLES = {

@@ -16,6 +16,7 @@ OTHER_SHELLS = {"shell-session", "bash-session", "shellsession", "doscon"}
 
 
 @pytest.mark.docs
+@pytest.mark.long
 def test_transcript(page: Callable[[], Server], block: Block) -> None:
     """What the commands of the block print is what the page shows."""
     if block.reason:

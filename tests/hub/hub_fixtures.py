@@ -80,6 +80,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         answers = json.loads(pathlib.Path(sys.argv[2]).read_text())
         status, body = answers.get(self.path, [404, "nothing here"])
+        if "/api/kernels" in self.path and self.headers["Authorization"] != "token of-alice":
+            status, body = 403, "who are you?"
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body.encode())
@@ -96,7 +98,10 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "/hub/login": (200, "<form>"),
     "/hub/health": (200, ""),
     "/user/alice/api": (200, '{"version": "2.14"}'),
+    "/user/alice/api/kernels?no_track_activity=1": (200, "[]"),
 }
+# As JupyterHub starts a user server.
+SERVES = {"JUPYTERHUB_SERVICE_PREFIX": "/user/alice/", "JUPYTERHUB_API_TOKEN": "of-alice"}
 
 # Does what TLJH's installer does to the files that the runbook looks at.
 INSTALLER = '''
@@ -286,7 +291,7 @@ def living(root: Path, **changes: object) -> Iterator[Live]:
     hub.python.symlink_to(sys.executable)
     write_programs(hub)
     proxy = f"{sys.executable} {root}/proxy.py {port} {root}/answers.json"
-    with subprocess.Popen(["sleep", "1000"]) as server:
+    with subprocess.Popen(["sleep", "1000"], env=os.environ | SERVES) as server:
         try:
             hub_folder.write_server(hub, hub_folder.WORKS, server.pid)
             with supervisor(hub, proxy=proxy, **changes):

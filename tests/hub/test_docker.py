@@ -56,6 +56,28 @@ def test_hundreds_of_images_are_listed(engine: Engine) -> None:
     assert len({image.id for image in docker.images(LABEL)}) == 500
 
 
+def test_a_build_is_seen_as_long_as_its_container_runs(
+    engine: Engine, busybox: dict[str, bytes]
+) -> None:
+    engine.make({"repo2docker:1": {}}, busybox)
+    for name in ("course:2", "two\nlines"):
+        engine.ask(
+            "run",
+            "--detach",
+            "--network=none",
+            f"--label=repo2docker.build={name}",
+            "-l",
+            "repo2docker.ref=2",
+            "--name",
+            name[:3],
+            "repo2docker:1",
+        )
+    engine.ask("run", "--detach", "--network=none", "repo2docker:1")
+    assert sorted(docker.builds()) == ["course:2", "two\nlines"]
+    engine.ask("kill", "cou")
+    assert docker.builds() == ["two\nlines"]
+
+
 def test_without_images_the_list_is_empty(engine: Engine) -> None:
     assert docker.images(LABEL) == []
     assert docker.find([]) == []

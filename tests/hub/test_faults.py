@@ -21,6 +21,7 @@ from tljh_runbook.hub import journal, lock, services, versions
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.staging import mark, stage
 
+pytestmark = pytest.mark.long
 KILLS = int(os.environ.get("KILLS", "3"))
 
 

@@ -32,6 +32,7 @@ from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.staging import copies, mark, namespace, previous, recorder, stage
 from tljh_runbook.hub.staging.namespace import View
 
+pytestmark = pytest.mark.long
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 PREPARING = "Setting up TLJH 2.0.0"
 
@@ -160,7 +161,19 @@ def test_a_rehearsal_says_what_would_change_and_leaves_nothing(staged: Live) -> 
     revisions = {each["name"]: each["revisions"] for each in found["databases"]}
     assert revisions["jupyterhub"] == ["4621fec11365", "f460b0348206"]
     assert found["proxy_restarts"] is False
+    assert found["away"] == {"hub": None, "servers": 0.0, "seen": ""}
     assert (everything(live.hub), pids(live)) == (before, running)
+
+
+def test_a_rehearsal_says_how_long_the_hub_was_away_the_last_time(staged: Live) -> None:
+    live = staged
+    measured = done(live, "upgrade")["report"]
+    (away,) = [each["away"] for each in measured["outages"] if each["name"] == "hub"]
+    settings = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(settings.replace("tljh: 2.0.0", "tljh: 2.0.1"))
+    found = done(live, "rehearse")["report"]
+    assert away > 0
+    assert found["away"] == {"hub": away, "servers": 0.0, "seen": measured["at"]}
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ REHEARSED = {
     "tokens_revoked": 2,
     "complaints": [],
     "proxy_restarts": False,
+    "away": {"hub": 7.04, "servers": 0.0, "seen": "20260115T220000Z"},
 }
 AS_ASKED = {"changed": False, "would_change": False}
 WENT_BACK = {
@@ -182,6 +183,7 @@ TOLD: list[tuple[str, dict[str, Any], list[str]]] = [
             "database jupyterhub: migrates",
             "tokens revoked: 2",
             "the proxy runs on",
+            "the hub away: about 7.0 s",
             "nothing was changed: this was a rehearsal",
         ],
     ),

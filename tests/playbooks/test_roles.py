@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tljh_runbook.hub import services, settings, yaml
+from tljh_runbook.hub import confirmation, services, settings, yaml
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.staging import mark
 from tljh_runbook.reference import playbooks
@@ -232,7 +232,8 @@ def test_a_server_starts_something_only_where_an_upgrade_was_cut_off(
     prefix: str, tmp_path: Path
 ) -> None:
     lines = resuming(prefix, tmp_path).splitlines()
-    assert f"ConditionPathExists={Hub(Path(prefix)).work / mark.NAME}" in lines
+    for name in (mark.NAME, confirmation.NAME):
+        assert f"ConditionPathExists=|{Hub(Path(prefix)).work / name}" in lines
     assert f"ExecStart={shutil.which('true')} resume --at-boot --hub {prefix}" in lines
 
 

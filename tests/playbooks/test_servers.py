@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
 import stat
 import subprocess
 import sys
 
 import hub_folder
+import sessions
 from hub_fixtures import Live, free_port, until
 from road import OURS, Road
 
@@ -109,8 +108,7 @@ def test_an_upgrade_outlives_the_one_who_began_it(road: Road, live: Live) -> Non
         start_new_session=True,
     )
     until(lambda: "Setting up TLJH" in logged(road), seconds=120)
-    os.killpg(begun.pid, signal.SIGKILL)
-    begun.wait()
+    sessions.kill(begun)
     busy = road.type("invoke", "backup")
     assert busy.returncode == errors.Busy.code
     assert "one: failed: " in busy.stderr

@@ -71,6 +71,20 @@ def test_the_page_reads_the_file_as_ansible_does() -> None:
     assert all(name.startswith("tljh_") for name in read)
 
 
+def test_what_is_typed_for_yes_or_no_is_read_as_such() -> None:
+    """`-e NAME=true` gives a text, which a condition of Ansible's refuses."""
+    variables = yaml.parse(playbooks.VARIABLES.read_text())
+    switches = [name for name, value in variables.items() if isinstance(value, bool)]
+    uses = [
+        use
+        for text in texts().values()
+        for name in switches
+        for use in re.findall(rf"{name}\b(?!=).{{0,7}}", text)
+    ]
+    assert len(uses) >= len(switches) > 0
+    assert [use for use in uses if not use.endswith(" | bool")] == []
+
+
 def test_the_versions_are_those_of_the_tool() -> None:
     """Both halves name them, and neither may import the other: a server gets what was tested."""
     variables = yaml.parse(playbooks.VARIABLES.read_text())

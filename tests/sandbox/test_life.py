@@ -21,6 +21,7 @@ from tljh_runbook.sandbox import processes
 
 from .conftest import Sandbox, answer_code, run
 
+pytestmark = pytest.mark.long
 TOOL = Path(sys.executable).with_name("tljh-runbook")
 # What a machine needs to reach the package indexes, if it has set any of it.
 KEEP = [name for name in os.environ if name.startswith(("PIP_", "UV_", "SSL_", "REQUESTS_"))]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ from visitor import Visitor
 from websockets.sync.client import ClientConnection
 
 from tljh_runbook import errors
+from tljh_runbook.hub import journal, quiet, services, settings, worker
 from tljh_runbook.hub.database import sqlite
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, mark, namespace, stage
 from tljh_runbook.sandbox.layout import Layout, layout
 from tljh_runbook.sandbox.processes import end_all
 
 from .conftest import Sandbox, run
 
+pytestmark = pytest.mark.long
 TOOL = Path(sys.executable).with_name("tljh-runbook")
 OLD, NEW = "0eee8c825d24", "4621fec11365"  # revisions of the hub's database
 
@@ -35,6 +39,8 @@ class Working:
 
     box: Sandbox
     sockets: dict[str, ClientConnection]
+    visitors: dict[str, Visitor]
+    tokens: dict[str, str]
 
     @property
     def place(self) -> Layout:
@@ -79,13 +85,43 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Working]:
         stack.callback(end_all, place)
         done = run("up", place.root, "--take-down", "invoke sandbox.down")
         assert done.returncode == 0, done.stderr
-        box, sockets = Sandbox(place), {}
+        install(place, "ipykernel")
+        made = Working(Sandbox(place), {}, {}, {})
         for name in ("alice", "bob"):
-            visitor = Visitor(box.status["address"], name, box.status["password"])
-            visitor.log_in()
-            sockets[name] = stack.enter_context(visitor.websocket(visitor.token()))
-        made = Working(box, sockets)
+            log_in(made, name, stack)
         yield made
+
+
+def install(place: Layout, package: str) -> None:
+    """Install a package for the users, as an administrator does."""
+    python = place.prefix / "user" / "bin" / "python"
+    uv = str(TOOL.with_name("uv"))
+    command = [uv, "pip", "install", "--quiet", "--python", str(python), package]
+    subprocess.run(command, check=True)
+
+
+def log_in(working: Working, name: str, stack: ExitStack) -> None:
+    """Have a user log in and open a websocket to a server that runs."""
+    status = working.box.status
+    visitor = Visitor(status["address"], name, status["password"])
+    visitor.log_in()
+    working.visitors[name], working.tokens[name] = visitor, visitor.token()
+    socket = stack.enter_context(visitor.websocket(working.tokens[name]))
+    working.sockets[name] = socket
+
+
+def wait_for(working: Working, text: str) -> None:
+    """Wait until the upgrade has told this; fail where it ends before."""
+    hub = Hub(working.place.prefix)
+    while not any(text in each.get("text", "") for each in journal.read(hub, "upgrade")):
+        assert journal.state(hub, "upgrade")["running"]
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
 
 
 def alive(working: Working) -> bool:
@@ -141,7 +177,14 @@ def test_an_upgrade_that_migrates_cuts_nobody_off(working: Working) -> None:
     before = working.seen()
     assert before["revision"] == OLD
     releases.ask(working.place, tljh=releases.tljh(working.place))
-    end = working.upgrade()
+    alice, token = working.visitors["alice"], working.tokens["alice"]
+    kernel = alice.compute(token)
+    assert working.tool("backup").returncode == 0
+    assert working.tool("upgrade", "--when-quiet", "10", "--detach").returncode == 0
+    wait_for(working, "Wait for a quiet moment: alice (1 kernel at work)")
+    assert working.seen() == before
+    alice.interrupt(kernel, token)
+    end = worker.follow(Hub(working.place.prefix), "upgrade", lambda _: None)
     assert end["error"] is None
     assert working.revision == NEW
     assert working.box.hub_version() == "5.5.4"
@@ -161,10 +204,20 @@ def test_nothing_to_do_is_nothing_done(working: Working) -> None:
     assert working.seen() == before
 
 
-def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working) -> None:
+def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working, stack: ExitStack) -> None:
     plan = json.loads(working.tool("rollback", "--dry-run").stdout)
     assert any(name.startswith("jupyterhub: ") for name in plan["lost"])
+    assert plan["born"] == plan["orphaned"] == []
+    carol = Visitor(working.box.status["address"], "carol", working.box.status["password"])
+    carol.log_in()
+    carol.start_server("")
+    while not carol.server().get("ready"):
+        time.sleep(0.1)
+    sockets = working.sockets | {"carol": stack.enter_context(carol.websocket(carol.token()))}
+    plan = json.loads(working.tool("rollback", "--dry-run").stdout)
+    assert (plan["born"], plan["orphaned"]) == (["carol"], [])
     servers = working.box.status["servers"]
+    assert set(servers) == {"alice", "bob", "carol"}
     end = json.loads(working.tool("rollback", "--yes").stdout)
     assert end["error"] is None
     assert working.revision == OLD
@@ -173,6 +226,12 @@ def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working) -> None:
     (kept,) = Hub(working.place.prefix).work.glob("taken-back-*/jupyterhub")
     assert sqlite.revision(kept) == NEW
     failed = {each["name"]: each["failed"] for each in end["report"]["outages"]}
-    assert (failed["server of alice"], failed["server of bob"]) == (0, 0)
+    failed.pop("hub")
+    assert failed == {f"server of {name}": 0 for name in servers}
+    # The hub that came back knows the tokens of all three, and each lets its own token in.
+    hub = Hub(working.place.prefix)
+    chosen = settings.load(hub)
+    assert quiet.at_work(Source(hub, chosen, services.of(hub, chosen))) == []
+    assert carol.server()["ready"]
     assert working.nothing_is_left()
-    assert alive(working)
+    assert alive(replace(working, sockets=sockets))

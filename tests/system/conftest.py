@@ -7,8 +7,8 @@ the story, because a later deed changes what an earlier test looks at.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,29 @@ from controller import Controller
 from machines import Server, until
 from story import ENVIRONMENT, USERS, Story, Web, Working, build_environments, publish
 
+UNITS = ("-u", "jupyterhub", "-u", "traefik", "-u", "docker", "-u", "tljh-runbook*")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests that wait for a deed the time that two installations take."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(2400))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a test that fails what the servers have written down of their services."""
+    made = yield
+    found = getattr(item, "funcargs", {}).get("story")
+    if made.failed and isinstance(found, Story):
+        for server in found.servers:
+            with suppress(OSError):  # it may be the server itself that is gone
+                said = server.tried("journalctl", "--no-pager", "--lines=200", *UNITS).stdout
+                made.sections.append((f"journal of {server.name}", said))
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import sessions
 from machines import Server, until
 from story import Story, Working
 
@@ -78,8 +77,7 @@ def cut_off(story: Story, upgraded: Upgraded, inhabited: dict[str, Working]) -> 
     story.controller.invoke("hosts", "--limit", "two", "backup")
     process = story.controller.start("hosts", "--limit", "two", "upgrade")
     until(lambda: _installs(story.two), "the upgrade begins to install", 600)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    sessions.kill(process)
     for each in story.two.run("pgrep", "--full", "sshd: ada").split():
         story.two.tried("kill", "-9", each)
     return story.controller.invoke("hosts", "--limit", "two", "upgrade")
@@ -124,3 +122,48 @@ def test_after_a_reboot_everything_is_found_again(
     until(lambda: visitor.server().get("ready"), "the server of alice after the reboot")
     timers = server.run("systemctl", "list-timers", "--all", "--no-pager")
     assert "tljh-runbook-backup.timer" in timers
+
+
+@pytest.fixture(scope="session")
+def rolled_back(story: Story, upgraded: Upgraded, cut_off: str) -> str:
+    """Take the upgrade of server one back by hand; what the command printed."""
+    return story.controller.invoke("hosts", "--limit", "one", "rollback", "--yes")
+
+
+def version(server: Server) -> str:
+    return str(server.tool("status")["versions"]["jupyterhub"]["version"])
+
+
+def test_a_rollback_brings_the_old_version_back(
+    story: Story, upgraded: Upgraded, rolled_back: str
+) -> None:
+    server = story.one
+    assert version(server) == "4.1.6"
+    assert server.tool("status")["healthy"]
+    assert server.images() == upgraded.images["one"]
+    assert story.visitor(server, "alice").server()["ready"]
+
+
+def test_after_a_power_cut_the_hub_is_old_or_new(story: Story, rolled_back: str) -> None:
+    """The power goes in the moment in which the environments are exchanged."""
+    server = story.one
+    rows = server.run("/opt/tljh/hub/bin/python", "-c", ROWS)
+    process = story.controller.start("hosts", "--limit", "one", "backup", "upgrade")
+    until(lambda: '"swapping"' in server.seen(MARK), "the upgrade begins to swap", 600)
+    server.cut_off()
+    assert process.wait(600)
+    until(lambda: not server.seen(MARK), "the upgrade was brought to its end", 600)
+    until(lambda: server.tool("status")["healthy"], "the hub is healthy after a power cut", 600)
+    assert version(server) == "4.1.6"
+    assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows
+    assert server.tried("test", "-e", "/opt/tljh/runbook-stage").returncode
+    story.controller.invoke("hosts", "--limit", "one", "backup", "upgrade")
+    assert version(server) == "5.5.4"
+
+
+ROWS = """
+import sqlite3
+with sqlite3.connect("/opt/tljh/state/jupyterhub.sqlite") as database:
+    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    print(database.execute("SELECT name, admin FROM users ORDER BY name").fetchall())
+"""

@@ -10,7 +10,7 @@ from tljh_runbook.cli.lazy import Lazy
 
 MODULES = {
     "upgrade": ("check", "rehearse", "upgrade", "prove"),
-    "rollback": ("rollback", "resume"),
+    "rollback": ("rollback", "confirm", "resume"),
     "backup": ("backup", "verify", "prune"),
     "snapshots": ("snapshots",),
     "restore": ("restore",),

@@ -109,7 +109,7 @@ def source(hub: layout.Hub, file: Path | None, backups: str | None) -> Source:
     found = settings.load(hub, file)
     if backups:
         found = replace(found, backups=str(Path(backups).absolute()))
-    return Source(hub, found, services.of(hub, found))
+    return Source(hub, found, services.of(hub, found), file)
 
 
 def snapshot_names(context: click.Context, _: click.Parameter, begun: str) -> list[str]:

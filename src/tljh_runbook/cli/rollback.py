@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
@@ -11,7 +12,7 @@ from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.errors import NotConfirmed
-from tljh_runbook.hub import ending
+from tljh_runbook.hub import confirmation, ending, worker
 from tljh_runbook.hub import rollback as going_back
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
@@ -20,10 +21,18 @@ from tljh_runbook.hub.staging import mark
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--unless-confirmed", "unconfirmed", default="", hidden=True)
 @detachable
 @on_hub()
 def rollback(  # noqa: PLR0913 - each is an option that a person types
-    source: Source, *, yes: bool, dry_run: bool, detach: bool, run: str, as_json: bool
+    source: Source,
+    *,
+    yes: bool,
+    dry_run: bool,
+    unconfirmed: str,
+    detach: bool,
+    run: str,
+    as_json: bool,
 ) -> None:
     """Take the last upgrade back: the version before runs again, as long as it is kept.
 
@@ -35,6 +44,9 @@ def rollback(  # noqa: PLR0913 - each is an option that a person types
       tljh-runbook rollback --dry-run
       tljh-runbook rollback --yes
     """
+    if unconfirmed:
+        _unless_confirmed(source, unconfirmed, run)
+        return
     if not run:
         found = going_back.plan(source)
         if dry_run and as_json:
@@ -46,6 +58,32 @@ def rollback(  # noqa: PLR0913 - each is an option that a person types
         if not yes:
             _confirm()
     runs.carry_out(source, "rollback", ending.take_back, run, detach=detach, as_json=as_json)
+
+
+def _unless_confirmed(source: Source, at: str, run: str) -> None:
+    """Wait until the time of an upgrade is over, and begin to go back; or be what goes back."""
+    if run:
+        work = partial(ending.take_back_unconfirmed, at=at)
+        sys.exit(worker.run(source.hub, "rollback", partial(work, source), run))
+    confirmation.stand_by(source, at, partial(runs.start, source, "rollback"))
+
+
+@click.command()
+@on_hub()
+def confirm(source: Source, *, as_json: bool) -> None:
+    """Let an upgrade stay that would else be taken back by itself.
+
+    One that was started with --confirm-within, or with that setting, waits for it.
+
+    \b
+    Example:
+      tljh-runbook confirm
+    """
+    kept = confirmation.confirm(source)
+    if as_json:
+        terminal.data({"confirmed": kept.at})
+    else:
+        terminal.line(f"The upgrade of {kept.at} stays.")
 
 
 @click.command()
@@ -63,21 +101,24 @@ def resume(source: Source, *, at_boot: bool, detach: bool, run: str, as_json: bo
       tljh-runbook resume
     """
     if not run:
-        if not mark.read(source.hub):
-            _say_nothing_left(as_json=as_json)
-            return
-        if at_boot:
+        left = mark.read(source.hub)
+        if left and at_boot:
             ending.go_back_at_boot(source)
+        confirmation.watch(source)  # a reboot ends what waits
+        if left is None:
+            _say_nothing_left(source, as_json=as_json)
+            return
     # The server waits for this command before it starts the hub, which the run waits for.
     detach = detach or at_boot
     runs.carry_out(source, "upgrade", ending.bring_to_end, run, detach=detach, as_json=as_json)
 
 
-def _say_nothing_left(*, as_json: bool) -> None:
+def _say_nothing_left(source: Source, *, as_json: bool) -> None:
     if as_json:
         terminal.data(None)
     else:
         terminal.line("No upgrade was cut off: there is nothing to bring to its end.")
+        show.unconfirmed(confirmation.read(source.hub))
 
 
 def _confirm() -> None:
@@ -90,4 +131,4 @@ def _confirm() -> None:
     )
 
 
-COMMANDS = (rollback, resume)
+COMMANDS = (rollback, confirm, resume)

@@ -9,7 +9,7 @@ from tljh_runbook import show, terminal
 from tljh_runbook.cli import scheduled as shown
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.snapshots import read
-from tljh_runbook.hub import health, journal, scheduled, snapshot, versions
+from tljh_runbook.hub import confirmation, health, journal, scheduled, snapshot, versions
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
 
@@ -28,7 +28,7 @@ def status(source: Source, *, as_json: bool) -> None:
     kept = snapshot.listed(source.backups)
     last = journal.state(source.hub, "upgrade")
     runs = journal.runs(source.hub)
-    left = mark.cut_off(source.hub)
+    left, waits = mark.cut_off(source.hub), confirmation.read(source.hub)
     timed = scheduled.look(source)
     newest = read(kept[-1]) if kept else None
     if as_json:
@@ -39,6 +39,7 @@ def status(source: Source, *, as_json: bool) -> None:
             "versions": found.to_json(),
             "snapshots": [path.name for path in kept],
             "upgrade": last,
+            "confirm_until": waits.until if waits else None,
             "to_resume": left.phase if left else None,
             "runs": runs,
             "scheduled": {each.task: each.to_json() for each in timed},
@@ -49,6 +50,7 @@ def status(source: Source, *, as_json: bool) -> None:
         show.status(source.hub, seen, found, newest, told)
         shown.runs(timed)
         show.unended(runs, left)
+        show.unconfirmed(waits)
 
 
 NAME = "tljh-runbook"

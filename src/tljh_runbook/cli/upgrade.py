@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -56,9 +58,29 @@ def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
 
 
 @click.command(name="upgrade")
+@click.option(
+    "--when-quiet",
+    type=click.IntRange(min=0),
+    metavar="MINUTES",
+    help="Wait so long until nobody computes, instead of the setting; 0: do not wait.",
+)
+@click.option(
+    "--confirm-within",
+    type=click.IntRange(min=0),
+    metavar="MINUTES",
+    help="Take it back by itself unless it is confirmed in that time, instead of the setting.",
+)
 @detachable
 @on_hub()
-def upgrade_(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
+def upgrade_(  # noqa: PLR0913 - each is an option that a person types
+    source: Source,
+    *,
+    when_quiet: int | None,
+    confirm_within: int | None,
+    detach: bool,
+    run: str,
+    as_json: bool,
+) -> None:
     """Upgrade TLJH and its plugins as the settings ask, and prove that the promises held.
 
     It goes on by itself, whatever becomes of this terminal. It needs a snapshot of the last hour,
@@ -69,7 +91,9 @@ def upgrade_(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     Examples:
       tljh-runbook upgrade
       tljh-runbook upgrade --detach
+      tljh-runbook upgrade --when-quiet 120 --confirm-within 30
     """
+    source = _asked(source, quiet_within=when_quiet, confirm_within=confirm_within)
     runs.carry_out(source, "upgrade", upgrade.work, run, detach=detach, as_json=as_json)
 
 
@@ -93,6 +117,13 @@ def prove(source: Source, *, as_json: bool) -> None:
         proof.require_kept(report.verdicts if report else [])
     except PromiseBroken as error:
         fail(error, as_json=False)  # the report on standard output says it as data
+
+
+def _asked(source: Source, **typed: int | None) -> Source:
+    """Return the hub with the settings of its upgrade that were typed."""
+    given: dict[str, Any] = {key: value for key, value in typed.items() if value is not None}
+    asked = replace(source.settings.upgrade, **given)
+    return replace(source, settings=replace(source.settings, upgrade=asked))
 
 
 COMMANDS = (check, rehearse, upgrade_, prove)

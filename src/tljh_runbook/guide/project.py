@@ -12,6 +12,9 @@ from tljh_runbook.guide.steps import Run
 HTML = "docs/_build/html"
 SPHINX = ("-n", "-W", "--keep-going", "-c", ".", "docs")
 
+# Three parts at a time on two processors: most tests wait for programs of their own.
+PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+
 
 def _run(c: Context, *commands: tuple[str, ...]) -> None:
     Session().run([Run(command) for command in commands], dry=c.config.run.dry)
@@ -40,8 +43,7 @@ def test(c: Context) -> None:
         c,
         ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
         ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        # Two files at a time: most tests wait for programs of their own.
-        ("pytest", "-n", "2", "--dist", "loadfile", "--ignore", "tests/system"),
+        ("pytest", *PARTS, "--ignore", "tests/system"),
     )
 
 

@@ -113,6 +113,22 @@ def run(target: Target) -> Plan:
 
 
 @step(
+    "upgrade.confirm",
+    "Confirm that it may stay",
+    check="It says that the upgrade stays.",
+    undo=BACK,
+)
+def confirm(target: Target) -> Plan:
+    """Let an upgrade stay that would else be taken back by itself.
+
+    You need it only where the option `--confirm-within` or the setting
+    {ref}`upgrade.confirm_within <setting-upgrade-confirm-within>` says so. Without either, an
+    upgrade stays as it is.
+    """
+    return [Run(("tljh-runbook", "confirm", "--hub", target.hub))]
+
+
+@step(
     "upgrade.verify",
     "Prove that the promises were kept",
     check="Every line says *kept*.",

@@ -71,6 +71,17 @@ def containers(names: Iterable[str]) -> dict[str, Container]:
     return {each.id: each for each in _understood(_container, running)}
 
 
+def builds() -> list[str]:
+    """Return the environments that tljh-repo2docker builds, by the containers that it does it in.
+
+    Raises what `checked` raises.
+    """
+    label = "repo2docker.build"
+    told = f'{{{{json (.Label "{label}")}}}}'
+    done = checked(run(["container", "ls", "--filter", f"label={label}", "--format", told]))
+    return [str(json.loads(line)) for line in done.stdout.splitlines()]
+
+
 def tag(image: str, name: str) -> None:
     """Let a name mean this image, whatever it meant before."""
     checked(run(["image", "tag", "--", image, name]))

@@ -8,7 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tljh_runbook.errors import HubUnhealthy, RunbookError, UpgradeTakenBack
-from tljh_runbook.hub import lock, promises, proof, report, services, versions
+from tljh_runbook.hub import (
+    confirmation,
+    lock,
+    promises,
+    proof,
+    report,
+    services,
+    versions,
+)
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
@@ -44,6 +52,7 @@ def proved(
         back(source, now, log)
         raise taken_back(now, str(error)) from error
     previous.keep(source, now)
+    confirmation.ask(source, now)
     mark.end(source.hub)
     return now.before, verdicts
 
@@ -106,7 +115,19 @@ def go_back_at_boot(source: Source) -> None:
         way_back.go_stopped(source, Way(**left.way))
 
 
-def take_back(source: Source, log: Journal) -> None:
+def take_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
+    """Go back as `take_back` does, unless the upgrade that began ``at`` is confirmed by then."""
+    log.report = {"changed": False}
+    with confirmation.closed(source.hub, at) as open_:
+        if open_ is None:
+            log.phase("The upgrade was confirmed: it stays")
+            return
+        why = f"Nobody has confirmed the upgrade of {at} until {open_.until}."
+        log.phase(why)
+        take_back(source, log, why)
+
+
+def take_back(source: Source, log: Journal, why: str = "") -> None:
     """Go back to the version before the last upgrade, and prove that the promises held.
 
     Raises `NothingToTakeBack`, `PromiseBroken`, and what going back raises.
@@ -120,6 +141,7 @@ def take_back(source: Source, log: Journal) -> None:
     with Probe(targets(source)) as probe:
         mark.write(source.hub, now)
         back(source, now, log)
+        confirmation.forget(source.hub)
         verdicts = promises.judge(now.before, promises.measure(source))
     log.report = Report(
         changed=True,
@@ -129,6 +151,7 @@ def take_back(source: Source, log: Journal) -> None:
         changes=report.changed(source, labels),
         verdicts=verdicts,
         outages=[outage.to_json() for outage in probe.outages],
+        why=why,
     ).to_json()
     proof.require_kept(verdicts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tljh_runbook.errors import PromiseBroken, RunCutOff
-from tljh_runbook.hub import health, journal, promises, report
+from tljh_runbook.hub import confirmation, health, journal, promises, report
 from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
@@ -44,9 +44,12 @@ def prove(source: Source) -> Report | None:
     if not last.get("changed") or not last.get("snapshot") or journal.taken_back(source.hub):
         return None
     values = report.read(report.file(source, last["snapshot"], last["at"]))
-    return Report(
-        **{**values, "verdicts": promises.judge(values["before"], promises.measure(source))}
-    )
+    waits = confirmation.read(source.hub)
+    now = {
+        "verdicts": promises.judge(values["before"], promises.measure(source)),
+        "confirm_until": waits.until if waits else "",
+    }
+    return Report(**{**values, **now})
 
 
 def require_kept(verdicts: list[Verdict]) -> None:

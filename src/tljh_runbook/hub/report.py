@@ -34,6 +34,10 @@ class Report:
     probe_seconds: float = 0.0
     """And for how long."""
     forecast: dict[str, Any] | None = None
+    confirm_until: str = ""
+    """Until when it must be confirmed; empty where it need not."""
+    why: str = ""
+    """Why it was taken back by itself; empty where a person has asked for it."""
     before: Measures = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:

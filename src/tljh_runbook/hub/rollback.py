@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import versions
-from tljh_runbook.hub.database import sql
+from tljh_runbook.hub.database import databases, sql
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import previous, way_back
+from tljh_runbook.hub.staging import adoption, previous, way_back
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,16 @@ class Going:
     """What would change: ``changes`` are names with what runs now and what ran before.
 
     ``lost`` are rows by table that only the newer databases have, where those were migrated.
+    ``born`` are user servers that were started since; ``orphaned`` those of them that the hub that
+    comes back will not know.
     """
 
     at: str
     snapshot: str
     changes: list[list[str]]
     lost: dict[str, int]
+    born: list[str]
+    orphaned: list[str]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -43,7 +47,17 @@ def plan(source: Source) -> Going:
         if way_back.migrated(kept.way, name)
         for table, count in _newer(kept.way, name).items()
     }
-    return Going(kept.at, kept.snapshot, changes, lost)
+    born, orphaned = _born(kept.way)
+    return Going(kept.at, kept.snapshot, changes, lost, born, orphaned)
+
+
+def _born(way: way_back.Way) -> tuple[list[str], list[str]]:
+    name = databases.REQUIRED
+    if name not in way.databases or not way_back.migrated(way, name):
+        return [], []
+    old, newer = way.database(name), Path(way.databases[name])
+    found = [each.label for each in adoption.born(old, newer)]
+    return found, found if adoption.unfit(old, newer) else []
 
 
 def _newer(way: way_back.Way, name: str) -> dict[str, int]:

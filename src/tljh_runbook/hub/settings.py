@@ -168,6 +168,9 @@ def _check_upgrade(settings: Settings, path: Path) -> None:
     for number in ("snapshot_age", "healthy_within"):
         if getattr(settings.upgrade, number) <= 0:
             raise invalid(path, f"upgrade.{number} must be greater than 0.")
+    for number in ("quiet_within", "confirm_within"):
+        if getattr(settings.upgrade, number) < 0:
+            raise invalid(path, f"upgrade.{number} must be at least 0.")
     if not _RELEASE.fullmatch(settings.upgrade.tljh):
         raise invalid(
             path, f"upgrade.tljh: {settings.upgrade.tljh!r} is neither a release nor a full commit."

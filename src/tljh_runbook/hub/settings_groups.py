@@ -53,6 +53,16 @@ class UpgradeSettings:
     healthy_within: int = setting(
         180, "How long a restarted hub may take until it is healthy, in seconds."
     )
+    quiet_within: int = setting(
+        0,
+        "How long an upgrade that is prepared waits for a quiet moment, in minutes: one in which "
+        "no kernel of a user computes and no environment is built. 0 means that it does not wait.",
+    )
+    confirm_within: int = setting(
+        0,
+        "In how many minutes a person must confirm an upgrade that has ended well; else it is "
+        "taken back by itself. 0 means that it need not be confirmed.",
+    )
     in_place: bool = setting(
         False,
         "Whether to install into the live hub even where the upgrade could be prepared beside it: "

@@ -17,6 +17,8 @@ class Source:
     hub: Hub
     settings: Settings
     services: Services
+    file: Path | None = None
+    """The settings file, where another was named than the hub's own."""
 
     @property
     def backups(self) -> Path:

@@ -24,6 +24,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NO_SIGNS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
 UNFIT = re.compile(f"[\ud800-\udfff\ufdd0-\ufdef{NO_SIGNS}]")
 ESCAPED = re.compile(r'[\\"`$]')
+AGAIN = 60  # seconds until a command that was killed is started again
 STOP = 180  # seconds in which a run that is ended may start the hub again
 
 
@@ -59,6 +60,24 @@ def start(hub: Hub, task: str, command: Sequence[str], log: Path) -> None:
         _systemd_run(task, [*_options(task, file, log), "--", *_words(command)])
     finally:
         file.unlink(missing_ok=True)  # it is read by now, and may hold a password
+
+
+def start_at(what: str, command: Sequence[str], moment: str, *, passed: bool) -> None:
+    """Have ``command`` started at a moment (UTC, ISO 8601); at once where it has ``passed``.
+
+    systemd holds the timer, so no process of ours has to live until then; a reboot ends it. One
+    that is there already stays. Raises `ServicesUnreachable`.
+    """
+    unit = f"tljh-runbook-{what}"
+    active = ("show", "--property=ActiveState", "--value", f"{unit}.timer", f"{unit}.service")
+    if set(services.systemctl(*active).split()) - GONE:
+        return
+    calendar = moment.replace("T", " ").replace("Z", " UTC")
+    when = [] if passed else [f"--on-calendar={calendar}", "--timer-property=AccuracySec=1s"]
+    # One that is killed while it waits is started again.
+    again = ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
+    options = [f"--unit={unit}", "--collect", "--quiet", "--no-ask-password", *when, *again]
+    _systemd_run("way back", [*options, "--", *_words(command)])
 
 
 def runs(task: str) -> bool:
@@ -140,7 +159,7 @@ def _words(command: Sequence[str]) -> list[str]:
 
 
 def _systemd_run(task: str, words: Sequence[str]) -> None:
-    task_name = NAMES[task]
+    task_name = NAMES.get(task, task)
     try:
         subprocess.run(
             ["systemd-run", *words],

@@ -10,6 +10,7 @@ from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import (
     changes,
     checks,
+    confirmation,
     ending,
     health,
     promises,
@@ -21,10 +22,14 @@ from tljh_runbook.hub import (
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.probe import Probe, targets
+from tljh_runbook.hub.promises import Measures
+from tljh_runbook.hub.quiet import Window
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import in_place, mark, stage, staged
 from tljh_runbook.hub.staging.mark import Mark
+from tljh_runbook.hub.staging.staged import Prepared
+from tljh_runbook.hub.staging.way_back import Way
 
 
 def work(source: Source, log: Journal) -> None:
@@ -54,6 +59,7 @@ def run(source: Source, log: Journal) -> Report:
     with Probe(targets(source)) as probe:
         forecast = _change(source, begun, wanted, log)
         before, verdicts = ending.proved(source, log)
+    open_until = confirmation.read(source.hub)
     done = Report(
         changed=True,
         at=moment,
@@ -66,6 +72,7 @@ def run(source: Source, log: Journal) -> Report:
         probe_after=probed_after,
         probe_seconds=round(probe.seconds, 2),
         forecast=forecast,
+        confirm_until=open_until.until if open_until else "",
         before=before,
     )
     report.keep(done, source)
@@ -96,7 +103,9 @@ def _begin(source: Source, moment: str, log: Journal) -> Mark:
     checks.require(source)
     kept = checks.fresh_snapshot(source)
     labels = versions.installed(source.hub).rows()
-    return mark.write(source.hub, Mark(moment, mark.STAGING, kept.path.name, labels))
+    asked = source.settings.upgrade.confirm_within
+    begun = Mark(moment, mark.STAGING, kept.path.name, labels, confirm_within=asked)
+    return mark.write(source.hub, begun)
 
 
 def _change(
@@ -108,12 +117,10 @@ def _change(
     """
     software = _software(wanted)
     beside = _beside(source) if software else None
+    window = Window(source, log, source.settings.upgrade.quiet_within * 60)
     try:
-        prepared = staged.ready(source, software, beside, log) if beside else None
-        way = staged.plan(source, prepared) if prepared else in_place.plan(source, software, log)
-        # The last moment at which nothing is touched: until then users may stop their servers.
-        log.phase("Measure the promises")
-        measured = promises.measure(source)
+        prepared = staged.ready(source, software, beside, log, window.wait) if beside else None
+        way, measured = _last_look(source, software, prepared, window, log)
         if prepared:
             staged.require_current(source, prepared)
         now = mark.enter(source.hub, begun, mark.SWAPPING, way=way.to_json(), before=measured)
@@ -133,6 +140,22 @@ def _change(
         ending.back(source, now, log)
         raise ending.taken_back(now, str(error)) from error
     return prepared.forecast.to_json() if prepared else None
+
+
+def _last_look(
+    source: Source, software: list[Change], prepared: Prepared | None, window: Window, log: Journal
+) -> tuple[Way, Measures]:
+    """Keep what one goes back to, and measure the promises, at a moment that is quiet still.
+
+    It is the last moment at which nothing is touched: until then users may stop their servers.
+    """
+    while True:
+        window.wait()
+        way = staged.plan(source, prepared) if prepared else in_place.plan(source, software, log)
+        log.phase("Measure the promises")
+        measured = promises.measure(source)
+        if window.lasts():
+            return way, measured
 
 
 def _software(wanted: list[Change]) -> list[Change]:

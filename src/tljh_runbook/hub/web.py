@@ -6,6 +6,7 @@ import http.client
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,9 +28,9 @@ class Answer:
         return 200 <= self.status < 300
 
 
-def get(url: str, *, timeout: float = 5.0) -> Answer:
+def get(url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> Answer:
     """Ask for ``url`` once, as a `Line` does. ``timeout`` is in seconds."""
-    with closing(Line(url, timeout=timeout)) as line:
+    with closing(Line(url, timeout=timeout, headers=headers)) as line:
         return line.ask()
 
 
@@ -40,8 +41,11 @@ class Line:
     at once. It waits for one that was opened a moment ago and has asked nothing yet.
     """
 
-    def __init__(self, url: str, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._url, self._timeout = url, timeout
+        self._headers = {"User-Agent": "tljh-runbook", **(headers or {})}
         self._target = ""
         self._connection: http.client.HTTPConnection | None = None
 
@@ -89,7 +93,7 @@ class Line:
         return self._connection
 
     def _answer(self, connection: http.client.HTTPConnection) -> Answer:
-        connection.request("GET", self._target, headers={"User-Agent": "tljh-runbook"})
+        connection.request("GET", self._target, headers=self._headers)
         answer = connection.getresponse()
         body = answer.read(LIMIT).decode(errors="replace")
         if not answer.isclosed():  # longer than the limit: what is left is not read

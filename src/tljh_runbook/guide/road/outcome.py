@@ -42,6 +42,8 @@ def _rehearsed(report: Report) -> Iterator[str]:
         yield f"pip finds wrong: {line}"
     proxy = "restarts, and cuts users off for a moment" if report["proxy_restarts"] else "runs on"
     yield f"the proxy {proxy}"
+    seconds = (report.get("away") or {}).get("hub")
+    yield f"the hub away: {'not known' if seconds is None else f'about {seconds:.1f} s'}"
     yield "nothing was changed: this was a rehearsal"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -23,10 +23,10 @@ class Servers:
         found = databases.find(source.hub, source.services, source.settings)
         address = config.address(source.hub)
         servers = hubdb.servers(found["jupyterhub"])
-        containers = _containers(servers)
+        found_processes = processes_of(servers, source.services)
         return {
             server.label: {
-                **_process(server, containers, source.services),
+                **found_processes[server.label],
                 "container": _container(server),
                 "answers": web.get(address.at(server.api)).ok,
             }
@@ -43,6 +43,14 @@ class Servers:
         told = f", same process: {', '.join(same)}" if same else ""
         told += f", answering: {', '.join(answer)}" if answer else ""
         return True, f"{len(before)} of {len(before)} run on{told}"
+
+
+def processes_of(
+    servers: Collection[hubdb.Server], services: Services
+) -> dict[str, dict[str, Any]]:
+    """Return number and start of each server's process, by the server's label."""
+    containers = _containers(servers)
+    return {server.label: _process(server, containers, services) for server in servers}
 
 
 def _process(

@@ -12,7 +12,8 @@ from tljh_runbook.hub import config, files, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import DEFAULTS
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import carry, copies, rehearsal
+from tljh_runbook.hub.staging import carry, copies, outage, rehearsal
+from tljh_runbook.hub.staging.outage import Outage
 from tljh_runbook.hub.staging.rehearsal import Kept
 from tljh_runbook.hub.staging.stage import Stage
 
@@ -36,6 +37,8 @@ class Forecast:
     complaints: list[str]
     proxy: bool
     """Whether the proxy is started anew: then users are cut off for a moment."""
+    away: Outage
+    """How long the hub and the users' servers would be away."""
     size: int
 
     @property
@@ -66,6 +69,7 @@ class Forecast:
             "not_done": self.not_done,
             "complaints": self.complaints,
             "proxy_restarts": self.proxy,
+            "away": self.away.to_json(),
             "size": self.size,
         }
 
@@ -73,6 +77,7 @@ class Forecast:
 def of(source: Source, stage: Stage, kept: list[Kept]) -> Forecast:
     """Return what the staged upgrade would change, compared with the live hub."""
     carried = carry.changed(source, stage)
+    proxy = carry.restarts_proxy(source, stage, carried)
     return Forecast(
         packages=list(_packages(source.hub, stage)),
         settings=_settings(source.hub, stage.copy),
@@ -82,7 +87,8 @@ def of(source: Source, stage: Stage, kept: list[Kept]) -> Forecast:
         databases=kept,
         asked=[words for words in stage.asked if words and words[0] not in USUAL],
         complaints=rehearsal.complaints(source, stage),
-        proxy=carry.restarts_proxy(source, stage, carried),
+        proxy=proxy,
+        away=outage.expected(source, proxy=proxy),
         size=copies.size(stage.copy.prefix),
     )
 

@@ -31,6 +31,8 @@ class Mark:
     """The promises as they were measured the moment before something live was touched."""
     way: dict[str, Any] | None = None
     """The way back, from the moment on at which something live is touched."""
+    confirm_within: int = 0
+    """In how many minutes it must be confirmed once it has ended well; 0 where it need not."""
 
 
 def read(hub: Hub) -> Mark | None:

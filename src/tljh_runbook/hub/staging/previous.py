@@ -35,7 +35,7 @@ def place(hub: Hub) -> Path:
 
 
 def keep(source: Source, ended: Mark) -> None:
-    """Keep the old environments of an upgrade that has ended well, where the settings say so.
+    """Keep the old environments of an upgrade that has ended well, where they may be needed.
 
     Of those that were kept before, nothing is left; where only settings were set, they stay. May
     be called again after it was cut off.
@@ -44,7 +44,8 @@ def keep(source: Source, ended: Mark) -> None:
     left = stage.place(hub).prefix
     if ended.way is None or not left.exists():
         return
-    if not (source.settings.upgrade.keep_previous and ended.way["environments"]):
+    wanted = source.settings.upgrade.keep_previous or ended.confirm_within
+    if not (wanted and ended.way["environments"]):
         stage.discard(hub)
         return
     for name in {path.name for path in left.iterdir()} - {*ended.way["environments"], KEPT}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +54,21 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
     return Prepared(made, base, seen)
 
 
-def ready(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -> Prepared:
-    """Prepare an upgrade that fits the hub as it is now: again, where somebody changed it.
+def ready(
+    source: Source,
+    wanted: Sequence[Change],
+    upper: Path,
+    log: Journal,
+    wait: Callable[[], None],
+) -> Prepared:
+    """Prepare an upgrade that fits the hub as it is after ``wait``: again, where it was changed.
 
-    Raises what `prepare` raises, and `Busy` where it changes again and again.
+    Raises what `prepare` and ``wait`` raise, and `Busy` where it changes again and again.
     """
     for _ in range(ATTEMPTS):
         prepared = prepare(source, wanted, upper, log)
         requested.carry_out(source, prepared.forecast, log)
+        wait()
         changed = prepared.stage.outdated()
         if not changed:
             return prepared

@@ -6,6 +6,7 @@ It can be gone as often as needed: each part looks whether it was done already.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.placement import renames
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import merge
+from tljh_runbook.hub.staging import adoption, merge
 
 OLD, NEW = 0, 1
 KEPT = "back"  # below the folder with the old environments
@@ -144,8 +145,22 @@ def return_database(way: Way, name: str) -> bool:
         _keep_database(live, newer)
     for end in sqlite.BESIDE:  # of the newer one; the old one must not be read with them
         sqlite.beside(live, end).unlink(missing_ok=True)
-    exchange.copy_file(way.database(name), live)
+    exchange.copy_file(_told_of_servers(way, name, newer), live)
     return True
+
+
+def _told_of_servers(way: Way, name: str, newer: Path) -> Path:
+    """Return the old database, told of the servers that were started since where that can be."""
+    if name != databases.REQUIRED:
+        return way.database(name)
+    told = way.kept / "told" / name
+    files.make_private(told.parent)
+    exchange.copy_file(way.database(name), told)
+    try:
+        adoption.adopt(told, newer)
+    except sqlite3.Error:  # the preview has named them; the way back does not wait for them
+        return way.database(name)
+    return told
 
 
 def bring(hub: Hub, way: Way, which: int) -> None:

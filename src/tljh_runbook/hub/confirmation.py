@@ -1,0 +1,166 @@
+"""The time in which a person confirms an upgrade; else it is taken back by itself.
+
+It is on the disk, so that a reboot forgets nothing, and holds only as long as the version before
+is kept. Whoever confirms, and whoever goes back, holds a lock for that moment: it is one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+
+from tljh_runbook import program
+from tljh_runbook.errors import Busy, NothingToConfirm, NothingToTakeBack
+from tljh_runbook.hub import files, journal, lock, unit
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import copies, mark, previous
+from tljh_runbook.hub.staging.mark import Mark
+
+NAME = "confirm.json"
+LOCK = "confirm.lock"
+MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+PAUSE = 5.0  # seconds between two looks of whoever waits
+AGAIN = 60.0  # seconds until it is tried again, where another run works on the hub
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """Until when, in UTC, the upgrade that began ``at`` must be confirmed."""
+
+    at: str
+    until: str
+
+    @property
+    def seconds(self) -> float:
+        """How long it still is; negative once it is over."""
+        until = datetime.strptime(self.until, MOMENT).replace(tzinfo=timezone.utc)
+        return (until - datetime.now(timezone.utc)).total_seconds()
+
+
+def ask(source: Source, ended: Mark) -> None:
+    """Begin the time in which an upgrade must be confirmed, where that was asked for.
+
+    Raises what `watch` raises; it may be called again then.
+    """
+    if ended.way is None or not ended.way["environments"]:
+        return  # only settings were set: the version before is the same as it was
+    if ended.confirm_within:
+        until = datetime.now(timezone.utc) + timedelta(minutes=ended.confirm_within)
+        asked = Deadline(ended.at, until.strftime(MOMENT))
+        files.replace(source.hub.work / NAME, json.dumps(asdict(asked)).encode())
+        watch(source)
+    else:
+        forget(source.hub)  # of an upgrade that can be taken back no more
+
+
+def forget(hub: Hub) -> None:
+    """Ask for no confirmation any more."""
+    with suppress(FileNotFoundError):
+        (hub.work / NAME).unlink()
+        files.sync_folder(hub.work)
+
+
+def read(hub: Hub) -> Deadline | None:
+    """Return the time that runs; None where nothing is to be confirmed."""
+    with suppress(OSError, ValueError, TypeError, NothingToTakeBack):
+        found = Deadline(**json.loads(files.read(hub.work / NAME)))
+        return found if previous.read(hub).at == found.at else None
+    return None
+
+
+def confirm(source: Source) -> Deadline:
+    """Let the upgrade stay. Raises `NothingToConfirm`."""
+    hub = source.hub
+    try:
+        with lock.hold(hub, "the confirmation", LOCK):
+            found, begun = read(hub), mark.read(hub)
+            if begun and begun.phase == mark.BACK:
+                raise _going_back()
+            if found is None:
+                raise _nothing(hub)
+            forget(hub)
+    except Busy as error:
+        raise _going_back() from error
+    if not source.settings.upgrade.keep_previous:
+        copies.remove(previous.place(hub))
+    return found
+
+
+@contextmanager
+def closed(hub: Hub, at: str) -> Iterator[Deadline | None]:
+    """Hold back who confirms the upgrade that began ``at``; None where it was confirmed before."""
+    with lock.hold(hub, "the way back", LOCK):
+        found = read(hub)
+        yield found if found and found.at == at else None
+
+
+def watch(source: Source) -> None:
+    """See that the upgrade is taken back when its time is over, whatever becomes of this process.
+
+    Under systemd it is a timer; elsewhere a process that waits, which a reboot ends. Raises
+    `ServicesUnreachable`.
+    """
+    found = read(source.hub)
+    if found is None:
+        return
+    command = [*program.command(), *words(source, found.at)]
+    if source.settings.services == "systemd":
+        unit.start_at(f"confirm-{found.at}", command, found.until, passed=found.seconds <= 0)
+        return
+    with (source.hub.work / "confirm.log").open("a") as output:
+        subprocess.Popen(
+            command,
+            env=os.environ | {"TLJH_INSTALL_PREFIX": str(source.hub.prefix)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def words(source: Source, at: str) -> list[str]:
+    """Return what is typed to take an upgrade back unless it is confirmed."""
+    named = ["--settings", str(source.file.absolute())] if source.file else []
+    return ["rollback", "--unless-confirmed", at, "--hub", str(source.hub.prefix), *named]
+
+
+def stand_by(source: Source, at: str, go_back: Callable[[], None]) -> None:
+    """Wait until the time of an upgrade is over, then go back; return when it was confirmed."""
+    while (left := read(source.hub)) and left.at == at:
+        if left.seconds > 0:
+            time.sleep(min(PAUSE, left.seconds))
+            continue
+        try:
+            go_back()
+        except Busy:
+            time.sleep(AGAIN)
+        else:
+            return
+
+
+def _going_back() -> NothingToConfirm:
+    return NothingToConfirm(
+        "The upgrade is being taken back just now, so it cannot be confirmed any more.",
+        hint="See how it goes: tljh-runbook progress rollback",
+    )
+
+
+def _nothing(hub: Hub) -> NothingToConfirm:
+    back = journal.taken_back(hub)
+    if back:
+        return NothingToConfirm(
+            f"The upgrade was taken back at {back}, so there is nothing to confirm. "
+            "The hub runs the version before.",
+            hint="See why: tljh-runbook progress rollback. To upgrade again: tljh-runbook upgrade",
+        )
+    return NothingToConfirm(
+        "No upgrade waits to be confirmed. Nothing was changed.",
+        hint="Whether one does is shown by: tljh-runbook status",
+    )

@@ -1,0 +1,237 @@
+"""An upgrade that must be confirmed: it stays when it is, and goes back by itself when not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import hub_folder
+import pytest
+from hub_fixtures import Cli, Live, until
+from test_staging import PREPARING, done, prepared_beside, start, texts
+
+from tljh_runbook.errors import NothingToConfirm, SettingsInvalid
+from tljh_runbook.hub import confirmation, journal, lock, processes, settings, versions, worker
+from tljh_runbook.hub.staging import mark, previous
+
+PASSED = "2026-01-15T22:00:00Z"
+SYSTEMD_RUN = """#!{python}
+import json, pathlib, sys
+
+pathlib.Path({folder!r}, "asked").write_text(json.dumps(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def staged(live: Live) -> Iterator[Live]:
+    prepared_beside(live)
+    yield live
+    confirmation.forget(live.hub)
+    until(lambda: not watchers(live))
+
+
+def label(live: Live) -> str:
+    return versions.installed(live.hub).rows()["TLJH"]
+
+
+def watchers(live: Live) -> list[int]:
+    """Return the processes that wait for the time to be over."""
+    known = [int(path.name) for path in processes.PROC.iterdir() if path.name.isdigit()]
+    words = {"--unless-confirmed", str(live.hub.prefix)}
+    return [pid for pid in known if words <= {*processes.command_line(pid)}]
+
+
+def pass_time(live: Live) -> None:
+    """Let the time be over."""
+    file = live.hub.work / confirmation.NAME
+    file.write_text(json.dumps({**json.loads(file.read_text()), "until": PASSED}))
+
+
+def taken_back(live: Live) -> bool:
+    end = journal.state(live.hub, "rollback")["end"]
+    return bool(end) and not lock.held(live.hub)
+
+
+def test_an_upgrade_that_nobody_confirms_is_taken_back_by_itself(staged: Live, cli: Cli) -> None:
+    live = staged
+    end = done(live, "upgrade", "--confirm-within", "60")
+    assert end["error"] is None
+    assert label(live) == "2.0.0"
+    told = json.loads(cli("status", "--json", "--hub", live.hub.prefix).stdout)
+    assert told["confirm_until"] == end["report"]["confirm_until"] > PASSED
+    assert "tljh_runbook confirm" in cli("status", "--hub", live.hub.prefix).stderr
+    pass_time(live)
+    until(lambda: taken_back(live))
+    assert label(live) == "1.0.0"
+    report = journal.state(live.hub, "rollback")["end"]["report"]
+    assert f"confirmed the upgrade of {told['upgrade']['end']['report']['at']}" in report["why"]
+    assert PASSED in report["why"]
+    shown = cli("progress", "rollback", "--hub", live.hub.prefix)
+    assert "Nobody has confirmed" in shown.stdout
+    assert "taken back by itself" in shown.stderr
+    late = cli("confirm", "--hub", live.hub.prefix)
+    assert late.returncode == NothingToConfirm.code
+    assert "was taken back at" in late.stderr
+    assert not (live.hub.work / confirmation.NAME).exists()
+
+
+def test_an_upgrade_that_is_confirmed_stays(staged: Live, cli: Cli) -> None:
+    live = staged
+    at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    (watcher,) = watchers(live)
+    assert cli("confirm", "--hub", live.hub.prefix).stdout == f"The upgrade of {at} stays.\n"
+    until(lambda: processes.started(watcher) is None)
+    assert label(live) == "2.0.0"
+    assert journal.read(live.hub, "rollback") == []
+    assert previous.read(live.hub).at == at  # it can be taken back by hand still
+    again = cli("confirm", "--hub", live.hub.prefix)
+    assert again.returncode == NothingToConfirm.code
+    assert "No upgrade waits" in again.stderr
+    told = json.loads(cli("prove", "--json", "--hub", live.hub.prefix).stdout)
+    assert told["confirm_until"] == ""
+
+
+def test_a_reboot_or_a_kill_forgets_nothing(staged: Live, cli: Cli) -> None:
+    live = staged
+    done(live, "upgrade", "--confirm-within", "60")
+    for pid in watchers(live):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not watchers(live))
+    shown = cli("resume", "--at-boot", "--hub", live.hub.prefix)
+    assert "unless you confirm it" in shown.stderr
+    until(lambda: watchers(live))
+    pass_time(live)
+    until(lambda: taken_back(live))
+    assert label(live) == "1.0.0"
+
+
+def test_a_run_that_works_on_the_hub_is_waited_for(
+    staged: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = staged
+    at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    for pid in watchers(live):
+        os.kill(pid, signal.SIGKILL)
+    pass_time(live)
+    monkeypatch.setattr(confirmation, "AGAIN", 0.1)
+    tried: list[bool] = []
+
+    command = [sys.executable, "-m", "tljh_runbook"]
+    words = confirmation.words(live.source, at)
+
+    def go_back() -> None:
+        tried.append(True)
+        if len(tried) == 1:
+            worker.start(live.source, "rollback", command, words)  # it is busy
+        held.close()
+        subprocess.run([*command, *words], check=True)
+
+    with ExitStack() as held:
+        held.enter_context(lock.hold(live.hub, "another run"))
+        confirmation.stand_by(live.source, at, go_back)
+    until(lambda: taken_back(live))
+    assert (label(live), len(tried)) == ("1.0.0", 2)
+
+
+def test_the_version_before_is_kept_until_it_is_confirmed(staged: Live, cli: Cli) -> None:
+    live = staged
+    text = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(f"{text}  keep_previous: false\n  confirm_within: 60\n")
+    at = done(live, "upgrade")["report"]["at"]
+    assert previous.read(live.hub).at == at
+    assert cli("confirm", "--hub", live.hub.prefix).returncode == 0
+    assert not previous.place(live.hub).exists()
+
+
+def test_an_upgrade_that_was_cut_off_is_to_be_confirmed_too(staged: Live, cli: Cli) -> None:
+    live = staged
+    (live.hub.root / "srv" / "wait").touch()
+    start(live, "upgrade", "--confirm-within", "60")
+    until(lambda: PREPARING in texts(live))
+    (live.hub.root / "srv" / "wait").unlink()
+    pid = int(journal.read(live.hub, "upgrade")[0]["pid"])
+    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not lock.held(live.hub))
+    assert confirmation.read(live.hub) is None
+    assert cli("resume", "--hub", live.hub.prefix).returncode == 0
+    assert confirmation.read(live.hub)
+    assert watchers(live)
+
+
+def test_an_upgrade_that_was_taken_back_by_hand_is_not_taken_back_again(
+    staged: Live, cli: Cli
+) -> None:
+    live = staged
+    done(live, "upgrade", "--confirm-within", "60")
+    assert done(live, "rollback", "--yes")["error"] is None
+    assert confirmation.read(live.hub) is None
+    until(lambda: not watchers(live))
+    late = cli("confirm", "--hub", live.hub.prefix)
+    assert late.returncode == NothingToConfirm.code
+
+
+def test_who_confirms_while_it_goes_back_is_told(staged: Live, cli: Cli) -> None:
+    live = staged
+    at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    with confirmation.closed(live.hub, at) as open_:
+        assert open_
+        told = cli("confirm", "--hub", live.hub.prefix)
+    assert told.returncode == NothingToConfirm.code
+    assert "being taken back just now" in told.stderr
+
+
+def test_the_next_upgrade_need_not_be_confirmed_where_nobody_asks(staged: Live) -> None:
+    live = staged
+    done(live, "upgrade", "--confirm-within", "60")
+    text = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(text.replace("tljh: 2.0.0", "tljh: 2.0.1"))
+    assert done(live, "upgrade")["report"]["confirm_until"] == ""
+    assert label(live) == "2.0.1"
+    assert confirmation.read(live.hub) is None
+
+
+def test_on_a_server_it_is_a_timer_of_systemds(
+    staged: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = staged
+    at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    folder = tmp_path / "systemd"
+    hub_folder.keep(
+        folder / "systemd-run",
+        SYSTEMD_RUN.format(python=sys.executable, folder=str(folder)),
+        0o755,
+    )
+    hub_folder.keep(folder / "systemctl", "#!/bin/sh\necho inactive\n", 0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    chosen = replace(live.source.settings, services="systemd")
+    confirmation.watch(replace(live.source, settings=chosen, file=Path("/etc/other.yaml")))
+    asked = json.loads((folder / "asked").read_text())
+    options, command = asked[: asked.index("--")], asked[asked.index("--") + 1 :]
+    assert f"--unit=tljh-runbook-confirm-{at}" in options
+    words = ["rollback", "--unless-confirmed", at, "--hub", str(live.hub.prefix)]
+    assert command[-7:] == [*words, "--settings", "/etc/other.yaml"]
+    (calendar,) = [each for each in options if each.startswith("--on-calendar=")]
+    if shutil.which("systemd-analyze"):
+        moment = calendar.partition("=")[2]
+        subprocess.run(["systemd-analyze", "calendar", moment], check=True, capture_output=True)
+    pass_time(live)
+    confirmation.watch(replace(live.source, settings=chosen))
+    asked = json.loads((folder / "asked").read_text())
+    assert not [each for each in asked if each.startswith("--on-calendar=")]
+
+
+@pytest.mark.parametrize("name", ["quiet_within", "confirm_within"])
+def test_a_time_below_nothing_is_refused(live: Live, name: str) -> None:
+    text = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(f"{text}  {name}: -1\n")
+    with pytest.raises(SettingsInvalid, match=f"upgrade.{name}"):
+        settings.load(live.hub)
