@@ -22,22 +22,22 @@ BOX = """() => {
 }"""
 
 
-def test_an_item_is_the_steps_own_title_and_leads_to_it(page: Page, site: Site) -> None:
-    page.goto(site.url("how-to/checklist"))
+def test_an_item_is_the_steps_own_title_and_leads_to_it(tab: Page, site: Site) -> None:
+    tab.goto(site.url("how-to/checklist"))
     for step in map(catalog.find, STEPS):
-        item = page.locator("ul.checklist li").filter(has_text=f"{step.title}: {step.command}")
+        item = tab.locator("ul.checklist li").filter(has_text=f"{step.title}: {step.command}")
         assert item.count() == 1
         target = item.get_by_role("link", name=step.command, exact=True).get_attribute("href")
         assert target is not None
         assert target.endswith(f"#step-{step.name.replace('.', '-')}")
 
 
-def test_it_fits_on_two_sheets_in_black_on_white(page: Page, site: Site) -> None:
-    page.emulate_media(color_scheme="dark")
-    page.goto(site.url("how-to/checklist"))
-    printed = page.pdf(format="A4", prefer_css_page_size=True)
+def test_it_fits_on_two_sheets_in_black_on_white(tab: Page, site: Site) -> None:
+    tab.emulate_media(color_scheme="dark")
+    tab.goto(site.url("how-to/checklist"))
+    printed = tab.pdf(format="A4", prefer_css_page_size=True)
     assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 2
-    page.emulate_media(media="print", color_scheme="dark")
-    assert page.locator(".sidebar-drawer").is_hidden()
-    assert page.evaluate(GROUND_AND_WORDS) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
-    assert page.evaluate(BOX) == "rgb(0, 0, 0)"
+    tab.emulate_media(media="print", color_scheme="dark")
+    assert tab.locator(".sidebar-drawer").is_hidden()
+    assert tab.evaluate(GROUND_AND_WORDS) == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+    assert tab.evaluate(BOX) == "rgb(0, 0, 0)"

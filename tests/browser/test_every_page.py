@@ -23,60 +23,60 @@ SPILLED = """() => [...document.querySelectorAll(".diagram g")].flatMap(group =>
 })"""
 
 
-def violations(page: Page, *rules: str) -> list[str]:
+def violations(tab: Page, *rules: str) -> list[str]:
     """Return what axe finds wrong; with rules, only against these."""
     options: dict[str, object] = {"resultTypes": ["violations"]}
     if rules:
         options["runOnly"] = {"type": "rule", "values": rules}
-    found = Axe().run(page, options=options).response["violations"]
+    found = Axe().run(tab, options=options).response["violations"]
     return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
 
-def test_a_page_is_light_and_accessible_and_fits(page: Page, site: Site, name: str) -> None:
+def test_a_page_is_light_and_accessible_and_fits(tab: Page, site: Site, name: str) -> None:
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.goto(site.url(name), wait_until="networkidle")
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.goto(site.url(name), wait_until="networkidle")
 
     assert [url for url in asked if not url.startswith((site.host, "data:"))] == []
     files = {url for url in asked if url.startswith(site.host)}
     counted = [url for url in files if not url.partition("?")[0].endswith((*PICTURES, INDEX))]
     assert sum(site.weight(url) for url in counted) <= KILOBYTES * 1000
 
-    assert page.evaluate(SPILLED) == []
-    assert violations(page) == []
-    page.emulate_media(color_scheme="dark")
-    assert violations(page, "color-contrast") == []
+    assert tab.evaluate(SPILLED) == []
+    assert violations(tab) == []
+    tab.emulate_media(color_scheme="dark")
+    assert violations(tab, "color-contrast") == []
 
-    page.set_viewport_size({"width": 360, "height": 780})
-    assert page.evaluate(TOO_WIDE) <= 0
+    tab.set_viewport_size({"width": 360, "height": 780})
+    assert tab.evaluate(TOO_WIDE) <= 0
 
 
 @pytest.mark.parametrize("missing", ["nothing.html", "a/b/c/nothing", "../stable/upgrade.html"])
-def test_what_is_not_there_is_answered_at_any_depth(page: Page, site: Site, missing: str) -> None:
+def test_what_is_not_there_is_answered_at_any_depth(tab: Page, site: Site, missing: str) -> None:
     failed: list[str] = []
-    page.on("response", lambda each: failed.append(each.url) if each.status == 404 else None)
+    tab.on("response", lambda each: failed.append(each.url) if each.status == 404 else None)
     url = site.url("index").replace("index.html", missing)
-    page.goto(url, wait_until="networkidle")
-    assert page.title().startswith("This page is not here")
+    tab.goto(url, wait_until="networkidle")
+    assert tab.title().startswith("This page is not here")
     assert len(failed) == 1  # the page itself; its style and its pictures are found
-    page.get_by_role("link", name="Rolling back").first.click()
-    assert page.url == site.url("how-to/roll-back")
+    tab.get_by_role("link", name="Rolling back").first.click()
+    assert tab.url == site.url("how-to/roll-back")
 
 
-def test_dark_and_light_are_chosen_with_a_button_and_remembered(page: Page, site: Site) -> None:
+def test_dark_and_light_are_chosen_with_a_button_and_remembered(tab: Page, site: Site) -> None:
     def ground() -> str:
-        return str(page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
+        return str(tab.evaluate("() => getComputedStyle(document.body).backgroundColor"))
 
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.emulate_media(color_scheme="light")
-    page.goto(site.url("index"))
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.emulate_media(color_scheme="light")
+    tab.goto(site.url("index"))
     light = ground()
-    while page.evaluate("() => document.body.dataset.theme") != "dark":
-        page.locator(".theme-toggle-content .theme-toggle").click()
+    while tab.evaluate("() => document.body.dataset.theme") != "dark":
+        tab.locator(".theme-toggle-content .theme-toggle").click()
     dark = ground()
     assert dark != light
-    page.goto(site.url("upgrade"))
+    tab.goto(site.url("upgrade"))
     assert ground() == dark
 
 
@@ -90,11 +90,11 @@ def test_llms_txt_tells_of_every_page_in_the_order_of_the_guide(site: Site) -> N
     assert [line for line in pages if line.endswith(": ")] == []
 
 
-def test_a_link_to_a_page_shows_its_title_and_its_summary(page: Page, site: Site) -> None:
-    page.goto(site.url("how-to/rehearse"))
-    title = page.locator('meta[property="og:title"]').get_attribute("content")
+def test_a_link_to_a_page_shows_its_title_and_its_summary(tab: Page, site: Site) -> None:
+    tab.goto(site.url("how-to/rehearse"))
+    title = tab.locator('meta[property="og:title"]').get_attribute("content")
     assert title == "Rehearsing an upgrade"
-    summary = page.locator('meta[property="og:description"]').get_attribute("content")
-    assert summary == page.locator("article p").first.inner_text()
-    picture = page.locator('meta[property="og:image"]').get_attribute("content") or "none"
+    summary = tab.locator('meta[property="og:description"]').get_attribute("content")
+    assert summary == tab.locator("article p").first.inner_text()
+    picture = tab.locator('meta[property="og:image"]').get_attribute("content") or "none"
     assert (site.folder / picture).read_bytes().startswith(b"\x89PNG")

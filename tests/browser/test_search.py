@@ -14,13 +14,13 @@ FOUND = "typed => (symptomsLike(typed)[0] ?? [''])[0]"
 WORDS = "shown => wordsOf(SYMPTOMS.find(each => each[0] === shown)[1]).join(' ')"
 
 
-def search(page: Page, site: Site, question: str) -> None:
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.goto(site.url("index"))
-    field = page.locator(".sidebar-search")
+def search(tab: Page, site: Site, question: str) -> None:
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.goto(site.url("index"))
+    field = tab.locator(".sidebar-search")
     field.fill(question)
     field.press("Enter")
-    page.wait_for_url("**/search.html?**")
+    tab.wait_for_url("**/search.html?**")
 
 
 @pytest.mark.parametrize(
@@ -40,35 +40,35 @@ def search(page: Page, site: Site, question: str) -> None:
     ],
 )
 def test_a_message_or_a_part_of_it_leads_to_its_meaning(
-    page: Page, site: Site, question: str, shown: str
+    tab: Page, site: Site, question: str, shown: str
 ) -> None:
-    search(page, site, question)
-    link = page.locator(FIRST)
+    search(tab, site, question)
+    link = tab.locator(FIRST)
     assert shown in link.inner_text()
     link.click()
-    target = page.locator(f"[id='{page.url.partition('#')[2]}']")
+    target = tab.locator(f"[id='{tab.url.partition('#')[2]}']")
     assert shown in target.inner_text()
 
 
-def test_every_message_finds_itself_first(page: Page, site: Site) -> None:
-    page.goto(site.url("search"))
-    messages = page.evaluate(FILLED)
+def test_every_message_finds_itself_first(tab: Page, site: Site) -> None:
+    tab.goto(site.url("search"))
+    messages = tab.evaluate(FILLED)
     assert len(messages) > 100
-    found = {shown: page.evaluate(FOUND, typed) for shown, typed in messages}
+    found = {shown: tab.evaluate(FOUND, typed) for shown, typed in messages}
     assert {shown: each for shown, each in found.items() if not each} == {}
-    words = {shown: page.evaluate(WORDS, shown) for shown in found}
+    words = {shown: tab.evaluate(WORDS, shown) for shown in found}
     # Two texts may differ in nothing but their holes: then only a person can tell them apart.
     assert {shown: each for shown, each in found.items() if words[each] != words[shown]} == {}
 
 
-def test_every_message_leads_to_where_it_stands(page: Page, site: Site) -> None:
-    page.goto(site.url("search"))
-    for shown, _, address, _ in page.evaluate("() => SYMPTOMS"):
+def test_every_message_leads_to_where_it_stands(tab: Page, site: Site) -> None:
+    tab.goto(site.url("search"))
+    for shown, _, address, _ in tab.evaluate("() => SYMPTOMS"):
         file, _, anchor = address.partition("#")
         assert f'id="{anchor}"' in (site.folder / file).read_text(), shown
 
 
-def test_words_that_are_no_message_are_left_to_the_usual_search(page: Page, site: Site) -> None:
-    search(page, site, "rehearsal")
-    page.locator("#search-results li a").first.wait_for()
-    assert page.locator("#symptoms").is_hidden()
+def test_words_that_are_no_message_are_left_to_the_usual_search(tab: Page, site: Site) -> None:
+    search(tab, site, "rehearsal")
+    tab.locator("#search-results li a").first.wait_for()
+    assert tab.locator("#symptoms").is_hidden()
