@@ -8,9 +8,9 @@ from playwright.sync_api import Page
 
 from .browsing import SOURCES, Site
 
-KILOBYTES = 45  # of the first load, compressed, without pictures; the search has an index besides
+KILOBYTES = 45  # of the first load, compressed, without pictures; the search has two lists besides
 PICTURES = (".svg", ".png")
-INDEX = "searchindex.js"
+INDEX = ("searchindex.js", "symptoms.js")
 # How many pixels wider than the screen the page is.
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # The texts of diagrams that do not fit into their boxes.
@@ -40,7 +40,7 @@ def test_a_page_is_light_and_accessible_and_fits(tab: Page, site: Site, name: st
 
     assert [url for url in asked if not url.startswith((site.host, "data:"))] == []
     files = {url for url in asked if url.startswith(site.host)}
-    counted = [url for url in files if not url.partition("?")[0].endswith((*PICTURES, INDEX))]
+    counted = [url for url in files if not url.partition("?")[0].endswith((*PICTURES, *INDEX))]
     assert sum(site.weight(url) for url in counted) <= KILOBYTES * 1000
 
     assert tab.evaluate(SPILLED) == []
