@@ -25,7 +25,8 @@ class RunbookError(Exception):
 
     def add(self, sentence: str) -> None:
         """Say more: in what state things are after the error was dealt with."""
-        self.message = f"{self.message} {sentence}"
+        end = "" if self.message.endswith((".", "!", "?")) else "."
+        self.message = f"{self.message}{end} {sentence}"
         self.args = (self.message,)
 
     def to_json(self) -> dict[str, str | int]:

@@ -61,6 +61,9 @@ CREATE TABLE spawners (
   id INTEGER NOT NULL PRIMARY KEY, user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
   server_id INTEGER REFERENCES servers (id) ON DELETE SET NULL, state TEXT, name VARCHAR(255),
   started DATETIME, last_activity DATETIME, user_options TEXT);
+CREATE TABLE services (
+  id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) UNIQUE, admin BOOLEAN,
+  _server_id INTEGER REFERENCES servers (id) ON DELETE SET NULL);
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY);
 INSERT INTO alembic_version VALUES ('4621fec11365');
 """
@@ -158,6 +161,13 @@ def write_server(hub: Hub, user: str, pid: int | None) -> None:
     values = (number, number, number, state)
     columns = "(id, user_id, server_id, state, name)"
     change(database, f"INSERT INTO spawners {columns} VALUES (?, ?, ?, ?, '')", values)  # noqa: S608
+
+
+def write_service(hub: Hub, name: str) -> None:
+    """Enter a service that has pages into the hub's database."""
+    database = hub.state / "jupyterhub.sqlite"
+    change(database, "INSERT INTO servers (id, base_url) VALUES (90, ?)", (f"/services/{name}/",))
+    change(database, "INSERT INTO services (name, _server_id) VALUES (?, 90)", (name,))
 
 
 def write_environment(hub: Hub) -> None:

@@ -11,7 +11,10 @@ import random
 import select
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 ACCOUNTS = 200
 SCHEMA = f"""
@@ -24,6 +27,22 @@ WITH n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS})
 INSERT INTO account SELECT i, 1000, randomblob(600) FROM n;
 INSERT INTO opening SELECT sum(balance) FROM account;
 """  # noqa: S608
+RULES = {
+    "half a pair": "SELECT id FROM pair GROUP BY id HAVING count(*) <> 2",
+    "rolled back rows": "SELECT id FROM pair WHERE doomed",
+    "money lost or made": "SELECT money FROM opening "
+    "WHERE money <> (SELECT sum(balance) FROM account)",
+    "damaged": "SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+}
+
+
+def broken_rules(path: Path) -> list[str]:
+    """Return what a copy of committed transactions can never show."""
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            return [rule for rule, query in RULES.items() if database.execute(query).fetchall()]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
 
 
 def create(path: str, mode: str) -> None:
@@ -89,6 +108,18 @@ def write(path: str) -> None:
             ready()
         if stopped():
             break
+
+
+def paced(path: str) -> None:
+    """Commit something small again and again; say at last how long the longest took, in seconds."""
+    database, longest = connect(path), 0.0
+    ready()
+    while not stopped():
+        begun = time.monotonic()
+        database.execute("UPDATE clock SET serial = serial + 1")
+        longest = max(longest, time.monotonic() - begun)
+        time.sleep(0.002)
+    sys.stdout.write(f"{longest}\n")
 
 
 def spilled(path: str) -> None:
@@ -164,7 +195,7 @@ def truncate(path: str) -> None:
 
 ACTIONS: dict[str, Callable[[str], None]] = {
     action.__name__: action
-    for action in (write, spilled, locked, pending, exclusive, backfilled, once, truncate)
+    for action in (write, paced, spilled, locked, pending, exclusive, backfilled, once, truncate)
 }
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ STAGED, RESTARTED = {"proxy_restarts": False}, {"proxy_restarts": True}
 
 def keep(source: Source, at: str, forecast: dict[str, Any] | None, **away: float) -> None:
     """Keep what an upgrade has measured, as far as it is looked at."""
+    away = {"hub": away.pop("hub")} | {f"server of {name}": each for name, each in away.items()}
+    away["service plasma"] = 99.0  # which nobody is cut off by
     outages = [{"name": name, "away": seconds} for name, seconds in away.items()]
     values = {"at": at, "forecast": forecast, "outages": outages}
     hub_folder.keep(report.file(source, f"snapshot-{at}", at), json.dumps(values), 0o600)

@@ -82,6 +82,7 @@ def test_when_nothing_happens_every_promise_is_kept(live: Live) -> None:
 def test_promises_are_shown_in_their_order() -> None:
     assert [promise.name for promise in promises.every()] == [
         "user servers",
+        "services",
         "users and groups",
         "environments",
         "images",

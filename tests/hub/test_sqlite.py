@@ -18,6 +18,7 @@ import pytest
 import sqlite_writer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlite_writer import broken_rules
 
 from tljh_runbook import errors
 from tljh_runbook.hub.database import sqlite, sqlite_copy
@@ -51,21 +52,6 @@ def serial(path: Path) -> int:
     value = ask(path, "SELECT serial FROM clock")[0][0]
     assert isinstance(value, int)
     return value
-
-
-def broken_rules(path: Path) -> list[str]:
-    """Return what a copy of committed transactions can never show."""
-    rules = {
-        "half a pair": "SELECT id FROM pair GROUP BY id HAVING count(*) <> 2",
-        "rolled back rows": "SELECT id FROM pair WHERE doomed",
-        "money lost or made": "SELECT money FROM opening "
-        "WHERE money <> (SELECT sum(balance) FROM account)",
-        "damaged": "SELECT * FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
-    }
-    try:
-        return [rule for rule, query in rules.items() if ask(path, query)]
-    except sqlite3.DatabaseError as error:
-        return [str(error)]
 
 
 def dump(path: Path) -> dict[object, object]:

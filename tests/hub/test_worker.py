@@ -95,6 +95,7 @@ def test_an_upgrade_brings_what_was_asked_and_keeps_its_promises(backed_up: Live
     assert all(verdict["kept"] for verdict in report["verdicts"])
     assert {each["name"]: each["failed"] for each in report["outages"]}.keys() == {
         "hub",
+        "proxy",
         "server of alice",
     }
     assert config.read(live.hub)["limits.memory"] == "1G"

@@ -117,6 +117,7 @@ def test_after_a_reboot_everything_is_found_again(
     assert server.tool("progress", "upgrade")["end"]["code"] == 0
     assert server.run("tljh-runbook", "snapshots").split()[:1] == rows.split()[:1]
     assert server.images() == upgraded.images["one"]
+    until(server.serves, "the services answer after a reboot", 600)
     visitor = story.visitor(server, "alice")
     visitor.start_server("course:4f1c2ab")
     until(lambda: visitor.server().get("ready"), "the server of alice after the reboot")
@@ -153,7 +154,8 @@ def test_after_a_power_cut_the_hub_is_old_or_new(story: Story, rolled_back: str)
     server.cut_off()
     assert process.wait(600)
     until(lambda: not server.seen(MARK), "the upgrade was brought to its end", 600)
-    until(lambda: server.tool("status")["healthy"], "the hub is healthy after a power cut", 600)
+    until(server.serves, "the services answer after a power cut", 600)
+    assert server.tool("status")["healthy"]
     assert version(server) == "4.1.6"
     assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows
     assert server.tried("test", "-e", "/opt/tljh/runbook-stage").returncode

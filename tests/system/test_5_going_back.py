@@ -7,7 +7,7 @@ import ssl
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import pytest
-from machines import Server
+from machines import Server, until
 from story import Story, Working
 
 NOTE = "/home/alice/note.txt"
@@ -36,6 +36,7 @@ def test_what_was_lost_is_back(story: Story, given_back: str) -> None:
     assert story.one.run("stat", "--format=%U:%G", NOTE) == "alice:alice"
     rows = story.one.run("/opt/tljh/hub/bin/python", "-c", COUNT)
     assert rows == "1"
+    until(story.one.serves, "the services answer after the restore", 600)
     assert story.one.tool("status")["healthy"]
 
 

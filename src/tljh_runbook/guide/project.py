@@ -14,6 +14,12 @@ SPHINX = ("-n", "-W", "--keep-going", "-c", ".", "docs")
 
 # Three parts at a time on two processors: most tests wait for programs of their own.
 PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+BENCH = {
+    "only": "Groups of figures, with commas between: start, copies, user-data, upgrade.",
+    "rounds": "How often each figure is measured.",
+    "copies": "How many copies of a database that is written to must be sound.",
+    "record": "Keep what was measured in docs/measured/bench.json.",
+}
 
 
 def _run(c: Context, *commands: tuple[str, ...]) -> None:
@@ -57,6 +63,16 @@ def faults(c: Context) -> None:
     _run(c, ("env", "KILLS=50", "pytest", "-n", "2", "tests/hub/test_faults.py"))
 
 
+def bench(
+    c: Context, only: str = "", rounds: int = 5, copies: int = 100, record: bool = False
+) -> None:
+    """Measure what is to be quick, beside a peer in the same run; best on an idle machine."""
+    chosen = tuple(f"--only={each}" for each in only.split(",") if each)
+    kept = ("--record",) if record else ()
+    options = (f"--rounds={rounds}", f"--copies={copies}", *chosen, *kept)
+    _run(c, ("python", "tests/benchmarks", *options))
+
+
 def check(c: Context) -> None:
     """Check the code without running it: ruff, mypy, import-linter, ansible-lint."""
     _run(
@@ -92,5 +108,6 @@ def add(root: Collection) -> None:
     tests.add_task(Task(system))
     tests.add_task(Task(faults))
     root.add_collection(tests)
+    root.add_task(Task(bench, help=BENCH))
     for each in (check, lock, bundle):
         root.add_task(Task(each))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tljh_runbook.hub import config, versions
+from tljh_runbook.hub import config, interpreter, versions
+from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.requirements import Requirement
 from tljh_runbook.hub.settings import DEFAULTS, PLUGINS, TLJH
 from tljh_runbook.hub.source import Source
@@ -36,9 +37,10 @@ def asked(source: Source) -> list[Requirement]:
 
 
 def software(source: Source) -> list[Change]:
-    """Return the versions and commits that are not as asked."""
+    """Return the versions and commits that are not as asked, and a Python that is gone."""
     packages = versions.packages(source.hub)
-    found = _tljh(packages.get(versions.TLJH_NAME), source.settings.upgrade.tljh)
+    found = _python(source.hub)
+    found += _tljh(packages.get(versions.TLJH_NAME), source.settings.upgrade.tljh)
     for each in asked(source):
         package = packages.get(each.name)
         if package is None or not (package.satisfies(each) or _beyond(package, each)):
@@ -54,6 +56,13 @@ def settings(source: Source) -> list[Change]:
     # Only the values of our own defaults are shown: another may be a secret.
     shown = {name: str(value) if name in DEFAULTS else "set" for name, value in unset.items()}
     return [Change(name, "unset", value) for name, value in shown.items()]
+
+
+def _python(hub: Hub) -> list[Change]:
+    if not interpreter.gone(hub):
+        return []
+    after = interpreter.version(interpreter.there(hub)) or "none"
+    return [Change("Python", f"{versions.python(hub)}, gone", after)]
 
 
 def _tljh(package: versions.Package | None, asked: str) -> list[Change]:

@@ -24,6 +24,7 @@ from tljh_runbook.hub import (
     files,
     health,
     installer,
+    interpreter,
     journal,
     restore,
     scheduled,
@@ -150,7 +151,20 @@ def _databases(source: Source) -> str:
     return f"{', '.join(found)}: sound"
 
 
+def _python(source: Source) -> Found:
+    """Look whether the hub's environment still has its Python, and if not, whether one is there."""
+    why = interpreter.gone(source.hub)
+    if not why:
+        return "the one that the hub's environment was made with"
+    interpreter.require(source.hub)
+    warning = "The hub cannot run: its Python is gone, as after an upgrade of the operating system."
+    hint = "An upgrade makes its environment again, at the same versions: tljh-runbook upgrade"
+    return why, None, f"{warning} {hint}"
+
+
 def _hub(source: Source) -> str:
+    if interpreter.gone(source.hub):
+        return "cannot run, for want of its Python"
     seen = health.require(source.hub, source.services)
     return f"JupyterHub {seen.version} answers, its login page too"
 
@@ -205,6 +219,7 @@ def _way(source: Source) -> Found:
 CHECKS: dict[str, Callable[[Source], Found]] = {
     "configuration": _config,
     "databases": _databases,
+    "python": _python,
     "hub": _hub,
     "disk": _space,
     "installer": _installer,

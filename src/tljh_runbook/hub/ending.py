@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from tljh_runbook.errors import HubUnhealthy, RunbookError, UpgradeTakenBack
+from tljh_runbook.errors import HubUnhealthy, NoSpace, RunbookError, UpgradeTakenBack
 from tljh_runbook.hub import (
     confirmation,
+    files,
+    interpreter,
     lock,
     promises,
     proof,
@@ -18,6 +21,7 @@ from tljh_runbook.hub import (
     versions,
 )
 from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.probe import Probe, targets
 from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
@@ -50,11 +54,28 @@ def proved(
         proof.require_kept([each for each in verdicts if each.promise not in leave])
     except (RunbookError, OSError) as error:
         back(source, now, log)
-        raise taken_back(now, str(error)) from error
-    previous.keep(source, now)
-    confirmation.ask(source, now)
+        raise taken_back(source, now, str(error)) from error
+    with _room(source.hub, "The new version runs, and is proved."):
+        previous.keep(source, now)
+        confirmation.ask(source, now)
     mark.end(source.hub)
     return now.before, verdicts
+
+
+@contextmanager
+def _room(hub: Hub, state: str) -> Iterator[None]:
+    """Say of a disk that is full what brings the upgrade to its end."""
+    try:
+        with files.disk_errors(hub.prefix, state):
+            yield
+    except NoSpace as error:
+        mark.relieve(hub)  # so that the journal can tell of it
+        raise NoSpace(
+            f"A disk is too full to bring the upgrade to its end: that of {hub.prefix}, or that of "
+            f"{hub.work}. {state}",
+            hint=f"Free some room, then: tljh-runbook resume. See: df -h '{hub.prefix}' "
+            f"'{hub.work}'",
+        ) from error
 
 
 def back(source: Source, now: Mark, log: Journal) -> None:
@@ -64,17 +85,32 @@ def back(source: Source, now: Mark, log: Journal) -> None:
     way = Way(**now.way)
     mark.enter(source.hub, now, mark.BACK)
     log.phase("Take the upgrade back")
-    way_back.go(source, way, log.phase)
+    with _room(source.hub, "The old version is on its way back, and the hub may be stopped."):
+        way_back.go(source, way, log.phase)
+    if not interpreter.gone(source.hub):  # else it did not run before either
+        _wait(source, now, log)
+    with _room(source.hub, "The old version is in its place."):
+        previous.keep_newer_databases(source, way, now.at)
+        # From here on there is nothing to go back with: what is left of it must not be used.
+        now = mark.enter(source.hub, now, mark.STAGING)
+    _discard(source.hub, now)
+
+
+def _discard(hub: Hub, now: Mark) -> None:
+    """Remove what an upgrade has prepared, or has come back from, and end it."""
+    if now.way is not None:
+        copies.remove(Path(now.way["folder"]))
+    stage.discard(hub)
+    mark.end(hub)
+
+
+def _wait(source: Source, now: Mark, log: Journal) -> None:
     log.phase("Wait for a healthy hub")
     try:
         proof.wait(source, now.before)
     except HubUnhealthy as error:
         error.add("The upgrade was taken back before: the old version is in its place.")
         raise
-    previous.keep_newer_databases(source, way, now.at)
-    copies.remove(Path(way.folder))
-    stage.discard(source.hub)
-    mark.end(source.hub)
 
 
 def resume(source: Source, log: Journal) -> bool:
@@ -87,8 +123,7 @@ def resume(source: Source, log: Journal) -> bool:
         return False
     log.phase("Bring the upgrade that was cut off to its end")
     if left.phase == mark.STAGING:
-        stage.discard(source.hub)
-        mark.end(source.hub)
+        _discard(source.hub, left)
     elif left.phase == mark.PROVING:
         source.services.start(services.PROXY)
         source.services.start(services.HUB)
@@ -138,6 +173,7 @@ def take_back(source: Source, log: Journal, why: str = "") -> None:
     log.phase("Measure the promises")
     measured = {name: each for name, each in promises.measure(source).items() if name not in ASKED}
     now = Mark(moment, mark.BACK, kept.snapshot, labels, measured, asdict(kept.way))
+    copies.sync(source.hub.prefix)  # now, and not while the hub is away
     with Probe(targets(source)) as probe:
         mark.write(source.hub, now)
         back(source, now, log)
@@ -165,10 +201,12 @@ def bring_to_end(source: Source, log: Journal) -> None:
     log.report = Report(changed=resumed, at=moment, changes=changes).to_json()
 
 
-def taken_back(now: Mark, why: str) -> UpgradeTakenBack:
+def taken_back(source: Source, now: Mark, why: str) -> UpgradeTakenBack:
     """Return what to say of an upgrade that was taken back by itself."""
     labels = ", ".join(f"{name} {label}" for name, label in now.labels.items())
+    gone = interpreter.gone(source.hub)
+    state = f"does not run, as before: {gone}" if gone else f"runs as before ({labels})"
     return UpgradeTakenBack(
-        f"The upgrade was taken back, and the hub runs as before ({labels}). Why: {why}",
+        f"The upgrade was taken back, and the hub {state}. Why: {why}",
         hint="Users' servers ran on. Correct the cause, then rehearse first: tljh-runbook rehearse",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
-from tljh_runbook.hub import changes, files
+from tljh_runbook.hub import changes, files, interpreter
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
@@ -60,9 +60,9 @@ def install(
     Raises `InstallerFailed`.
     """
     say("running the TLJH installer")
-    command = [_python(source.hub), str(script(source)), "--version", tljh]
+    command = [interpreter.there(source.hub), str(script(source)), "--version", tljh]
     command = [*command, "--plugin", *plugins] if plugins else command
-    _carry_out(source.hub, command, say, stage)
+    carry_out(source.hub, command, say, stage)
 
 
 def force(
@@ -75,7 +75,7 @@ def force(
     for each in requirements:
         say(f"installing {each.partition(' @ ')[0]}")
         pip = [str(source.hub.python), "-m", "pip", "install", "--force-reinstall", "--no-deps"]
-        _carry_out(source.hub, [*pip, each], say, stage)
+        carry_out(source.hub, [*pip, each], say, stage)
 
 
 def note(hub: Hub, text: str) -> None:
@@ -84,17 +84,18 @@ def note(hub: Hub, text: str) -> None:
         output.write(text)
 
 
-def _carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> None:
+def carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> None:
     """Run one command; its output goes to the log, and line by line to ``say``.
 
     It writes to a file, not to us, and inherits our lock: when this process is killed, the command
     ends what it began, and no other run begins beside it.
     """
-    if not shutil.which(command[0]):
+    own = stage.copy.python if stage else hub.python
+    if not shutil.which(own if command[0] == str(hub.python) else command[0]):
         raise InstallerFailed(
-            f"There is no {command[0]}, so nothing was installed",
-            hint="An upgrade of the operating system may have taken the hub's Python away: run "
-            "TLJH's installer by hand once, then upgrade again.",
+            f"There is no {command[0]}, so nothing was installed.",
+            hint="Something has taken it away: run TLJH's installer by hand once, it makes the "
+            "hub's environment anew. Then upgrade again.",
         )
     log = hub.work / LOG
     with _appended(log) as output, log.open(errors="replace") as read:
@@ -111,7 +112,7 @@ def _carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> N
         last = deque(_said(process, read, say), maxlen=TAIL)
     if process.returncode:
         raise InstallerFailed(
-            f"{'pip' if 'pip' in command else Path(command[1]).name} ended with "
+            f"{command[2] if command[1] == '-m' else Path(command[1]).name} ended with "
             f"{process.returncode}: {' | '.join(last)}",
             hint=f"Read {log}. Correct the cause and run the upgrade again: tljh-runbook upgrade.",
         )
@@ -139,9 +140,3 @@ def _said(process: subprocess.Popen[bytes], read: TextIO, say: Say) -> Iterator[
             yield line
         if not ended:
             time.sleep(PAUSE)
-
-
-def _python(hub: Hub) -> str:
-    """Return the Python that the hub's environment was made with."""
-    own = hub.python.resolve()
-    return str(own) if own.exists() and hub.environment not in own.parents else "python3"

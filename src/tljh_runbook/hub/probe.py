@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,6 +16,15 @@ from tljh_runbook.hub.source import Source
 
 EVERY = 0.1  # seconds between two questions
 TIMEOUT = 2.0  # seconds after which a question counts as not answered
+SERVER, SERVICE = "server of ", "service "  # with these the names of such probes begin
+
+
+@dataclass(frozen=True)
+class Target:
+    """An address, and which answers to a question mean that what is behind it is there."""
+
+    url: str
+    there: Callable[[web.Answer], bool] = lambda answer: answer.ok
 
 
 @dataclass
@@ -69,7 +78,7 @@ class Outage:
 class Probe:
     """Asks each address ten times a second for as long as the context lasts."""
 
-    def __init__(self, targets: Mapping[str, str]) -> None:
+    def __init__(self, targets: Mapping[str, Target]) -> None:
         self.outages = [Outage(name) for name in targets]
         self.began = ""
         """When it began, in UTC."""
@@ -78,8 +87,8 @@ class Probe:
         self._start = 0.0
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._ask, args=(outage, url), daemon=True)
-            for outage, url in zip(self.outages, targets.values(), strict=True)
+            threading.Thread(target=self._ask, args=(outage, target), daemon=True)
+            for outage, target in zip(self.outages, targets.values(), strict=True)
         ]
 
     def __enter__(self) -> Probe:
@@ -103,19 +112,28 @@ class Probe:
     def _now(self) -> float:
         return time.monotonic() - self._start
 
-    def _ask(self, outage: Outage, url: str) -> None:
-        with closing(web.Line(url, timeout=TIMEOUT)) as line:
+    def _ask(self, outage: Outage, target: Target) -> None:
+        with closing(web.Line(target.url, timeout=TIMEOUT)) as line:
             while not self._stop.wait(EVERY):
-                answer = line.ask()
-                outage.note(self._now(), answer.ok)
+                there = target.there(line.ask())
+                outage.note(self._now(), there)
         outage.close(self._now())
 
 
-def targets(source: Source) -> dict[str, str]:
-    """Return what is probed: the hub's health page and the API of each running user server."""
+def targets(source: Source) -> dict[str, Target]:
+    """Return what is probed: the hub's health page, the proxy, each service, each user server."""
     address = config.address(source.hub)
-    found = databases.find(source.hub, source.services, source.settings)
-    servers = hubdb.servers(found["jupyterhub"])
-    return {"hub": address.url("hub/health")} | {
-        f"server of {server.label}": address.at(server.api) for server in servers
+    found = databases.find(source.hub, source.services, source.settings)["jupyterhub"]
+    health = address.url("hub/health")
+    return {
+        "hub": Target(health),
+        "proxy": Target(health, lambda answer: answer.status != 0),  # any word is the proxy's
+        **{
+            f"{SERVICE}{name}": Target(address.at(base), lambda answer: answer.there)
+            for name, base in hubdb.services(found).items()
+        },
+        **{
+            f"{SERVER}{server.label}": Target(address.at(server.api))
+            for server in hubdb.servers(found)
+        },
     }

@@ -7,21 +7,25 @@ import time
 from tljh_runbook.errors import PromiseBroken, RunCutOff
 from tljh_runbook.hub import confirmation, health, journal, promises, report
 from tljh_runbook.hub.promises import Measures, Verdict
+from tljh_runbook.hub.promises.pages import PROMISE as PAGES
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
 
-ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
+# Seconds in which a healthy hub gives the proxy its routes to user servers and starts its services,
+# one after the other. JupyterHub 5 ends, to be started again, when one takes longer than 10.
+ROUTES = 120
+LAST = (SERVERS, PAGES)  # what is there only some time after the hub itself
 
 
 def wait(source: Source, before: Measures) -> None:
-    """Wait until the hub is healthy, and until it leads to the user servers again."""
+    """Wait until the hub is healthy, and until it leads to user servers and services again."""
     seconds = source.settings.upgrade.healthy_within
     health.wait(source.hub, source.services, seconds)
     deadline = time.monotonic() + min(seconds, ROUTES)
     while time.monotonic() < deadline:
-        now = SERVERS.measure(source)
-        if SERVERS.judge(before[SERVERS.name], now)[0]:
+        known = [each for each in LAST if each.name in before]
+        if all(each.judge(before[each.name], each.measure(source))[0] for each in known):
             return
         time.sleep(health.PAUSE)
 

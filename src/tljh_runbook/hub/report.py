@@ -56,23 +56,23 @@ def changed(
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
-    names = {each.name for each in changes.settings(source)}
-    set_now = [
-        [each.name, each.before, each.after]
-        for each in wanted
-        if each.before == "unset" and each.name not in names
+    told = {row[0] for row in software}
+    left = {each.name for each in [*changes.software(source), *changes.settings(source)]}
+    others = [
+        [each.name, each.before, each.after] for each in wanted if each.name not in told | left
     ]
-    return software + set_now
+    return software + others
 
 
 def keep(report: Report, source: Source) -> None:
     """Write the report, and its page, beside the seal of the snapshot that it started from."""
     path = file(source, str(report.snapshot), report.at)
-    files.make_private(path.parent)
     data = json.dumps(asdict(report), indent=2, sort_keys=True).encode()
-    files.write_new(path, data)
-    files.write_new(path.with_suffix(".html"), _page(report, source.hub).encode())
-    files.sync_folder(path.parent)
+    with files.disk_errors(path.parent, "The hub was upgraded, and only the report is missing."):
+        files.make_private(path.parent)
+        files.write_new(path, data)
+        files.write_new(path.with_suffix(".html"), _page(report, source.hub).encode())
+        files.sync_folder(path.parent)
 
 
 def _page(report: Report, hub: Hub) -> str:

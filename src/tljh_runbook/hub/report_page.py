@@ -11,12 +11,12 @@ from typing import Any
 
 from tljh_runbook.hub import timeline
 from tljh_runbook.hub.markup import Html, element, joined
+from tljh_runbook.hub.probe import SERVER
 
 WORDS = {True: "✓ kept", False: "✗ BROKEN", None: "– not measured"}
 KINDS = {True: "kept", False: "broken", None: "unknown"}
 PROMISES = ("promise", "", "measured")
 CHANGES = ("", "before", "now")
-SERVER = "server of "  # what the probe of a user server is called begins so
 
 
 def render(report: Mapping[str, Any], *, hub: str, phases: Sequence[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from tljh_runbook.hub import (
     checks,
     confirmation,
     ending,
+    files,
     health,
     promises,
     proof,
@@ -129,16 +130,17 @@ def _change(
         mark.end(source.hub)
         raise
     try:
-        if prepared:
-            staged.swap_in(source, prepared, way, log)
-        else:
-            way = in_place.install(source, software, way, log)
+        with files.disk_errors(source.hub.prefix, "Not all of it had come to its place."):
+            if prepared:
+                staged.swap_in(source, prepared, way, log)
+            else:
+                way = in_place.install(source, software, way, log)
         mark.enter(source.hub, now, mark.PROVING, way=way.to_json())
         log.phase("Start the hub")
         source.services.start(services.HUB)
     except (RunbookError, OSError) as error:
         ending.back(source, now, log)
-        raise ending.taken_back(now, str(error)) from error
+        raise ending.taken_back(source, now, str(error)) from error
     return prepared.forecast.to_json() if prepared else None
 
 

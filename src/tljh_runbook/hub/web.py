@@ -27,6 +27,14 @@ class Answer:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
+    @property
+    def there(self) -> bool:
+        """Whether somebody has answered, be it with a refusal or a way to the login.
+
+        Of what is away the proxy says 404 or 502, and so does the hub in its place.
+        """
+        return 0 < self.status < 500 and self.status != 404
+
 
 def get(url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> Answer:
     """Ask for ``url`` once, as a `Line` does. ``timeout`` is in seconds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tljh_runbook.reference.lists import ComponentList, PromiseList
+from tljh_runbook.reference.measured import Measured, MeasuredOn
 from tljh_runbook.reference.playbooks import PlaybookList, VariablesTable
 from tljh_runbook.reference.tables import ErrorTable, SettingsTable
 
@@ -24,4 +25,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("playbook-list", PlaybookList)
     app.add_directive("variables-table", VariablesTable)
     app.add_directive("error-table", ErrorTable)
+    app.add_directive("measured", Measured)
+    app.add_directive("measured-on", MeasuredOn)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

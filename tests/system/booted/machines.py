@@ -18,10 +18,13 @@ import pytest
 import uv
 from engine import docker
 
+from tljh_runbook.hub import web
+
 IMAGE = "tljh-runbook-test-server"
 RELEASE = "bookworm"
 DAY = 86400  # seconds
 ADMIN = "ada"
+SERVICES = ("tljh_plasma", "tljh_repo2docker")
 # What a provider's server has; all else is for the playbooks to bring.
 PACKAGES = (
     "systemd,systemd-sysv,dbus,openssh-server,sudo,python3,ca-certificates,iproute2,procps,iptables"
@@ -116,6 +119,11 @@ class Server:
         """Switch the server off and on."""
         docker("restart", "--time", "60", self.name)
         self.wait()
+
+    def serves(self) -> bool:
+        """Say whether the hub has started its services as well: until then it may give up."""
+        pages = (f"http://{self.address}/services/{name}/" for name in SERVICES)
+        return all(web.get(page).there for page in pages)
 
     def cut_off(self) -> None:
         """Take its power away in this moment, and switch it on again."""

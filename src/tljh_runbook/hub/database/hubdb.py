@@ -50,6 +50,15 @@ def groups(database: Database) -> dict[str, list[str]]:
     return found
 
 
+def services(database: Database) -> dict[str, str]:
+    """Return the path on the hub of each service that has pages, by the service's name."""
+    pages = (
+        "SELECT services.name, servers.base_url FROM services"
+        " JOIN servers ON servers.id = services._server_id ORDER BY services.name"
+    )
+    return {str(name): str(base) for name, base in sql.query(database, pages)}
+
+
 def servers(database: Database) -> list[Server]:
     """Return every user server that the hub takes for running."""
     running = (

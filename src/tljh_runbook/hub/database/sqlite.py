@@ -196,7 +196,8 @@ def _explained(said: str, path: Path) -> RunbookError:
 
 def is_full(path: Path) -> bool:
     disk = os.statvfs(path.parent)
-    return disk.f_bfree * disk.f_frsize < _PAGE_BYTES
+    # Not f_bfree: ext4 keeps some megabytes back that nobody gets, and counts them there.
+    return disk.f_bavail * disk.f_frsize < _PAGE_BYTES
 
 
 def told(key: str, path: Path, said: str = "") -> RunbookError:

@@ -11,7 +11,7 @@ from tljh_runbook.hub.source import Source
 class Accounts:
     name = "users and groups"
     vow = "Every user, admin and group member of the hub is still one, and nobody became admin."
-    order = 2
+    order = 3
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)

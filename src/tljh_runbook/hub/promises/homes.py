@@ -19,7 +19,7 @@ NAMED = 5  # missing files that a verdict names
 class Homes:
     name = "user data"
     vow = "Every file in the home directories is still there."
-    order = 6
+    order = 7
 
     def measure(self, source: Source) -> Any:
         homes = Path(source.settings.homes)

@@ -12,7 +12,7 @@ from tljh_runbook.hub.source import Source
 class Images:
     name = "images"
     vow = "Every environment's image is still there, with the same id."
-    order = 4
+    order = 5
 
     def measure(self, source: Source) -> Any:
         del source  # a machine has one Docker engine

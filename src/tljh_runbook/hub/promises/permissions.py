@@ -17,7 +17,7 @@ KEYS = {
 class Permissions:
     name = "environments"
     vow = "Every permission and every environment's build record is still there."
-    order = 3
+    order = 4
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)

@@ -12,7 +12,7 @@ from tljh_runbook.hub.source import Source
 class SettingsKept:
     name = "settings"
     vow = "Every value in config.yaml is still what the administrator set; new ones are named."
-    order = 5
+    order = 6
 
     def measure(self, source: Source) -> Any:
         # A value may be a password, and measures are kept and shown: only its hash is.

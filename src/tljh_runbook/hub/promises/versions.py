@@ -11,7 +11,7 @@ from tljh_runbook.hub.source import Source
 class VersionsAsked:
     name = "versions"
     vow = "TLJH and the plugins are at the versions and commits that were asked for."
-    order = 7
+    order = 8
 
     def measure(self, source: Source) -> Any:
         return [

@@ -102,6 +102,9 @@ def apt_packages(words: list[str]) -> Iterator[str]:
 
 
 def _packages(hub: Hub, stage: Stage) -> Iterator[list[str]]:
+    pythons = [versions.python(each) for each in (hub, stage.copy)]
+    if pythons[0] != pythons[1]:
+        yield ["hub", "python", *pythons]
     for name in stage.prints:
         live, staged = (_labels(each.prefix / name) for each in (hub, stage.copy))
         for package in sorted({*live, *staged}):

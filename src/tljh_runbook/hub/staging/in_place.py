@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tljh_runbook.hub import config, installer, services
+from tljh_runbook.hub import config, rebuilding, services
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.source import Source
@@ -40,7 +40,7 @@ def install(source: Source, wanted: Sequence[Change], way: Way, log: Journal) ->
     config.set_unset(source.hub, source.settings.upgrade.defaults)
     if wanted:
         log.phase("Install")
-        installer.run(source, wanted, log.line)
+        rebuilding.install(source, wanted, log.line)
     for name, pid in pids.items():
         # The installer restarts both; what it has restarted is not restarted twice.
         if manager.pid(name) == pid and (wanted or name == services.HUB):

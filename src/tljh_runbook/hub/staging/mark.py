@@ -1,12 +1,14 @@
 """How far an upgrade is, on the disk before it is done: what a kill or a power cut leaves behind.
 
-*staging*: nothing live was touched. *swapping*: it may be half old and half new; it goes back.
-*proving*: the new version runs, and is looked at. *going back*: the old one is being brought back.
+*staging*: nothing live was touched, or all of it is as it was. *swapping*: it may be half old and
+half new; it goes back. *proving*: the new version runs, and is looked at. *going back*: the old one
+is being brought back.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -16,6 +18,8 @@ from tljh_runbook.hub import files, journal
 from tljh_runbook.hub.layout import Hub
 
 NAME = "upgrade.json"
+RESERVE = "upgrade.reserve"
+SPARE = 1 << 16  # bytes for what else is noted until the end
 STAGING, SWAPPING, PROVING, BACK = "staging", "swapping", "proving", "going back"
 
 
@@ -57,15 +61,29 @@ def cut_off(hub: Hub) -> Mark | None:
 
 
 def write(hub: Hub, mark: Mark) -> Mark:
-    """Bring a mark to the disk, in one moment."""
+    """Bring a mark to the disk, in one moment; to a full one with the room that was kept for it."""
+    data = json.dumps(asdict(mark)).encode()
     with files.disk_errors(hub.work, "Nothing was changed by this step."):
-        files.replace(hub.work / NAME, json.dumps(asdict(mark)).encode())
+        try:
+            files.replace(hub.work / NAME, data)
+        except OSError:
+            if not relieve(hub):
+                raise
+            files.replace(hub.work / NAME, data)
     return mark
 
 
 def enter(hub: Hub, mark: Mark, phase: str, **more: Any) -> Mark:
-    """Note the next phase, and what is known by now, before anything of it is done."""
-    return write(hub, replace(mark, phase=phase, **more))
+    """Note the next phase, and what is known by now, before anything of it is done.
+
+    From the swap on a full disk must not keep us from it: the room is taken while it may still be
+    refused.
+    """
+    entered = replace(mark, phase=phase, **more)
+    if phase == SWAPPING:
+        with files.disk_errors(hub.work, "The live hub was not touched."):
+            files.replace(hub.work / RESERVE, os.urandom(len(json.dumps(asdict(entered))) + SPARE))
+    return write(hub, entered)
 
 
 def end(hub: Hub) -> None:
@@ -73,3 +91,13 @@ def end(hub: Hub) -> None:
     with suppress(FileNotFoundError):
         (hub.work / NAME).unlink()
         files.sync_folder(hub.work)
+    relieve(hub)
+
+
+def relieve(hub: Hub) -> bool:
+    """Give back the room that was kept; say whether there was any."""
+    try:
+        (hub.work / RESERVE).unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -12,6 +12,7 @@ from typing import Any
 
 from tljh_runbook.errors import SnapshotMissing
 from tljh_runbook.hub import manifest, report
+from tljh_runbook.hub.probe import SERVER
 from tljh_runbook.hub.source import Source
 
 
@@ -58,5 +59,6 @@ def _measured(source: Source) -> Iterator[dict[str, Any]]:
 
 def _away(values: dict[str, Any], *, hub: bool) -> float | None:
     """Return how long the hub was away, or of the users' servers the one that was it longest."""
-    away = [each["away"] for each in values["outages"] if (each["name"] == "hub") is hub]
+    names = "hub" if hub else SERVER
+    away = [each["away"] for each in values["outages"] if each["name"].startswith(names)]
     return max(away, default=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import NothingToTakeBack
-from tljh_runbook.hub import files
+from tljh_runbook.hub import files, interpreter
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, stage
@@ -60,15 +60,22 @@ def keep(source: Source, ended: Mark) -> None:
 
 
 def read(hub: Hub) -> Previous:
-    """Return what can be gone back to. Raises `NothingToTakeBack`."""
+    """Return what can be gone back to, and can run. Raises `NothingToTakeBack`."""
     try:
         values: dict[str, Any] = json.loads(files.read(place(hub) / KEPT / RECORD))
-        return Previous(**{**values, "way": Way(**values["way"])})
+        found = Previous(**{**values, "way": Way(**values["way"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise NothingToTakeBack(
             f"No version before is kept in {place(hub)}. Nothing was changed.",
             hint="Restore the snapshot that the upgrade started from: tljh-runbook restore",
         ) from error
+    gone = interpreter.gone(Hub(place(hub)))
+    if gone:
+        raise NothingToTakeBack(
+            f"The version before cannot run on this server any more: {gone}. Nothing was changed.",
+            hint="Restore the snapshot that the upgrade started from: tljh-runbook restore",
+        )
+    return found
 
 
 def keep_newer_databases(source: Source, way: Way, at: str) -> None:

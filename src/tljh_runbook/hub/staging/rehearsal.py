@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RehearsalFailed
-from tljh_runbook.hub import installer, services, versions
+from tljh_runbook.hub import installer, interpreter, services, versions
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
@@ -69,7 +69,7 @@ def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
 def complaints(source: Source, stage: Stage) -> list[str]:
     """Return what pip finds wrong with the staged packages and not with the live ones."""
     check = [str(source.hub.python), "-m", "pip", "check"]
-    live = _lines(check, source.hub)
+    live = set() if interpreter.gone(source.hub) else _lines(check, source.hub)
     staged = _lines(stage.command(check, source.hub.work), source.hub)
     return sorted(staged - live)
 

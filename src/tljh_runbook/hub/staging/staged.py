@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import InstallerFailed, RehearsalFailed
-from tljh_runbook.hub import config, installer
+from tljh_runbook.hub import config, rebuilding
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.source import Source
@@ -31,7 +31,8 @@ class Prepared:
 def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -> Prepared:
     """Install and rehearse beside the live hub, of which nothing is touched.
 
-    Raises what `stage.make`, `installer.run` and `rehearsal.rehearse` raise; nothing is left then.
+    Raises what `stage.make`, `rebuilding.install` and `rehearsal.rehearse` raise; nothing is left
+    then.
     """
     log.phase("Copy the hub")
     base = way_back.config_text(source.hub)
@@ -39,11 +40,10 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
     try:
         log.phase("Install beside the live hub")
         config.set_unset(made.copy, source.settings.upgrade.defaults)
-        installer.run(source, wanted, log.line, made)
+        rebuilding.install(source, wanted, log.line, made)
         log.phase("Rehearse")
         kept = rehearsal.rehearse(source, made, log.line)
         seen = forecast.of(source, made, kept)
-        copies.sync(made.copy.prefix)
     except InstallerFailed as error:
         error.add("The live hub was not touched.")
         stage.discard(source.hub)
@@ -84,9 +84,14 @@ def require_current(source: Source, prepared: Prepared) -> None:
 
 
 def plan(source: Source, prepared: Prepared) -> Way:
-    """Return the way back, with everything kept that will be replaced."""
+    """Return the way back, with everything kept that will be replaced, and all of it on the disk.
+
+    What is on the disk by now need not be brought there while the hub is away; that takes long
+    where somebody else writes much.
+    """
     way = swap.plan(source, prepared.stage, prepared.base)
     way_back.keep_files(way)
+    copies.sync(source.hub.prefix)
     return way
 
 

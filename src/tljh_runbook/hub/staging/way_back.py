@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import exchange, files, services
+from tljh_runbook.errors import NoSpace
+from tljh_runbook.hub import exchange, files, interpreter, services
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.placement import renames
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import adoption, merge
+from tljh_runbook.hub.staging import adoption, copies, merge
 
 OLD, NEW = 0, 1
 KEPT = "back"  # below the folder with the old environments
@@ -97,16 +98,14 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
     manager = source.services
     phase("Stop the hub")
     manager.stop(services.HUB)
-    with files.disk_errors(source.hub.prefix, "The way back was not gone to its end."):
-        returned = [name for name in way.databases if return_database(way, name)]
-        phase("Put the old environments back")
-        bring(source.hub, way, OLD)
-        _return_files(source, way)
+    phase("Put the old environments back")
+    returned = _return_all(source, way)
     if way.proxy:
         manager.end(services.PROXY)
     phase("Start the hub")
     manager.start(services.PROXY)
-    manager.start(services.HUB)
+    if not interpreter.gone(source.hub):  # else it did not run before either
+        manager.start(services.HUB)
     return returned
 
 
@@ -116,11 +115,26 @@ def go_stopped(source: Source, way: Way) -> None:
     A server that starts waits for it: nothing may be stopped or started here. Raises what `go`
     raises.
     """
+    _return_all(source, way)
+
+
+def _return_all(source: Source, way: Way) -> list[str]:
+    """Bring back environments, databases and files; return the databases that had been migrated."""
     with files.disk_errors(source.hub.prefix, "The way back was not gone to its end."):
-        for name in way.databases:
-            return_database(way, name)
         bring(source.hub, way, OLD)
-        _return_files(source, way)
+        try:
+            return _return_rest(source, way)
+        except (NoSpace, OSError):
+            for name in way.environments:  # nobody needs the newer ones any more
+                copies.remove(Path(way.folder) / name)
+                copies.remove(Path(way.folder) / f"{name}.aside")
+            return _return_rest(source, way)
+
+
+def _return_rest(source: Source, way: Way) -> list[str]:
+    returned = [name for name in way.databases if return_database(way, name)]
+    _return_files(source, way)
+    return returned
 
 
 def migrated(way: Way, name: str) -> bool:

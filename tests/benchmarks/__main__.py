@@ -1,0 +1,15 @@
+"""The benchmarks, as ``./invoke bench`` runs them: python tests/benchmarks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+if __name__ == "__main__":
+    # A database's writer, releases to upgrade to, and a user who works: the tests have them, too.
+    sys.path[:0] = [str(TESTS / "hub"), str(TESTS / "system" / "booted")]
+    from bench import main
+
+    main()

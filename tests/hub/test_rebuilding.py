@@ -1,0 +1,132 @@
+"""A hub's environment is made again for another Python: nothing of it goes missing in silence."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import hub_folder
+import pytest
+import pythons
+
+from tljh_runbook.errors import InstallerFailed
+from tljh_runbook.hub import files, interpreter, rebuilding, versions
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
+
+INSTALLER = """\
+import os
+import subprocess
+import sys
+
+assert "--version" in sys.argv
+python = os.environ["TLJH_INSTALL_PREFIX"] + "/hub/bin/python"
+pip = [python, "-m", "pip", "install", "--no-deps"]
+sys.exit(subprocess.run([*pip, {brings!r}]).returncode)
+"""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A hub whose Python is gone, and an index on this disk that has all of its packages."""
+
+    source: Source
+    index: Path
+
+    @property
+    def hub(self) -> Hub:
+        return self.source.hub
+
+    def install(self, brings: str) -> list[str]:
+        """Upgrade with an installer that brings one thing; return what was told."""
+        script = Path(self.source.settings.upgrade.installer)
+        hub_folder.keep(script, INSTALLER.format(brings=brings), 0o755)
+        told: list[str] = []
+        rebuilding.install(self.source, [], told.append)
+        return told
+
+
+def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> Path:
+    """Write a wheel, as a package index has it."""
+    path = folder / f"{name}-{version}-{tag}.whl"
+    info = f"{name}-{version}.dist-info"
+    members = {
+        f"{name}/__init__.py": f"version = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = f"{info}/RECORD"
+    rows = [*members, record]
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in members.items():
+            archive.writestr(member, text)
+        archive.writestr(record, "".join(f"{row},,\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def broken(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broken]:
+    hub, index = source.hub, tmp_path / "index"
+    new, own = pythons.other(), pythons.own()
+    shutil.rmtree(hub.environment)
+    for folder in (index, tmp_path / "mine"):
+        folder.mkdir()
+    wheel(index, "jupyterhub", "4.1.6")
+    wheel(index, "the_littlest_jupyterhub", "1.0.0")
+    only = f"cp{interpreter.minor(interpreter.version(str(own))).replace('.', '')}-none-any"
+    wheel(index, "bound", "1.0", only)
+    wheel(index, "bound", "2.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    subprocess.run([own, "-m", "venv", hub.environment], check=True)
+    mine = wheel(tmp_path / "mine", "mine", "7")
+    wanted: list[str | Path] = [
+        "jupyterhub==4.1.6",
+        "the-littlest-jupyterhub==1.0.0",
+        "bound==1.0",
+        mine,
+    ]
+    pip: list[str | Path] = [hub.python, "-m", "pip", "install", "--disable-pip-version-check"]
+    subprocess.run([*pip, *wanted], check=True, capture_output=True)
+    hub_folder.keep(hub.environment / "bin" / "traefik", "the proxy", 0o755)
+    files.make_private(hub.work)
+    pythons.bind(hub.environment, new)
+    assert interpreter.gone(hub)
+    yield Broken(source, index)
+    # What was installed is what runs.
+    names = "import jupyterhub, mine; print(jupyterhub.version, mine.version)"
+    if not interpreter.gone(hub):
+        done = subprocess.run([hub.python, "-c", names], check=True, capture_output=True, text=True)
+        assert done.stdout == "4.1.6 7\n"
+
+
+def test_what_the_new_python_cannot_have_may_come_from_the_installer(broken: Broken) -> None:
+    before = versions.packages(broken.hub)
+    told = broken.install(brings="bound==2.0")
+    assert any("one package after the other" in line for line in told)
+    now = versions.packages(broken.hub)
+    changed = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+    assert changed - {"pip", "setuptools"} == {"bound"}
+    assert now["bound"].version == "2.0"
+    assert interpreter.gone(broken.hub) == ""
+    assert (broken.hub.environment / "bin" / "traefik").read_text() == "the proxy"
+
+
+def test_what_nobody_brings_is_named(broken: Broken) -> None:
+    with pytest.raises(InstallerFailed, match=r"no other: bound 1\.0") as caught:
+        broken.install(brings="the-littlest-jupyterhub==1.0.0")
+    assert "upgrade.plugins" in caught.value.hint
+
+
+def test_a_package_that_nobody_has_any_more_is_not_left_out_in_silence(broken: Broken) -> None:
+    for path in broken.index.glob("jupyterhub-*"):
+        path.unlink()
+    with pytest.raises(InstallerFailed, match=r"jupyterhub 4\.1\.6"):
+        broken.install(brings="bound==2.0")
+    shutil.rmtree(broken.hub.environment / "lib")  # there is nothing to run in it
+    (broken.hub.python).unlink()
+    broken.hub.python.symlink_to("/nowhere/python3")
