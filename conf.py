@@ -1,6 +1,7 @@
 """Sphinx configuration; the pages are in docs/, this file is kept at the top: -c . docs."""
 
 import os
+from urllib.parse import urlsplit
 
 from tljh_runbook import __version__
 
@@ -62,3 +63,8 @@ html_theme_options = {
 copybutton_prompt_text = r"\$ |> "  # a line goes on behind >
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
+# The page for a wrong address is shown at any address, so its links begin at the site's top.
+notfound_urls_prefix = urlsplit(html_baseurl).path or "/"
+epub_exclude_files = ["404.xhtml"]
+epub_tocscope = "includehidden"
+linkcheck_timeout = 20

@@ -19,7 +19,7 @@ from visitor import Visitor
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from tljh_runbook.hub.probe import Probe
+from tljh_runbook.hub.probe import Probe, Target
 from tljh_runbook.sandbox import build, record, servers
 from tljh_runbook.sandbox.layout import Layout, layout
 from tljh_runbook.sandbox.progress import Progress
@@ -102,7 +102,8 @@ class WorkingHub:
     def wait(self) -> None:
         """Wait until the hub has wholly started: one that is still starting stops at once."""
         deadline = time.monotonic() + PATIENCE
-        while not (all(map(servers.answers, self._addresses().values())) and self._started()):
+        urls = [target.url for target in self._addresses().values()]
+        while not (all(map(servers.answers, urls)) and self._started()):
             if time.monotonic() > deadline:
                 raise SystemExit("the hub did not come back")
             time.sleep(0.1)
@@ -135,9 +136,9 @@ class WorkingHub:
         self._systemctl("start", "traefik", "jupyterhub")
         self.wait()
 
-    def _addresses(self) -> dict[str, str]:
-        users = {name: f"{self.record.address}/user/{name}/api" for name in servers.WORKING}
-        return {"hub": f"{self.record.address}/hub/login", **users}
+    def _addresses(self) -> dict[str, Target]:
+        pages = {"hub": "hub/login", **{name: f"user/{name}/api" for name in servers.WORKING}}
+        return {name: Target(f"{self.record.address}/{page}") for name, page in pages.items()}
 
     def _socket(self, name: str) -> ClientConnection:
         visitor = Visitor(self.record.address, name, self.record.password)

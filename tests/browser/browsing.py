@@ -15,7 +15,7 @@ SOURCES = sorted(
     if "_build" not in path.parts
 )
 MADE = ["genindex", "search", "step-index"]  # by Sphinx
-PREFIX = "/en/latest/"  # where Read the Docs has the newest version
+PREFIX = "/"  # where a build that is told of no other place is at home
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",

@@ -189,8 +189,8 @@ def test_an_upgrade_that_migrates_cuts_nobody_off(working: Working) -> None:
     assert working.revision == NEW
     assert working.box.hub_version() == "5.5.4"
     failed = {each["name"]: each["failed"] for each in end["report"]["outages"]}
-    assert failed.pop("hub") > 0
-    assert failed == {"server of alice": 0, "server of bob": 0}
+    assert failed["hub"] > 0
+    assert (failed["server of alice"], failed["server of bob"]) == (0, 0)
     assert all(each["kept"] for each in end["report"]["verdicts"])
     assert working.seen()["servers"] == before["servers"]
     assert working.seen()["pids"]["traefik"] == before["pids"]["traefik"]
@@ -226,8 +226,7 @@ def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working, stack: ExitS
     (kept,) = Hub(working.place.prefix).work.glob("taken-back-*/jupyterhub")
     assert sqlite.revision(kept) == NEW
     failed = {each["name"]: each["failed"] for each in end["report"]["outages"]}
-    failed.pop("hub")
-    assert failed == {f"server of {name}": 0 for name in servers}
+    assert {failed[f"server of {name}"] for name in servers} == {0}
     # The hub that came back knows the tokens of all three, and each lets its own token in.
     hub = Hub(working.place.prefix)
     chosen = settings.load(hub)

@@ -9,8 +9,17 @@ from invoke.tasks import Task
 from tljh_runbook.guide.session import Session
 from tljh_runbook.guide.steps import Run
 
-HTML = "docs/_build/html"
-SPHINX = ("-n", "-W", "--keep-going", "-c", ".", "docs")
+BUILT = "docs/_build"
+# -E: Sphinx warns of what it reads only when it reads it, so a second build would pass for clean.
+SPHINX = ("-E", "-n", "-W", "--keep-going", "-c", ".", "-d", f"{BUILT}/doctrees", "docs")
+DOCTEST = ("sphinx-build", "-q", "-b", "doctest", *SPHINX, f"{BUILT}/doctest")
+OFFLINE = "tljh-runbook"
+WHERE = "The folder to write into."
+UPGRADED = {
+    "report": "The report that the upgrade left in its snapshot: reports/upgrade-….json.",
+    "back": "What `tljh-runbook rollback --yes --json` printed afterwards.",
+    "where": "On what it ran, in words that end a sentence.",
+}
 
 # Three parts at a time on two processors: most tests wait for programs of their own.
 PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
@@ -26,31 +35,58 @@ def _run(c: Context, *commands: tuple[str, ...]) -> None:
     Session().run([Run(command) for command in commands], dry=c.config.run.dry)
 
 
-def build(c: Context) -> None:
+def build(c: Context, to: str = f"{BUILT}/html") -> None:
     """Build the site; every warning is an error."""
-    _run(c, ("sphinx-build", "-b", "html", *SPHINX, HTML))
+    _run(c, ("sphinx-build", "-q", "-b", "html", *SPHINX, to))
+
+
+def offline(c: Context, to: str = f"{BUILT}/htmlzip") -> None:
+    """Build the site into one zip file, to be kept for the day on which there is no network."""
+    site = f"{BUILT}/offline/{OFFLINE}"
+    _run(
+        c,
+        ("rm", "-rf", site),
+        ("sphinx-build", "-q", "-b", "html", *SPHINX, site),
+        ("mkdir", "-p", to),
+        ("python", "-m", "zipfile", "-c", f"{to}/{OFFLINE}.zip", f"{site}/"),
+    )
+
+
+def epub(c: Context, to: str = f"{BUILT}/epub") -> None:
+    """Build the pages into one file for a reader of books."""
+    book = f"{BUILT}/book"
+    _run(
+        c,
+        ("sphinx-build", "-q", "-b", "epub", *SPHINX, book),
+        ("mkdir", "-p", to),
+        ("cp", f"{book}/{OFFLINE}.epub", to),
+    )
+
+
+def links(c: Context) -> None:
+    """Ask for every page elsewhere that the guide links to; it needs the internet."""
+    _run(c, ("sphinx-build", "-q", "-b", "linkcheck", *SPHINX, f"{BUILT}/links"))
+
+
+def upgraded(c: Context, report: str, back: str, where: str) -> None:
+    """Keep what an upgrade took, for the page *Upgrading*: docs/measured/upgrade.json."""
+    _run(c, ("python", "-m", "tljh_runbook.reference", report, back, where))
 
 
 def serve(c: Context) -> None:
     """Show the site while it is being written, at http://127.0.0.1:8000."""
-    _run(c, ("sphinx-autobuild", "--watch", "src", "-c", ".", "docs", "docs/_build/live"))
+    _run(c, ("sphinx-autobuild", "--watch", "src", "-c", ".", "docs", f"{BUILT}/live"))
 
 
 def docs_test(c: Context) -> None:
     """Carry out every transcript on every page, and compare with what the page shows."""
-    doctest = ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest")
-    _run(c, doctest, ("pytest", "-q", "tests/docs"))
+    _run(c, DOCTEST, ("pytest", "-q", "tests/docs"))
 
 
 def test(c: Context) -> None:
     """Run the gate, the tests, the site, and every documented example; not the booted servers."""
     check(c)
-    _run(
-        c,
-        ("sphinx-build", "-q", "-b", "html", *SPHINX, HTML),
-        ("sphinx-build", "-q", "-b", "doctest", *SPHINX, "docs/_build/doctest"),
-        ("pytest", *PARTS, "--ignore", "tests/system"),
-    )
+    _run(c, DOCTEST, ("pytest", *PARTS, "--ignore", "tests/system"))
 
 
 def system(c: Context) -> None:
@@ -74,11 +110,12 @@ def bench(
 
 
 def check(c: Context) -> None:
-    """Check the code without running it: ruff, mypy, import-linter, ansible-lint."""
+    """Check code and words without running anything: ruff, mypy, codespell and other readers."""
     _run(
         c,
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
+        ("codespell", "docs", "src", "tests", "README.md", "changelog.d"),
         ("mypy",),
         ("lint-imports",),
         ("ansible-lint", "-q", "src/tljh_runbook/playbooks"),
@@ -99,7 +136,11 @@ def bundle(c: Context) -> None:
 def add(root: Collection) -> None:
     """Add the project's tasks to ``root``."""
     docs = Collection("docs")
-    docs.add_task(Task(build), default=True)
+    docs.add_task(Task(build, help={"to": WHERE}), default=True)
+    docs.add_task(Task(offline, help={"to": WHERE}))
+    docs.add_task(Task(epub, help={"to": WHERE}))
+    docs.add_task(Task(links))
+    docs.add_task(Task(upgraded, help=UPGRADED))
     docs.add_task(Task(serve))
     docs.add_task(Task(docs_test), name="test")
     root.add_collection(docs)

@@ -121,9 +121,8 @@ def run(target: Target) -> Plan:
 def confirm(target: Target) -> Plan:
     """Let an upgrade stay that would else be taken back by itself.
 
-    You need it only where the option `--confirm-within` or the setting
-    {ref}`upgrade.confirm_within <setting-upgrade-confirm-within>` says so. Without either, an
-    upgrade stays as it is.
+    You need it only where the option `--confirm-within` or the setting `upgrade.confirm_within`
+    says so. Without either, an upgrade stays as it is.
     """
     return [Run(("tljh-runbook", "confirm", "--hub", target.hub))]
 

@@ -77,7 +77,7 @@ def start_at(what: str, command: Sequence[str], moment: str, *, passed: bool) ->
     # One that is killed while it waits is started again.
     again = ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
     options = [f"--unit={unit}", "--collect", "--quiet", "--no-ask-password", *when, *again]
-    _systemd_run("way back", [*options, "--", *_words(command)])
+    _systemd_run("rollback", [*options, "--", *_words(command)])
 
 
 def runs(task: str) -> bool:
@@ -159,7 +159,7 @@ def _words(command: Sequence[str]) -> list[str]:
 
 
 def _systemd_run(task: str, words: Sequence[str]) -> None:
-    task_name = NAMES.get(task, task)
+    task_name = NAMES[task]
     try:
         subprocess.run(
             ["systemd-run", *words],

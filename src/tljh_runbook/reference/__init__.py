@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from tljh_runbook.reference.lists import ComponentList, PromiseList
 from tljh_runbook.reference.measured import Measured, MeasuredOn
 from tljh_runbook.reference.playbooks import PlaybookList, VariablesTable
-from tljh_runbook.reference.tables import ErrorTable, SettingsTable
+from tljh_runbook.reference.tables import ErrorTable, SettingsTable, Symptoms
+from tljh_runbook.reference.upgrades import LastUpgrade
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -27,4 +28,6 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("error-table", ErrorTable)
     app.add_directive("measured", Measured)
     app.add_directive("measured-on", MeasuredOn)
+    app.add_directive("symptoms", Symptoms)
+    app.add_role("last-upgrade", LastUpgrade())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""The directives ``{settings-table}`` and ``{error-table}``.
+"""The directives ``{settings-table}``, ``{error-table}`` and ``{symptoms}``.
 
 Each entry is a label of its own, so that a page can point at it: ``{ref}`setting-upgrade-tljh```,
 ``{ref}`error-nohub```.
@@ -84,6 +84,31 @@ class ErrorTable(Table):
     def _meaning(self, error: type[errors.RunbookError]) -> list[nodes.Node]:
         line = (inspect.getdoc(error) or "").partition("\n")[0]
         return self.parse_inline(line.replace("``", "`"))[0]
+
+
+class Symptoms(SphinxDirective):
+    """The texts of the errors that are named, on a page where they are met."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list of errors, in the order in which they are named."""
+        package = sources.package()
+        for module in package.modules.values():
+            self.env.note_dependency(str(module.file))
+        known = symptoms.every(package)
+        rows = (self._row(name, known) for name in self.arguments[0].split())
+        return [nodes.definition_list("", *rows)]
+
+    def _row(self, name: str, known: list[Symptom]) -> nodes.definition_list_item:
+        told = _told([each for each in known if each.kind == name], f"told-{name.lower()}")
+        if not told:
+            raise self.error(f"There is no error {name}, or it prints no text.")
+        link, _ = self.parse_inline(f"{{ref}}`error-{name.lower()}`")
+        return nodes.definition_list_item(
+            "", nodes.term("", "", *link), nodes.definition("", *told)
+        )
 
 
 def _told(known: list[Symptom], label: str) -> list[nodes.Node]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import NoSpace
+from tljh_runbook.errors import NoSpace, RunbookError
 from tljh_runbook.hub import exchange, files, interpreter, services
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
@@ -172,7 +172,7 @@ def _told_of_servers(way: Way, name: str, newer: Path) -> Path:
     exchange.copy_file(way.database(name), told)
     try:
         adoption.adopt(told, newer)
-    except sqlite3.Error:  # the preview has named them; the way back does not wait for them
+    except (sqlite3.Error, RunbookError):  # the preview names them; the way back waits for none
         return way.database(name)
     return told
 
