@@ -24,9 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _part(item: pytest.Item) -> str:
-    """Return the page that an example is on, the sandbox that a folder shares, else the file."""
+    """Return the page of an example, the sandbox or site that a folder shares, or the file."""
     if "block" in getattr(item, "fixturenames", ()):
         return f"page {item.callspec.params['page']}"  # type: ignore[attr-defined]
     if "sandbox" in getattr(item, "fixturenames", ()):
         return f"sandbox of {item.path.parent.name}"
+    if "site" in getattr(item, "fixturenames", ()):
+        return f"site of {item.path.parent.name}"
     return item.path.name

@@ -75,7 +75,10 @@ class ErrorTable(Table):
         name = error.__name__
         code = str(error.code)
         term: list[nodes.Node] = [nodes.literal(code, code), nodes.Text(f" {name}")]
-        content = [nodes.paragraph("", "", *self._meaning(error)), *_told(known)]
+        content = [
+            nodes.paragraph("", "", *self._meaning(error)),
+            *_told(known, nodes.make_id(f"symptom-{name}")),
+        ]
         return self.entry(self.label("error", name), term, content)
 
     def _meaning(self, error: type[errors.RunbookError]) -> list[nodes.Node]:
@@ -99,7 +102,7 @@ class Symptoms(SphinxDirective):
         return [nodes.definition_list("", *rows)]
 
     def _row(self, name: str, known: list[Symptom]) -> nodes.definition_list_item:
-        told = _told([each for each in known if each.kind == name])
+        told = _told([each for each in known if each.kind == name], f"told-{name.lower()}")
         if not told:
             raise self.error(f"There is no error {name}, or it prints no text.")
         link, _ = self.parse_inline(f"{{ref}}`error-{name.lower()}`")
@@ -108,16 +111,19 @@ class Symptoms(SphinxDirective):
         )
 
 
-def _told(known: list[Symptom]) -> list[nodes.Node]:
-    """Return the texts of an error, those together that have the same hint."""
+def _told(known: list[Symptom], label: str) -> list[nodes.Node]:
+    """Return the texts of an error, those together that have the same hint; search leads there."""
     hints: dict[Text, dict[str, Text]] = {}
     for each in known:  # two that look the same are one to a reader
         hints.setdefault(each.hint, {}).setdefault(str(each.message), each.message)
     items = [
         nodes.list_item(
-            "", *(_line("error:", each) for each in messages.values()), _line("hint:", hint)
+            "",
+            *(_line("error:", each) for each in messages.values()),
+            _line("hint:", hint),
+            ids=[f"{label}-{number}"],
         )
-        for hint, messages in hints.items()
+        for number, (hint, messages) in enumerate(hints.items(), start=1)
     ]
     return [nodes.bullet_list("", *items, classes=["symptoms"])] if items else []
 

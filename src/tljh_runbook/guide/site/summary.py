@@ -1,0 +1,67 @@
+"""What each page is about, in its own first words: for link previews, and for `llms.txt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+CARD = "_static/card.png"
+LLMS = "llms.txt"
+
+
+def of(doctree: nodes.Node) -> str:
+    """Return the first paragraph of a page as plain text, on one line."""
+    first = next((each for each in doctree.findall(nodes.paragraph) if _own(each)), None)
+    return " ".join(first.astext().split()) if first else ""
+
+
+def add(
+    app: Sphinx,
+    pagename: str,  # noqa: ARG001 the signature is Sphinx's
+    templatename: str,  # noqa: ARG001
+    context: dict[str, Any],
+    doctree: nodes.document | None,
+) -> None:
+    """Hand the page's summary and its picture to the template."""
+    if doctree is not None:
+        context["summary"] = of(doctree)
+        context["card"] = app.config.html_baseurl + CARD
+
+
+def write_llms(app: Sphinx, exception: Exception | None) -> None:
+    """Write `llms.txt`: every page in the order of the guide, with its address and summary."""
+    if exception is None and app.builder.format == "html":
+        Path(app.outdir, LLMS).write_text(_llms(app), encoding="utf-8")
+
+
+def _llms(app: Sphinx) -> str:
+    root = app.config.root_doc
+    title = app.config.project
+    lines = [f"# {title}", "", f"> {_resolved(app, root)}", "", "## Pages", ""]
+    return "\n".join([*lines, *(_line(app, each) for each in _in_order(app, root)), ""])
+
+
+def _line(app: Sphinx, page: str) -> str:
+    name = app.env.titles[page].astext()
+    address = app.config.html_baseurl + app.builder.get_target_uri(page)
+    return f"- [{name}]({address}): {_resolved(app, page)}"
+
+
+def _resolved(app: Sphinx, page: str) -> str:
+    """Return the summary with the words that references show."""
+    return of(app.env.get_and_resolve_doctree(page, app.builder))
+
+
+def _in_order(app: Sphinx, page: str) -> list[str]:
+    below = app.env.toctree_includes.get(page, [])
+    return [each for child in below for each in (child, *_in_order(app, child))]
+
+
+def _own(paragraph: nodes.paragraph) -> bool:
+    """Whether a paragraph is the page's prose, and no part of a table, a list or a box."""
+    return isinstance(paragraph.parent, nodes.section | nodes.document)

@@ -1,0 +1,68 @@
+"""What the search needs to lead from a message, as a terminal shows it, to what it means.
+
+Sphinx's own search wants every word of a question on the page. A message names *your* files and
+servers, and no page has those: so the texts are handed to the browser with their holes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+FILE = "_static/symptoms.js"
+HERE = "runbook-symptoms"  # in the front matter of a page whose terms are messages
+HOLE = "…"
+_CAPITALS = re.compile(r"\b[A-Z]{2,}\b")  # on a page, such a word stands for another
+
+
+def label(app: Sphinx, doctree: nodes.document) -> None:
+    """Make each term of a page of messages a place that a link can lead to."""
+    if HERE in app.env.metadata[app.env.current_document.docname]:
+        for number, term in enumerate(doctree.findall(nodes.term), start=1):
+            term["ids"].append(f"symptom-{number}")
+
+
+def write(app: Sphinx, exception: Exception | None) -> None:
+    """Write all messages, each with its address, for the page that searches."""
+    if exception is None and app.builder.format == "html":
+        found = [
+            (*each, app.env.titles[page].astext())
+            for page in sorted(app.env.found_docs)
+            for each in _on(app, page)
+            if re.search(r"\w", each[1])  # else there is nothing to go by
+        ]
+        text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        Path(app.outdir, FILE).write_text(f"const SYMPTOMS={text};\n", encoding="utf-8")
+
+
+def _on(app: Sphinx, page: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each message of a page: as it is shown, with holes for what varies, its address."""
+    doctree = app.env.get_doctree(page)
+    address = app.builder.get_target_uri(page)
+    for items in doctree.findall(nodes.bullet_list):
+        if "symptoms" in items["classes"]:
+            yield from _in_table(items, address)
+    if HERE in app.env.metadata[page]:
+        for term in doctree.findall(nodes.term):
+            text = term.astext()
+            yield text, _CAPITALS.sub(HOLE, text), f"{address}#{term['ids'][-1]}"
+
+
+def _in_table(items: nodes.bullet_list, address: str) -> Iterator[tuple[str, str, str]]:
+    for item in items.findall(nodes.list_item):
+        for line in item.findall(nodes.paragraph):
+            first, _, *words = line.children
+            if first.astext() == "error:":
+                holes = (
+                    HOLE if isinstance(word, nodes.emphasis) else word.astext() for word in words
+                )
+                shown = "".join(word.astext() for word in words)
+                yield shown, "".join(holes), f"{address}#{item['ids'][0]}"
