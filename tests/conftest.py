@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).with_name("hub")))
 pytest_plugins = ["docker_fixtures", "hub_fixtures"]
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares a hub; begin with what takes long, so that nobody waits for it.
 

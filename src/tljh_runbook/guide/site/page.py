@@ -12,25 +12,37 @@ if TYPE_CHECKING:
 FILLABLE = re.compile(
     r"hub\.example\.org|\bubuntu@|<span[^>]*> </span>-i<span[^>]*> </span>hosts\b"
 )
-COPY = ("clipboard.min.js", "copybutton.js", "copybutton.css")
+MARK = ("doctools.js", "sphinx_highlight.js")
+COPY = ("clipboard.min.js", "copybutton.js")
+STYLE = ("copybutton.css",)
 
 
 def finish(
     app: Sphinx,
-    pagename: str,  # noqa: ARG001 the signature is Sphinx's
-    templatename: str,  # noqa: ARG001
+    pagename: str,
+    templatename: str,  # noqa: ARG001 the signature is Sphinx's
     context: dict[str, Any],
     doctree: nodes.document | None,  # noqa: ARG001
 ) -> None:
-    """Leave out what copies code where there is none; fill in servers where some are named."""
+    """Leave out what copies code where there is none; fill in servers where some are named.
+
+    What serves only a reader who does something is left to later.js, but for the search.
+    """
     body = context.get("body", "")
     if FILLABLE.search(body):
         context["fillable"] = True
         app.add_js_file("my-server.js", loading_method="defer")
-    if "<pre>" not in body:
-        for kind in ("script_files", "css_files"):
-            context[kind] = [each for each in context[kind] if not _copies(each)]
+    copies = "<pre>" in body
+    if not copies:
+        _leave_out(context, "css_files", STYLE)
+    left = COPY if pagename == "search" else MARK + COPY
+    _leave_out(context, "script_files", left)
+    told: dict[str, Any] = {"data-files": " ".join(each for each in left if copies or each in MARK)}
+    if told["data-files"]:
+        app.add_js_file("later.js", **told)
 
 
-def _copies(file: Any) -> bool:
-    return str(getattr(file, "filename", file)).endswith(COPY)
+def _leave_out(context: dict[str, Any], kind: str, names: tuple[str, ...]) -> None:
+    context[kind] = [
+        each for each in context[kind] if not str(getattr(each, "filename", each)).endswith(names)
+    ]
