@@ -25,7 +25,7 @@ _CAPITALS = re.compile(r"\b[A-Z]{2,}\b")  # on a page, such a word stands for an
 
 def label(app: Sphinx, doctree: nodes.document) -> None:
     """Make each term of a page of messages a place that a link can lead to."""
-    if HERE in app.env.metadata[app.env.current_document.docname]:
+    if HERE in app.env.metadata[app.env.docname]:
         for number, term in enumerate(doctree.findall(nodes.term), start=1):
             term["ids"].append(f"symptom-{number}")
 
