@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
@@ -86,8 +87,9 @@ class Systemd:
     def end(self, name: str) -> None:
         unit, pid = f"{name}.service", self.pid(name)
         systemctl("stop", "--no-block", unit)
-        if not _within(GRACE, lambda: self.pid(name) != pid):
-            systemctl("kill", "--kill-who=main", "--signal=KILL", unit)
+        if pid and not _within(GRACE, lambda: self.pid(name) != pid):
+            with suppress(ServicesUnreachable):  # it may have ended in this moment
+                systemctl("kill", "--kill-who=main", "--signal=KILL", unit)
         systemctl("stop", unit)
 
     def stop(self, name: str) -> None:
