@@ -84,7 +84,7 @@ def test_llms_txt_tells_of_every_page_in_the_order_of_the_guide(site: Site) -> N
     lines = (site.folder / "llms.txt").read_text().splitlines()
     pages = [line for line in lines if line.startswith("- [")]
     named = [line.partition("](")[2].partition(")")[0] for line in pages]
-    assert named[:2] == ["tutorial/first-upgrade.html", "upgrade.html"]
+    assert named[:2] == ["tutorial/first-upgrade.html", "install/requirements.html"]
     missing = [name for name in SOURCES if f"{name}.html" not in named]
     assert sorted(missing) == ["404", "index"]  # index is the heading
     assert [line for line in pages if line.endswith(": ")] == []

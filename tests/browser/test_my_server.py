@@ -35,6 +35,8 @@ def test_values_are_in_every_command_on_every_page_and_in_what_is_copied(
 ) -> None:
     asked: list[str] = []
     tab.goto(site.url(PAGE), wait_until="networkidle")
+    tab.mouse.move(9, 9)  # then the site fetches what copies
+    tab.locator("button.copybtn").first.wait_for(state="attached")
     tab.on("request", lambda request: asked.append(request.url))
     fill(tab, host="hub.school.org", user="anna", inventory="~/my servers.ini")
     assert asked == []  # nothing is sent to anybody

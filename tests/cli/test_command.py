@@ -26,6 +26,7 @@ COMMANDS = [
     "backup",
     "check",
     "completion",
+    "confirm",
     "notice",
     "password",
     "progress",

@@ -80,6 +80,7 @@ def broken(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     only = f"cp{interpreter.minor(interpreter.version(str(own))).replace('.', '')}-none-any"
     wheel(index, "bound", "1.0", only)
     wheel(index, "bound", "2.0")
+    wheel(index, "setuptools", "80.9.0")  # environments of Python 3.12 begin without it
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     subprocess.run([own, "-m", "venv", hub.environment], check=True)

@@ -43,6 +43,5 @@ def finish(
 
 
 def _leave_out(context: dict[str, Any], kind: str, names: tuple[str, ...]) -> None:
-    context[kind] = [
-        each for each in context[kind] if not str(getattr(each, "filename", each)).endswith(names)
-    ]
+    files = context[kind]  # Sphinx adds to this very list, and restores it behind each page
+    files[:] = [each for each in files if not str(getattr(each, "filename", each)).endswith(names)]
