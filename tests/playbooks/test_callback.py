@@ -28,7 +28,7 @@ PLAYBOOK = f"""\
         mode: "0600"
     - name: Change nothing
       ansible.builtin.debug:
-        msg: nothing
+        msg: [one word, another]
     - name: Keep it to yourself
       ansible.builtin.command:
         argv: [echo, {SECRET}]
@@ -57,6 +57,10 @@ def test_what_changed_is_shown_and_all_is_logged(typed: Road) -> None:
     assert "one: +new" in lines
     assert "one: changed=2" in lines
     assert not any("Change nothing" in line for line in lines)
+    assert [line for line in lines if "word" in line or "another" in line] == [
+        "one: one word",
+        "one: another",
+    ]
     (log,) = typed.checkout.glob("logs/*-try.log")
     written = log.read_text(encoding="utf-8")
     assert "one ok [Change nothing]" in written

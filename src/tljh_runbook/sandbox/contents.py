@@ -92,6 +92,7 @@ def _constants(layout: Layout, record: Record) -> str:
         "HUB_PORT": record.ports["hub"],
         "HOMES": f"{layout.homes}/{{username}}",
         "TOKEN_FILE": str(layout.token),
+        "SERVERS_LOG": str(layout.logs / "servers.log"),
         # Jupyter Server refuses to serve root unless told so.
         "SINGLEUSER_ARGS": ["--allow-root"] if os.geteuid() == 0 else [],
     }

@@ -84,6 +84,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if result._result.get("changed") or took > SLOW:
             changed = "" if result._result.get("changed") else ", nothing changed"
             self._screen.line(f"{_host(result)}: {_title(result._task)} ({took:.1f} s{changed})")
+        for line in _said(result):
+            self._screen.line(f"{_host(result)}: {line}")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._write("ignored" if ignore_errors else "failed", result)
@@ -201,6 +203,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
 def _host(result: Any) -> str:
     return str(result._host.get_name())
+
+
+def _said(result: Any) -> list[str]:
+    """Return what a playbook says by itself, line by line."""
+    if not str(result._task.action).endswith("debug"):
+        return []
+    said = result._result.get("msg", [])
+    return [str(line) for line in (said if isinstance(said, list) else [said])]
 
 
 def _title(task: Any) -> str:

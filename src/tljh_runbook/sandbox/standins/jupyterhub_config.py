@@ -1,4 +1,6 @@
 
+import os
+
 from jupyterhub.objects import Server
 
 c.JupyterHub.hub_ip = "127.0.0.1"
@@ -14,6 +16,11 @@ c.Spawner.default_url = "/"
 c.Spawner.start_timeout = 180
 c.Spawner.http_timeout = 120
 c.SimpleLocalProcessSpawner.home_dir_template = HOMES
+
+# Users' servers outlive the hub. What they print must not go into a pipe that ends with it: their
+# kernels would die of the first word.
+said = os.open(SERVERS_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+c.LocalProcessSpawner.popen_kwargs = {"stdout": said, "stderr": said}
 
 # JupyterHub gives a service ten seconds to answer, in tries of one, and ends itself otherwise.
 # A small machine with several sandboxes needs longer.
