@@ -20,7 +20,7 @@ DURATION = r"\b\d+(?:\.\d+)? (?:s|ms|min|h|seconds?|minutes?|hours?|days?)\b"
 _PARTS = {
     "any": "|".join(map(re.escape, PLACEHOLDERS)),
     "log": r"\blogs/\d{8}T\d{6}Z",
-    "snapshot": r"\b\d{8}T\d{6}Z\b",
+    "snapshot": r"\b\d{8}T\d{6}Z(?:-\d+)?\b",
     "time": (
         r"\b\d{8}T\d{6}\.\d+Z\b"
         r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"
