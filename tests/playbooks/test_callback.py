@@ -10,6 +10,7 @@ import pexpect  # type: ignore[import-untyped]
 import pytest
 from road import OURS, REPOSITORY, Road
 
+from tljh_runbook import errors
 from tljh_runbook.guide.road import failures, outcome
 from tljh_runbook.guide.road.failures import Server
 from tljh_runbook.guide.road.log import KEPT, Log
@@ -156,6 +157,15 @@ def test_what_the_tool_says_comes_first() -> None:
 def test_run_without_an_end_was_cut_off() -> None:
     stands = '{"task": "backup", "running": false, "end": null, "events": [{"kind": "phase"}]}'
     assert "cut off" in failures.failed({"stdout": stands}, SERVER).message
+
+
+def test_upgrade_that_was_cut_off_and_taken_back_did_not_end_well() -> None:
+    end = '{"kind": "end", "code": 0, "error": null, "report": {"why": "It was cut off."}}'
+    stands = f'{{"task": "TASK", "running": false, "end": {end}, "events": [{{"kind": "phase"}}]}}'
+    failure = failures.failed({"stdout": stands.replace("TASK", "upgrade")}, SERVER)
+    assert failure.message.endswith("the hub runs as before. It was cut off.")
+    assert failure.code == errors.UpgradeTakenBack.code
+    assert not failures.taken_back({"task": "rollback", "end": {"report": {"why": "Asked."}}})
 
 
 REHEARSED = {

@@ -32,6 +32,7 @@ from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.way_back import Way
 
 BEYOND = {"user data", "images"}  # promises that going back would not mend
+CUT_OFF = "It was cut off before its end."
 ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
 
 
@@ -194,11 +195,13 @@ def take_back(source: Source, log: Journal, why: str = "") -> None:
 
 def bring_to_end(source: Source, log: Journal) -> None:
     """Resume as a run does. Raises what `resume` raises."""
-    labels = versions.installed(source.hub).rows()
+    labels, left = versions.installed(source.hub).rows(), mark.read(source.hub)
     resumed = resume(source, log)
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     changes = report.changed(source, labels)
-    log.report = Report(changed=resumed, at=moment, changes=changes).to_json()
+    # Who follows the upgrade from elsewhere must not take this good end for the upgrade's.
+    why = CUT_OFF if left and left.phase != mark.PROVING else ""
+    log.report = Report(changed=resumed, at=moment, changes=changes, why=why).to_json()
 
 
 def taken_back(source: Source, now: Mark, why: str) -> UpgradeTakenBack:

@@ -14,6 +14,7 @@ from tljh_runbook.errors import (
     RunCutOff,
     ServerUnfit,
     ServerUnreachable,
+    UpgradeTakenBack,
 )
 
 FAILED = 2  # what ansible-playbook itself ends with
@@ -125,6 +126,11 @@ _LOST: Row = (
     "Is it on, and may it be reached from here? Try {ssh}. What had begun on it goes on by "
     "itself; the same command tells how.",
 )
+_BACK: Row = (
+    UpgradeTakenBack,
+    "The upgrade was taken back, and the hub runs as before. {why}",
+    "Users' servers may have ended with the machine. Type the same command again when all is well.",
+)
 _CUT_OFF: Row = (
     RunCutOff,
     "What had begun on the hub was cut off before its end.",
@@ -173,11 +179,19 @@ def run_of(result: Mapping[str, Any]) -> dict[str, Any]:
     return found if "events" in found and "running" in found else {}
 
 
+def taken_back(run: Mapping[str, Any]) -> str:
+    """Return why an upgrade that ended without an error was taken back; else nothing."""
+    report = (run.get("end") or {}).get("report") or {}
+    return str(report.get("why") or "") if run.get("task") == "upgrade" else ""
+
+
 def _told(result: Mapping[str, Any], server: Server) -> Failure | None:
     """Return what the tool on the hub says itself."""
     run = run_of(result)
     if run and not run["running"] and not run["end"]:
         return _filled(_CUT_OFF, server, {})
+    if why := taken_back(run):
+        return _filled(_BACK, server, {"why": why})
     error = ((run.get("end") or {}) or _data(result)).get("error") or _written(result)
     if not error:
         return None

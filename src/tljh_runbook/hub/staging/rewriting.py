@@ -53,6 +53,8 @@ def _form(value: Any) -> Any:
         return {key: _form(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_form(inner) for inner in value]
+    if isinstance(value, set):  # equal ones may be written in another order
+        return {_form(inner) for inner in value}
     return type(value), str(value)  # the text, because .nan is not equal to itself
 
 

@@ -166,8 +166,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             told = f"{begun} still runs; this follows it"
         elif not last["end"]:
             told = f"{begun} was cut off before its end"
+        elif error:
+            told = f"{begun} failed: {error['message']}"
         else:
-            told = f"{begun} failed: {error['message']}" if error else f"{begun} ended well"
+            why = failures.taken_back(last)
+            told = f"{begun} was taken back: {why}" if why else f"{begun} ended well"
         self._screen.line(f"{_host(result)}: {told}")
 
     def _show_events(self, result: Any) -> None:
