@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def running(folder: Path) -> Iterator[str]:
     address = f"unix://{folder}/docker.sock"
     command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
     command += [f"--pidfile={folder}/pid", f"--host={address}", f"--bridge={BRIDGE}"]
-    with _bridge(), (folder / "log").open("wb") as log:
+    with _alone(), _bridge(), (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait(process, address, folder / "log")
@@ -66,11 +67,21 @@ def _unmount(folder: Path) -> None:
 
 
 @contextmanager
+def _alone() -> Iterator[None]:
+    """Hold a name in this network that the kernel lets go of however a run ends."""
+    with socket.socket(socket.AF_UNIX) as held:
+        try:
+            held.bind(f"\0{BRIDGE}")
+        except OSError:
+            # To skip here would pass for a machine that cannot boot servers.
+            pytest.fail(f"Another run has {BRIDGE}: wait until it has ended")
+        yield
+
+
+@contextmanager
 def _bridge() -> Iterator[None]:
+    _ip("link", "delete", BRIDGE)  # of a run that was killed: with the lock held, nobody's
     made = _ip("link", "add", "name", BRIDGE, "type", "bridge")
-    if "File exists" in made.stderr:
-        # To skip here would pass for a machine that cannot boot servers.
-        pytest.fail(f"Another run has {BRIDGE}, or left it: ip link delete {BRIDGE}")
     if made.returncode:
         pytest.skip(f"no network can be made here: {made.stderr.strip()}")
     try:
