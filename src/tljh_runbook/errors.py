@@ -245,7 +245,7 @@ class ServerUnreachable(RunbookError):
 
 
 class ServerUnfit(RunbookError):
-    """A server lacks what the runbook needs there: rights, Python, or the tool itself."""
+    """A server lacks what the runbook needs there: rights, Python, the tool, or plain folders."""
 
     code = 52
 

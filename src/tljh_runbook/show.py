@@ -193,11 +193,13 @@ def report(found: dict[str, Any]) -> None:
     """Print what an upgrade did."""
     if not found["changed"]:
         terminal.line("Everything is as asked: nothing was changed, nothing was restarted.")
+        if found.get("confirm_until"):
+            _to_confirm(found["confirm_until"])
         return
     if found["changes"]:
         terminal.table(["changed", "before", "now"], found["changes"])
         terminal.line("")
-    else:
+    elif not found.get("confirm_until"):
         terminal.line("The hub runs, with the versions that it had before.")
     if found.get("why"):
         terminal.warning(f"It was taken back by itself. {found['why']}")

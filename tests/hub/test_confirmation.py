@@ -182,8 +182,9 @@ def test_an_upgrade_that_was_taken_back_by_hand_is_not_taken_back_again(
 def test_who_confirms_while_it_goes_back_is_told(staged: Live, cli: Cli) -> None:
     live = staged
     at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
-    with confirmation.closed(live.hub, at) as open_:
+    with confirmation.closed(live.hub) as open_:
         assert open_
+        assert open_.at == at
         told = cli("confirm", "--hub", live.hub.prefix)
     assert told.returncode == NothingToConfirm.code
     assert "being taken back just now" in told.stderr
@@ -197,6 +198,132 @@ def test_the_next_upgrade_need_not_be_confirmed_where_nobody_asks(staged: Live) 
     assert done(live, "upgrade")["report"]["confirm_until"] == ""
     assert label(live) == "2.0.1"
     assert confirmation.read(live.hub) is None
+
+
+def stopped_watchers(live: Live) -> None:
+    for pid in watchers(live):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not watchers(live))
+
+
+def want(live: Live, version: str, more: str = "") -> None:
+    text = live.hub.settings_file.read_text(encoding="utf-8")
+    live.hub.settings_file.write_text(text.replace("tljh: 2.0.0", f"tljh: {version}") + more)
+
+
+def begin_to_go_back(live: Live, at: str) -> None:
+    """Be the run that the timer starts in its moment."""
+    words = [*confirmation.words(live.source, at), "--worker", "now"]
+    subprocess.run([sys.executable, "-m", "tljh_runbook", *words], check=True, capture_output=True)
+
+
+def cut_off_while_it_proves(live: Live) -> None:
+    """Begin the upgrade to 2.0.1, and kill it when the new version is in its place."""
+    (live.hub.root / "srv" / "wait").touch()
+    start(live, "upgrade")
+    until(lambda: "Setting up TLJH 2.0.1" in texts(live))
+    (live.hub.root / "srv" / "wait").unlink()
+    pid = int(journal.read(live.hub, "upgrade")[0]["pid"])
+    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not lock.held(live.hub))
+
+
+def test_who_confirms_while_somebody_goes_back_by_hand_is_told(staged: Live, cli: Cli) -> None:
+    live = staged
+    done(live, "upgrade", "--confirm-within", "60")
+    start(live, "rollback", "--yes")
+    begun = "Measure the promises"
+    until(lambda: begun in [each.get("text") for each in journal.read(live.hub, "rollback")])
+    pid = int(journal.read(live.hub, "rollback")[0]["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        told = cli("confirm", "--hub", live.hub.prefix)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert told.returncode == NothingToConfirm.code
+    assert "being taken back just now" in told.stderr
+    until(lambda: taken_back(live))
+    assert label(live) == "1.0.0"
+
+
+def test_what_fails_to_go_back_is_tried_again(
+    staged: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = staged
+    at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    stopped_watchers(live)
+    pass_time(live)
+    monkeypatch.setattr(confirmation, "AGAIN", 0.1)
+    tried: list[bool] = []
+
+    def go_back() -> None:
+        tried.append(True)
+        if len(tried) > 1:  # the first came to nothing
+            begin_to_go_back(live, at)
+
+    confirmation.stand_by(live.source, at, go_back)
+    assert (label(live), len(tried)) == ("1.0.0", 2)
+
+
+def test_a_confirmation_at_the_last_moment_counts(staged: Live, cli: Cli) -> None:
+    live = staged
+    at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    stopped_watchers(live)
+    assert cli("confirm", "--hub", live.hub.prefix).returncode == 0
+    begin_to_go_back(live, at)
+    assert label(live) == "2.0.0"
+    assert journal.taken_back(live.hub) == ""
+
+
+def test_a_later_upgrade_that_was_cut_off_comes_to_its_end_first(staged: Live) -> None:
+    """Else the way back of the later one would be lost, and the hub a mixture of both."""
+    live = staged
+    at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    stopped_watchers(live)
+    want(live, "2.0.1")
+    cut_off_while_it_proves(live)
+    pass_time(live)
+    begin_to_go_back(live, at)
+    assert label(live) == "2.0.1"
+    assert mark.read(live.hub) is None
+
+
+def test_going_back_by_hand_goes_back_one_upgrade(staged: Live) -> None:
+    live = staged
+    done(live, "upgrade")
+    want(live, "2.0.1")
+    cut_off_while_it_proves(live)
+    assert done(live, "rollback", "--yes")["error"] is None
+    assert label(live) == "2.0.0"
+    assert mark.read(live.hub) is None
+
+
+def test_an_upgrade_that_keeps_no_version_before_leaves_no_older_one(staged: Live) -> None:
+    live = staged
+    done(live, "upgrade")
+    assert previous.place(live.hub).exists()
+    want(live, "2.0.1", "  keep_previous: false\n")
+    done(live, "upgrade")
+    assert label(live) == "2.0.1"
+    assert not previous.place(live.hub).exists()
+
+
+def test_the_way_back_is_found_where_it_was_kept(staged: Live, cli: Cli) -> None:
+    """Between keeping the version before and the end of the mark, the power goes."""
+    live = staged
+    (live.hub.root / "srv" / "wait").touch()
+    start(live, "upgrade")
+    until(lambda: PREPARING in texts(live))
+    (live.hub.root / "srv" / "wait").unlink()
+    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
+    left = mark.read(live.hub)
+    assert left
+    until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
+    mark.write(live.hub, replace(left, phase=mark.BACK))
+    assert cli("resume", "--hub", live.hub.prefix).returncode == 0
+    assert label(live) == "1.0.0"
+    assert mark.read(live.hub) is None
 
 
 def test_on_a_server_it_is_a_timer_of_systemds(
@@ -229,9 +356,12 @@ def test_on_a_server_it_is_a_timer_of_systemds(
     assert not [each for each in asked if each.startswith("--on-calendar=")]
 
 
+@pytest.mark.parametrize("minutes", [-1, 525_601])
 @pytest.mark.parametrize("name", ["quiet_within", "confirm_within"])
-def test_a_time_below_nothing_is_refused(live: Live, name: str) -> None:
+def test_a_time_below_nothing_or_beyond_a_year_is_refused(
+    live: Live, name: str, minutes: int
+) -> None:
     text = live.hub.settings_file.read_text(encoding="utf-8")
-    live.hub.settings_file.write_text(f"{text}  {name}: -1\n")
+    live.hub.settings_file.write_text(f"{text}  {name}: {minutes}\n")
     with pytest.raises(SettingsInvalid, match=f"upgrade.{name}"):
         settings.load(live.hub)

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 
 import hub_folder
 import pytest
+from docker_fixtures import Engine, environment
 from hub_fixtures import SERVES, Cli, Live, until
 from test_staging import PREPARING, everything, pids, prepared_beside, start, texts
 
 from tljh_runbook.errors import HubUnhealthy, NotQuiet
-from tljh_runbook.hub import journal, quiet, versions, worker
+from tljh_runbook.hub import journal, quiet, services, versions, worker
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.quiet import Window
 from tljh_runbook.hub.staging import mark, stage
@@ -106,6 +107,50 @@ def test_a_server_that_has_ended_is_nobody_at_work(live: Live) -> None:
     assert quiet.at_work(live.source) == []
 
 
+def kept(live: Live, state: dict[str, str]) -> None:
+    """Let this be all that the spawner keeps of the server of alice, which does not answer."""
+    database = live.hub.state / "jupyterhub.sqlite"
+    hub_folder.change(database, "UPDATE spawners SET state = ?", (json.dumps(state),))
+    live.answer(KERNELS, 502)
+    live.answer("/user/alice/api", 502)
+
+
+def test_a_unit_that_has_ended_is_nobody_at_work(live: Live) -> None:
+    kept(live, {"unit_name": services.HUB})  # any program that the service manager knows
+    assert quiet.at_work(live.source) == ["alice (cannot be asked: its own token is not found)"]
+    live.source.services.stop(services.HUB)
+    assert quiet.at_work(live.source) == []
+
+
+@pytest.mark.parametrize("end", [("stop", "--time=0"), ("rm", "--force")], ids=["stop", "remove"])
+def test_a_container_that_has_ended_is_nobody_at_work(
+    live: Live, engine: Engine, busybox: dict[str, bytes], end: tuple[str, ...]
+) -> None:
+    engine.make({"course:1": environment("course:1")}, busybox)
+    made = engine.ask("run", "--detach", "--network=none", "course:1")
+    kept(live, {"object_id": made})
+    assert quiet.at_work(live.source) == ["alice (cannot be asked: its own token is not found)"]
+    engine.ask(*end, made)
+    assert quiet.at_work(live.source) == []
+
+
+def test_a_container_of_another_engine_counts_as_long_as_it_answers(
+    live: Live, engine: Engine
+) -> None:
+    del engine
+    kept(live, {"object_id": "0" * 64})
+    live.answer("/user/alice/api", 200)
+    assert quiet.at_work(live.source) == ["alice (cannot be asked: its own token is not found)"]
+
+
+def test_where_docker_does_not_answer_its_servers_count(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    kept(live, {"object_id": "0" * 64})
+    assert quiet.at_work(live.source) == ["alice (cannot be asked: its own token is not found)"]
+
+
 def test_an_environment_that_is_built_is_seen(live: Live) -> None:
     hub_folder.write_build(live.hub, "9", "course:2", "building")
     assert quiet.at_work(live.source) == ["the build of course:2"]
@@ -136,6 +181,23 @@ def test_a_hub_that_breaks_while_it_is_waited_for_is_not_upgraded(live: Live) ->
         ended.start()
         with pytest.raises(HubUnhealthy):
             waiting.wait()
+        ended.join()
+
+
+def test_a_hub_whose_python_was_gone_before_is_upgraded_after_a_wait(live: Live) -> None:
+    live.hub.python.unlink()
+    live.hub.python.symlink_to("/nowhere/python3")
+    live.answer("/hub/api/", 502)
+    live.answer(KERNELS, 200, BUSY)
+    with Journal(live.hub, "upgrade") as log:
+
+        def leaves() -> None:
+            until(lambda: texts(live))
+            live.answer(KERNELS, 200, "[]")
+
+        ended = threading.Thread(target=leaves)
+        ended.start()
+        Window(live.source, log, 60).wait()
         ended.join()
 
 

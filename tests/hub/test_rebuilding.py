@@ -117,6 +117,17 @@ def test_what_the_new_python_cannot_have_may_come_from_the_installer(broken: Bro
     assert (broken.hub.environment / "bin" / "traefik").read_text() == "the proxy"
 
 
+def test_what_debian_once_listed_as_a_package_is_not_asked_for(broken: Broken) -> None:
+    """pip takes an empty argument for a mistake, as that of Ubuntu 24.04 does."""
+    (site,) = versions.site_packages(broken.hub)
+    info = site / "pkg_resources-0.0.0.dist-info"
+    hub_folder.keep(info / "METADATA", "Name: pkg-resources\nVersion: 0.0.0\n", 0o644)
+    assert "pkg-resources" in versions.packages(broken.hub)
+    broken.install(brings="bound==2.0")
+    assert "pkg-resources" not in versions.packages(broken.hub)
+    assert interpreter.gone(broken.hub) == ""
+
+
 def test_what_nobody_brings_is_named(broken: Broken) -> None:
     with pytest.raises(InstallerFailed, match=r"no other: bound 1\.0") as caught:
         broken.install(brings="the-littlest-jupyterhub==1.0.0")

@@ -172,6 +172,30 @@ def test_any_other_redirect_is_the_answer(tls: ssl.SSLContext, location: str) ->
         assert not second.connections
 
 
+HUB_SENDS = "/hub/services/plasma/?page=1"  # asked for a service to which the proxy has no way
+
+
+@pytest.mark.parametrize(
+    ("location", "there"),
+    [
+        (HUB_SENDS, False),
+        (f"/base{HUB_SENDS}", False),
+        (f"http://127.0.0.1{HUB_SENDS}", False),
+        ("/hub/api/oauth2/authorize?redirect_uri=/services/plasma/oauth_callback", True),
+        ("/hub/login?next=/hub/services/plasma/", True),
+        ("/services/plasma/home", True),
+        ("//[bad/hub/services/", True),
+        ("", True),
+    ],
+)
+def test_a_way_to_the_login_is_an_answer_and_the_hubs_own_way_is_none(
+    location: str, *, there: bool
+) -> None:
+    port = free_port()
+    with serving({"/services/plasma/": (302, location)}, port=port):
+        assert web.get(f"http://127.0.0.1:{port}/services/plasma/").there is there
+
+
 @pytest.mark.parametrize("location", ["https://[bad/api", "https://h:99999/api", "https://:1/api"])
 def test_a_way_to_https_that_leads_nowhere_is_no_answer(location: str) -> None:
     port = free_port()

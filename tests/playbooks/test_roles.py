@@ -172,6 +172,40 @@ def test_what_is_kept_is_not_removed_with_the_hub(kept: str, tmp_path: Path) -> 
     assert "Nothing was changed." in done.output.replace("\n", " ")
 
 
+# Stops as systemd does: what has stopped is forgotten, with its file.
+SYSTEMCTL = """\
+#!/bin/sh
+[ "$1" = stop ] || exit 1
+shift
+cd '{units}'
+for pattern; do rm -f -- $pattern; done
+"""
+
+
+def test_what_would_take_an_upgrade_back_is_stopped_once(tmp_path: Path) -> None:
+    units, programs = tmp_path / "transient", tmp_path / "bin"
+    for folder in (units, programs):
+        folder.mkdir()
+    (programs / "systemctl").write_text(SYSTEMCTL.format(units=units))
+    (programs / "systemctl").chmod(0o755)
+    other = "tljh-runbook-run-backup.service"
+    for name in (other, *(f"tljh-runbook-confirm-20260105T200000Z.{kind}" for kind in KINDS)):
+        (units / name).touch()
+    text = (playbooks.FOLDER / "roles/uninstall/tasks/remove.yml").read_text(encoding="utf-8")
+    tasks: list[Any] = yaml.parse(text.replace("/run/systemd/transient", str(units)))
+    wanted = [each for each in tasks if str(units) in json.dumps(each)]
+    assert wanted
+    file = tmp_path / "one.yml"
+    file.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": wanted}]))
+    seen = []
+    for options in (["--check"], [], [], ["--check"]):
+        done = ansible.playbook(file, *options, path=programs)
+        assert done.code == 0, done.output
+        seen.append((done.changed, len(list(units.iterdir()))))
+    assert seen == [(1, 3), (1, 1), (0, 1), (0, 1)]
+    assert (units / other).exists()
+
+
 TIMES = [("*-*-* 03:00", "Sun *-*-* 05:00"), ("", "monthly")]
 
 

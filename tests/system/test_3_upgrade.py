@@ -11,6 +11,8 @@ import sessions
 from machines import Server, until
 from story import Story, Working
 
+LONG = 600  # minutes in which upgrades wait to be confirmed: none is taken back in these tests
+CONFIRM = "tljh-runbook-confirm-*"  # the timers that take an upgrade back
 MARK = "/var/lib/tljh-runbook/upgrade.json"
 CUT_OFF = '{"at": "20260115T220000Z", "phase": "staging", "snapshot": "none", "labels": {}}'
 
@@ -26,6 +28,8 @@ class Upgraded:
 @pytest.fixture(scope="session")
 def upgraded(story: Story, inhabited: dict[str, Working]) -> Upgraded:
     """Ask for newer versions; upgrade server one from the administrator's machine."""
+    settings = story.more.setdefault("tljh_runbook_settings", {})
+    settings["upgrade"] = {"confirm_within": LONG}
     story.want("2.0.0", "newer")
     story.controller.play("runbook")
     images = {server.name: server.images() for server in story.servers}
@@ -60,6 +64,14 @@ def test_every_promise_is_kept(story: Story, upgraded: Upgraded) -> None:
     assert end["code"] == 0
     assert {each["word"] for each in end["report"]["verdicts"]} == {"kept"}
     story.one.run("tljh-runbook", "prove")
+
+
+def test_it_waits_to_be_confirmed(story: Story, upgraded: Upgraded) -> None:
+    """By a timer of systemd, until somebody confirms."""
+    assert story.one.tool("status")["confirm_until"]
+    assert CONFIRM[:-1] in story.one.run("systemctl", "list-timers", "--no-pager", CONFIRM)
+    story.controller.invoke("hosts", "--limit", "one", "upgrade.confirm")
+    assert story.one.tool("status")["confirm_until"] is None
 
 
 def test_a_second_upgrade_restarts_nothing(story: Story, upgraded: Upgraded) -> None:
@@ -159,8 +171,25 @@ def test_after_a_power_cut_the_hub_is_old_or_new(story: Story, rolled_back: str)
     assert version(server) == "4.1.6"
     assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows
     assert server.tried("test", "-e", "/opt/tljh/runbook-stage").returncode
-    story.controller.invoke("hosts", "--limit", "one", "backup", "upgrade")
-    assert version(server) == "5.5.4"
+
+
+def test_an_upgrade_that_nobody_confirms_is_taken_back(story: Story, rolled_back: str) -> None:
+    """The timer of systemd does it: no process of ours waits, and nobody types anything."""
+    server = story.one
+    rows = server.run("/opt/tljh/hub/bin/python", "-c", ROWS)
+    server.run("tljh-runbook", "backup")
+    before = server.tool("progress", "rollback")
+    server.run("tljh-runbook", "upgrade", "--confirm-within", "1")
+    assert server.tool("status")["confirm_until"]
+
+    def taken_back() -> Any:
+        found = server.tool("progress", "rollback")
+        return found != before and found["end"]
+
+    assert until(taken_back, "the upgrade is taken back", 600)["code"] == 0
+    until(server.serves, "the services answer after the way back", 600)
+    assert version(server) == "4.1.6"
+    assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows
 
 
 ROWS = """

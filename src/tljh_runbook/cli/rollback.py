@@ -11,7 +11,7 @@ from tljh_runbook import show, terminal
 from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.run import detachable
-from tljh_runbook.errors import NotConfirmed
+from tljh_runbook.errors import NotConfirmed, ServicesUnreachable
 from tljh_runbook.hub import confirmation, ending, worker
 from tljh_runbook.hub import rollback as going_back
 from tljh_runbook.hub.source import Source
@@ -104,7 +104,11 @@ def resume(source: Source, *, at_boot: bool, detach: bool, run: str, as_json: bo
         left = mark.read(source.hub)
         if left and at_boot:
             ending.go_back_at_boot(source)
-        confirmation.watch(source)  # a reboot ends what waits
+        try:
+            confirmation.watch(source)  # a reboot ends what waits
+        except ServicesUnreachable:
+            if left is None:  # else what was cut off comes first
+                raise
         if left is None:
             _say_nothing_left(source, as_json=as_json)
             return

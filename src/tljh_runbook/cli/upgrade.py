@@ -14,6 +14,7 @@ from tljh_runbook.cli.options import fail, on_hub
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.errors import PromiseBroken
 from tljh_runbook.hub import checks, proof, upgrade
+from tljh_runbook.hub.settings_groups import MOST_MINUTES
 from tljh_runbook.hub.source import Source
 
 
@@ -60,13 +61,13 @@ def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
 @click.command(name="upgrade")
 @click.option(
     "--when-quiet",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_MINUTES),
     metavar="MINUTES",
     help="Wait so long until nobody computes, instead of the setting; 0: do not wait.",
 )
 @click.option(
     "--confirm-within",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_MINUTES),
     metavar="MINUTES",
     help="Take it back by itself unless it is confirmed in that time, instead of the setting.",
 )

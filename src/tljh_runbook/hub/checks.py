@@ -207,6 +207,7 @@ def _scheduled(source: Source) -> Found:
 
 def _way(source: Source) -> Found:
     """Say how an upgrade would be done, and why not in the better way."""
+    stage.require_folders(source.hub)
     if source.settings.upgrade.in_place:
         return "in place, as the settings ask: the hub is away while the installer runs"
     upper = stage.upper(source)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 
 from tljh_runbook import program
-from tljh_runbook.errors import Busy, NothingToConfirm, NothingToTakeBack
+from tljh_runbook.errors import Busy, NothingToConfirm, NothingToTakeBack, ServicesUnreachable
 from tljh_runbook.hub import files, journal, lock, unit
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
@@ -55,7 +55,13 @@ def ask(source: Source, ended: Mark) -> None:
         until = datetime.now(timezone.utc) + timedelta(minutes=ended.confirm_within)
         asked = Deadline(ended.at, until.strftime(MOMENT))
         files.replace(source.hub.work / NAME, json.dumps(asdict(asked)).encode())
-        watch(source)
+        try:
+            watch(source)
+        except ServicesUnreachable as error:
+            raise ServicesUnreachable(
+                f"The new version runs, but nothing waits for it to be confirmed: {error.message}",
+                hint="Bring the upgrade to its end: tljh-runbook resume",
+            ) from error
     else:
         forget(source.hub)  # of an upgrade that can be taken back no more
 
@@ -86,19 +92,18 @@ def confirm(source: Source) -> Deadline:
             if found is None:
                 raise _nothing(hub)
             forget(hub)
+            if not source.settings.upgrade.keep_previous:
+                copies.remove(previous.place(hub))
     except Busy as error:
         raise _going_back() from error
-    if not source.settings.upgrade.keep_previous:
-        copies.remove(previous.place(hub))
     return found
 
 
 @contextmanager
-def closed(hub: Hub, at: str) -> Iterator[Deadline | None]:
-    """Hold back who confirms the upgrade that began ``at``; None where it was confirmed before."""
+def closed(hub: Hub) -> Iterator[Deadline | None]:
+    """Hold back who confirms while the hub goes back; None where nothing is to be confirmed."""
     with lock.hold(hub, "the way back", LOCK):
-        found = read(hub)
-        yield found if found and found.at == at else None
+        yield read(hub)
 
 
 def watch(source: Source) -> None:
@@ -132,17 +137,19 @@ def words(source: Source, at: str) -> list[str]:
 
 
 def stand_by(source: Source, at: str, go_back: Callable[[], None]) -> None:
-    """Wait until the time of an upgrade is over, then go back; return when it was confirmed."""
+    """Wait until the time of an upgrade is over, then begin to go back; return when it has ended.
+
+    ``go_back`` only begins it, and it may fail: as long as the upgrade stands it is tried again.
+    """
+    tried = -AGAIN
     while (left := read(source.hub)) and left.at == at:
-        if left.seconds > 0:
-            time.sleep(min(PAUSE, left.seconds))
+        pause = max(left.seconds, tried + AGAIN - time.monotonic())
+        if pause > 0:
+            time.sleep(min(PAUSE, pause))
             continue
-        try:
+        tried = time.monotonic()
+        with suppress(Busy):
             go_back()
-        except Busy:
-            time.sleep(AGAIN)
-        else:
-            return
 
 
 def _going_back() -> NothingToConfirm:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from tljh_runbook.errors import HubUnhealthy, NoSpace, RunbookError, UpgradeTakenBack
+from tljh_runbook.errors import (
+    HubUnhealthy,
+    NoSpace,
+    NothingToTakeBack,
+    RunbookError,
+    UpgradeTakenBack,
+)
 from tljh_runbook.hub import (
     confirmation,
     files,
@@ -83,8 +89,8 @@ def back(source: Source, now: Mark, log: Journal) -> None:
     """Go back to the version before, wait until it is healthy, and end the upgrade."""
     if now.way is None:
         return
-    way = Way(**now.way)
-    mark.enter(source.hub, now, mark.BACK)
+    way = _found(source.hub, Way(**now.way), now.at)
+    now = mark.enter(source.hub, now, mark.BACK, way=asdict(way))
     log.phase("Take the upgrade back")
     with _room(source.hub, "The old version is on its way back, and the hub may be stopped."):
         way_back.go(source, way, log.phase)
@@ -95,6 +101,15 @@ def back(source: Source, now: Mark, log: Journal) -> None:
         # From here on there is nothing to go back with: what is left of it must not be used.
         now = mark.enter(source.hub, now, mark.STAGING)
     _discard(source.hub, now)
+
+
+def _found(hub: Hub, way: Way, at: str) -> Way:
+    """Return the way back of the upgrade ``at``; one that only lacks its end was kept by then."""
+    if not Path(way.folder).exists():
+        with suppress(NothingToTakeBack):
+            kept = previous.read(hub)
+            return kept.way if kept.at == at else way
+    return way
 
 
 def _discard(hub: Hub, now: Mark) -> None:
@@ -154,22 +169,35 @@ def go_back_at_boot(source: Source) -> None:
 def take_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
     """Go back as `take_back` does, unless the upgrade that began ``at`` is confirmed by then."""
     log.report = {"changed": False}
-    with confirmation.closed(source.hub, at) as open_:
-        if open_ is None:
-            log.phase("The upgrade was confirmed: it stays")
+    resume(source, log)  # of a later one that was cut off, the way back must not be lost
+    with confirmation.closed(source.hub) as open_:
+        if open_ is None or open_.at != at:
+            log.phase("The upgrade needs no confirmation any more: nothing was changed")
             return
         why = f"Nobody has confirmed the upgrade of {at} until {open_.until}."
         log.phase(why)
-        take_back(source, log, why)
+        _take_back(source, log, why)
 
 
-def take_back(source: Source, log: Journal, why: str = "") -> None:
+def take_back(source: Source, log: Journal) -> None:
     """Go back to the version before the last upgrade, and prove that the promises held.
 
-    Raises `NothingToTakeBack`, `PromiseBroken`, and what going back raises.
+    An upgrade that was cut off is brought to its end first; where that brings the version before
+    back, it is all. Raises `NothingToTakeBack`, `PromiseBroken`, and what going back raises.
     """
+    left = mark.read(source.hub)
+    if left and left.phase in {mark.SWAPPING, mark.BACK}:
+        bring_to_end(source, log)
+        return
+    resume(source, log)
+    with confirmation.closed(source.hub):  # who confirms meanwhile is told
+        _take_back(source, log)
+
+
+def _take_back(source: Source, log: Journal, why: str = "") -> None:
     start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     kept = previous.read(source.hub)
+    stage.require_folders(source.hub)
     labels = versions.installed(source.hub).rows()
     log.phase("Measure the promises")
     measured = {name: each for name, each in promises.measure(source).items() if name not in ASKED}
@@ -201,7 +229,11 @@ def bring_to_end(source: Source, log: Journal) -> None:
     changes = report.changed(source, labels)
     # Who follows the upgrade from elsewhere must not take this good end for the upgrade's.
     why = CUT_OFF if left and left.phase != mark.PROVING else ""
-    log.report = Report(changed=resumed, at=moment, changes=changes, why=why).to_json()
+    open_ = confirmation.read(source.hub)
+    until = open_.until if open_ else ""
+    log.report = Report(
+        changed=resumed, at=moment, changes=changes, why=why, confirm_until=until
+    ).to_json()
 
 
 def taken_back(source: Source, now: Mark, why: str) -> UpgradeTakenBack:

@@ -130,7 +130,9 @@ def _state(hub: Hub, task: str) -> Event:
 def taken_back(hub: Hub) -> str:
     """Return when the last upgrade was taken back by hand; nothing where it was not."""
     upgrade, rollback = (state(hub, task)["end"] or {} for task in ("upgrade", "rollback"))
-    since = rollback.get("code") == 0 and rollback["at"] > upgrade.get("at", "")
+    # One that found the upgrade confirmed has changed nothing.
+    went = rollback.get("code") == 0 and (rollback.get("report") or {}).get("changed")
+    since = went and rollback["at"] > upgrade.get("at", "")
     return str(rollback["at"]) if since else ""
 
 

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tljh_runbook.errors import DockerFailed, NotQuiet
-from tljh_runbook.hub import config, docker, environments, health, processes, web
+from tljh_runbook.hub import config, docker, environments, health, interpreter, processes, web
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.promises import servers
+from tljh_runbook.hub.promises.servers import Process
 from tljh_runbook.hub.source import Source
 
 EVERY = 5.0  # seconds between two looks
@@ -50,7 +51,9 @@ class Window:
             if time.monotonic() > self._deadline:
                 raise _not_quiet(found, self._seconds)
             time.sleep(min(EVERY, self._seconds))
-        if told:  # long after the checks: a broken hub cannot be told from a broken upgrade
+        # Long after the checks: a broken hub cannot be told from a broken upgrade. Without its
+        # Python it was broken before, and the upgrade is what mends it.
+        if told and not interpreter.gone(self._source.hub):
             health.require(self._source.hub, self._source.services)
 
     def lasts(self) -> bool:
@@ -75,19 +78,22 @@ def at_work(source: Source) -> list[str]:
     running = hubdb.servers(found["jupyterhub"])
     known = servers.processes_of(running, source.services)
     questions = {
-        each.label: _question(address.at(each.base), each.base, known[each.label]["pid"])
+        each.label: _question(address.at(each.base), each.base, known[each.label])
         for each in running
         # What has ended is nobody's work, even where the hub has not seen it yet.
-        if not (known[each.label]["pid"] and known[each.label]["started"] is None)
+        if not (known[each.label].ended and known[each.label].pid)
     }
     told = _asked(questions)
     return [f"{name} ({said})" for name, said in told.items() if said] + _builds(source)
 
 
-def _question(url: str, base: str, pid: int | None) -> Callable[[], str]:
-    token = _token(base, pid) if pid else ""
+def _question(url: str, base: str, process: Process) -> Callable[[], str]:
+    token = _token(base, process.pid) if process.pid else ""
 
     def ask() -> str:
+        # Docker does not know what runs in another engine, or in a swarm: that answers.
+        if process.ended and not web.get(f"{url}api").ok:
+            return ""
         if not token:
             return f"{UNKNOWN}: its own token is not found"
         headers = {"Authorization": f"token {token}"}

@@ -47,8 +47,9 @@ def _rebuild(source: Source, say: Say, stage: Stage | None) -> list[Package]:
     command = [python, "-m", "venv", str(source.hub.environment)]
     installer.carry_out(source.hub, command, say, stage)
     names = {"pip", *(package.name for package in known)}
+    fitting = [wanted for name, wanted in FITTING.items() if wanted and name in names]
     # Where this fails, so would everything: the network is away, for example.
-    _pip(source, ["--upgrade", *(FITTING[each] for each in FITTING if each in names)], say, stage)
+    _pip(source, ["--upgrade", *fitting], say, stage)
     left = [package for package in _put_back(source, known, say, stage) if _asked(known[package])]
     copies.remove(environment / ASIDE)
     return left

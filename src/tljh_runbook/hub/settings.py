@@ -16,6 +16,7 @@ from tljh_runbook.hub.requirements import Requirement
 from tljh_runbook.hub.settings_file import invalid
 from tljh_runbook.hub.settings_groups import (
     DEFAULTS,
+    MOST_MINUTES,
     PLUGINS,
     TLJH,
     KeepSettings,
@@ -169,8 +170,8 @@ def _check_upgrade(settings: Settings, path: Path) -> None:
         if getattr(settings.upgrade, number) <= 0:
             raise invalid(path, f"upgrade.{number} must be greater than 0.")
     for number in ("quiet_within", "confirm_within"):
-        if getattr(settings.upgrade, number) < 0:
-            raise invalid(path, f"upgrade.{number} must be at least 0.")
+        if not 0 <= getattr(settings.upgrade, number) <= MOST_MINUTES:
+            raise invalid(path, f"upgrade.{number} must be from 0 to {MOST_MINUTES}, a year.")
     if not _RELEASE.fullmatch(settings.upgrade.tljh):
         raise invalid(
             path, f"upgrade.tljh: {settings.upgrade.tljh!r} is neither a release nor a full commit."

@@ -7,6 +7,7 @@ from typing import Any
 
 # The newest releases that this version of the runbook was tested with.
 TLJH = "2.0.0"
+MOST_MINUTES = 525_600  # a year
 PLUGINS = (
     "tljh-plasma @ git+https://github.com/plasmabio/plasma"
     "@4e54be5b4ea0a838c49485ce948332383b40ef81#subdirectory=tljh-plasma",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 LIMIT = 1 << 20  # bytes read of an answer
 MOVED = {301, 302, 303, 307, 308}
+ASTRAY = "/hub/services/"  # where no service is
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,11 @@ class Answer:
     def there(self) -> bool:
         """Whether somebody has answered, be it with a refusal or a way to the login.
 
-        Of what is away the proxy says 404 or 502, and so does the hub in its place.
+        Of what is away the proxy says 404 or 502, and so does the hub in its place; of a service
+        that the proxy does not know, the hub says that it is below the hub's own path.
         """
+        if self.status in MOVED and ASTRAY in _path(self.location):
+            return False
         return 0 < self.status < 500 and self.status != 404
 
 
@@ -116,6 +120,13 @@ class Line:
             and answer.location.startswith("https:")
             and _target(answer.location) == _target(self._url)
         )
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def _target(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from tljh_runbook.errors import DockerFailed
@@ -12,6 +13,18 @@ from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.docker import Container
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.source import Source
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process of a user server; ``pid`` is None where none is found.
+
+    ``ended`` where the system, systemd or Docker says that it does not run.
+    """
+
+    pid: int | None
+    started: float | str | None
+    ended: bool
 
 
 class Servers:
@@ -26,7 +39,8 @@ class Servers:
         found_processes = processes_of(servers, source.services)
         return {
             server.label: {
-                **found_processes[server.label],
+                "pid": found_processes[server.label].pid,
+                "started": found_processes[server.label].started,
                 "container": _container(server),
                 "answers": web.get(address.at(server.api)).ok,
             }
@@ -45,36 +59,39 @@ class Servers:
         return True, f"{len(before)} of {len(before)} run on{told}"
 
 
-def processes_of(
-    servers: Collection[hubdb.Server], services: Services
-) -> dict[str, dict[str, Any]]:
-    """Return number and start of each server's process, by the server's label."""
+def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[str, Process]:
+    """Return each server's process, by the server's label."""
     containers = _containers(servers)
     return {server.label: _process(server, containers, services) for server in servers}
 
 
 def _process(
-    server: hubdb.Server, containers: dict[str, Container], services: Services
-) -> dict[str, Any]:
-    """Return number and start of a server's process; without one, its answer alone is judged."""
-    running = containers.get(_container(server) or "")
+    server: hubdb.Server, containers: dict[str, Container] | None, services: Services
+) -> Process:
+    """Return a server's process; without one, its answer alone is judged."""
+    container = _container(server)
+    running = (containers or {}).get(container or "")
     if running:
-        return {"pid": running.pid, "started": running.started}
-    pid = server.state.get("pid")
-    if not pid and server.state.get("unit_name"):  # as SystemdSpawner keeps it
-        pid = services.pid(str(server.state["unit_name"]))
-    return {"pid": pid, "started": processes.started(pid) if pid else None}
+        return Process(running.pid, running.started, ended=False)
+    pid, unit = server.state.get("pid"), server.state.get("unit_name")
+    if not pid and unit:  # as SystemdSpawner keeps it
+        pid = services.pid(str(unit))
+    if pid:
+        started = processes.started(pid)
+        return Process(pid, started, ended=started is None)
+    answered = unit or (container and containers is not None)
+    return Process(None, None, ended=bool(answered))
 
 
 def _container(server: hubdb.Server) -> str | None:
     return server.state.get("object_id") or server.state.get("container_id")
 
 
-def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container]:
-    """Return the servers' containers, as far as Docker tells."""
+def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container] | None:
+    """Return those of the servers' containers that run; None where Docker does not tell."""
     with suppress(*docker.AWAY, DockerFailed):
         return docker.containers(filter(None, map(_container, servers)))
-    return {}
+    return None
 
 
 def _change(was: dict[str, Any], now: dict[str, Any] | None) -> str:

@@ -14,7 +14,11 @@ from tljh_runbook.hub.staging.way_back import Way
 
 
 def plan(source: Source, wanted: Sequence[Change], log: Journal) -> Way:
-    """Copy what one goes back to. Raises `NoSpace`, `DiskFailed`; nothing is left then."""
+    """Copy what one goes back to. Raises `ServerUnfit`, `NoSpace`, `DiskFailed`.
+
+    Nothing is left then.
+    """
+    stage.require_folders(source.hub)
     log.phase("Copy the hub")
     stage.discard(source.hub)
     try:

@@ -46,6 +46,8 @@ def keep(source: Source, ended: Mark) -> None:
         return
     wanted = source.settings.upgrade.keep_previous or ended.confirm_within
     if not (wanted and ended.way["environments"]):
+        if ended.way["environments"]:
+            copies.remove(place(hub))  # nobody goes back over an upgrade that keeps no way back
         stage.discard(hub)
         return
     for name in {path.name for path in left.iterdir()} - {*ended.way["environments"], KEPT}:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.errors import NoSpace
+from tljh_runbook.errors import NoSpace, ServerUnfit
 from tljh_runbook.hub import exchange, files
 from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.database.postgres_address import Server
@@ -24,6 +24,8 @@ OWN = ("state", "config", *ENVIRONMENTS)
 RUN = Path("/run/tljh-runbook")  # in memory: it takes overlays where the disk itself is one
 ROOM = 1 << 30  # bytes that an installer may add
 BESIDE = ("-wal", "-shm", "-journal")
+MOUNTS = Path("/proc/self/mountinfo")
+SPELT = {ord(sign): f"\\{ord(sign):03o}" for sign in " \t\n\\"}  # in that file
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,6 @@ class Stage:
         now = {name: copies.fingerprint(self.hub.prefix / name) for name in self.prints}
         return [name for name, seen in self.prints.items() if now[name] != seen]
 
-    def discard(self) -> None:
-        """Remove all of it."""
-        discard(self.hub)
-
 
 def place(hub: Hub) -> Hub:
     """Return where a hub's copies lie: on its own disk, so that they can be exchanged with it."""
@@ -100,9 +98,42 @@ def discard(hub: Hub) -> None:
         copies.remove(folder)
 
 
+def require_folders(hub: Hub) -> None:
+    """Raise `ServerUnfit` where an environment is a link, or something is mounted in its place.
+
+    No upgrade can begin or be taken back then: a link would be copied and exchanged in the place of
+    the folder that it leads to, and what is mounted cannot be exchanged at all.
+    """
+    for folder in (hub.prefix / name for name in ENVIRONMENTS):
+        if folder.is_symlink():
+            raise _unfit(hub, folder, f"is a link to {folder.readlink()}")
+        if _is_mounted(folder):
+            raise _unfit(hub, folder, "is a disk of its own, or a folder that is mounted there")
+
+
+def _unfit(hub: Hub, folder: Path, what: str) -> ServerUnfit:
+    return ServerUnfit(
+        f"{folder} {what}, so it cannot be exchanged: an upgrade can neither begin nor be taken "
+        "back. Nothing was changed.",
+        hint=f"Stop the hub, and put a folder with the same content in the place of {folder}. If "
+        f"the disk is too small for it, mount a larger one at {hub.prefix}, for all of the hub.",
+    )
+
+
+def _is_mounted(folder: Path) -> bool:
+    # os.path.ismount does not see a folder of the same disk that is mounted.
+    place = os.path.realpath(folder).translate(SPELT)
+    told = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    return any(line.split(" ")[4] == place for line in told.splitlines())
+
+
 def upper(source: Source) -> Path | str:
-    """Return the folder with which this hub's upgrade can be staged, or why none can serve."""
-    for name in OWN:
+    """Return the folder with which this hub's upgrade can be staged, or why none can serve.
+
+    Raises what `require_folders` raises.
+    """
+    require_folders(source.hub)
+    for name in ("state", "config"):
         folder = source.hub.prefix / name
         if folder.is_symlink() or os.path.ismount(folder):
             return f"{folder} is a link, or a disk of its own"
