@@ -43,7 +43,7 @@ def site() -> Site:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test of each console block, in the order of the page."""
     if "block" in metafunc.fixturenames:
-        blocks = _site().blocks()
+        blocks = [each for each in _site().blocks() if not each.on_server]
         metafunc.parametrize(
             ("page", "block"),
             [(each.page, each) for each in blocks],
@@ -107,11 +107,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     left_out = sum(reasons.values())
     why = "".join(f"; {count} × {reason}" for reason, count in reasons.items())
     pages = len({each.page for each in blocks})
-    to_run = len(blocks) - left_out
+    on_server = sum(each.on_server for each in blocks)
+    here = len(blocks) - left_out - on_server
     terminalreporter.write_line(
-        f"documented examples on {pages} of {len(_site().pages)} pages: "
-        f"{to_run} blocks to be carried out, {_executed(terminalreporter)} executed, "
-        f"{_keeper().count()} with evidence; {left_out} not executed{why}"
+        f"documented examples on {pages} of {len(_site().pages)} pages: {len(blocks)} blocks, "
+        f"{_keeper().count()} with evidence; {here} to be carried out here, "
+        f"{_executed(terminalreporter)} executed; {on_server} on a booted server, by "
+        f"./invoke test.system; {left_out} left out{why}"
     )
 
 

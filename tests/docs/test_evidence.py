@@ -131,6 +131,12 @@ def test_a_block_that_is_not_executed_needs_none(pages: Pages) -> None:
     assert pages.built("::::{not-executed} It reboots.", *EXAMPLE, "::::").warnings == ""
 
 
+def test_a_block_for_a_booted_server_has_a_place_of_its_own(pages: Pages) -> None:
+    [block] = pages.built("::::{on-server}", *EXAMPLE, "::::").blocks()
+    assert block.on_server
+    assert block.key == evidence.key("server", "$ echo one\none")
+
+
 def test_a_record_stays_as_it_is(pages: Pages, here: server.Server) -> None:
     keep(pages.built(*EXAMPLE), here)
     before = pages.record.read_bytes()

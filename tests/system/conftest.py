@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).with_name("booted")))
+# What carries out the examples of the pages: some need a booted server.
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 
 import engine
 import machines

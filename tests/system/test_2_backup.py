@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
+from desk import Desk
+from documented.keeper import Keeper, in_ci
+from documented.pages import build
+from documented.server import REPOSITORY
+from documented.transcript import execute
 from machines import until
 from story import Story, Working
 
@@ -87,6 +93,19 @@ def test_a_failed_backup_is_told_of(story: Story, scheduled: None) -> None:
     assert any(each.endswith("/fail") for each in story.web.asked)
     assert "last_run_exit_code" in server.read(f"{METRICS}/tljh-runbook.prom")
     server.run("systemctl", "start", "tljh-runbook-backup.service")
+
+
+def test_what_pages_show_of_a_booted_server(story: Story, scheduled: None) -> None:
+    """What needs systemd on the pages is carried out here, and kept as evidence."""
+    site = build(REPOSITORY / "docs", REPOSITORY, story.controller.folder / "pages")
+    keeper = Keeper(site, writes=not in_ci())
+    blocks = [each for each in site.blocks() if each.on_server]
+    assert {each.page for each in blocks} == {"how-to/schedule"}
+    desk = Desk(story.one)
+    for block in blocks:
+        began = time.monotonic()
+        execute(block, desk.run)
+        keeper.keep(block, time.monotonic() - began, desk)
 
 
 def test_a_second_schedule_changes_nothing(story: Story, scheduled: None) -> None:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import functools
 import json
 import os
-import platform
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
 from documented import accept, match
 from documented.pages import Block, Site
-from documented.server import Server
 from documented.transcript import Done
 from tljh_runbook.guide.sphinx_ext import evidence
 
 PRINTED = "docs/_build/printed"  # what each page's commands printed last: for docs.mutants
+
+
+class Ground(Protocol):
+    """What a block is carried out on: the system, and the version of TLJH, or nothing."""
+
+    @property
+    def system(self) -> str: ...
+
+    @property
+    def tljh(self) -> str: ...
 
 
 @dataclass
@@ -51,7 +60,7 @@ class Keeper:
         """Write the pages that were changed."""
         accept.write(self.changes)
 
-    def keep(self, block: Block, seconds: float, server: Server) -> None:
+    def keep(self, block: Block, seconds: float, ground: Ground) -> None:
         """Keep the evidence of a block that did as its page shows."""
         path = self._file(block.page)
         records = evidence.read(path)
@@ -62,8 +71,8 @@ class Keeper:
             place=block.place,
             seconds=round(seconds, 1),
             date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
-            system=_system(),
-            tljh=_tljh(server.root),
+            system=ground.system,
+            tljh=ground.tljh,
         )
         evidence.write(path, records, self._pages[block.page])
 
@@ -105,19 +114,6 @@ def printed(folder: Path, block: Block) -> list[Done] | None:
     if not path.exists():
         return None
     return [Done(**each) for each in json.loads(path.read_text(encoding="utf-8"))]
-
-
-def _system() -> str:
-    said = platform.freedesktop_os_release()
-    return f"{said['NAME'].split()[0]} {said.get('VERSION_ID', '')}".strip()
-
-
-def _tljh(root: Path | None) -> str:
-    """Return the version of TLJH in a sandbox; nothing where there is none."""
-    if root is None:
-        return ""
-    found = root.glob("opt/tljh/hub/lib/python3*/site-packages/the_littlest_jupyterhub-*.dist-info")
-    return next((path.name.split("-")[1].removesuffix(".dist") for path in found), "")
 
 
 def in_ci() -> bool:

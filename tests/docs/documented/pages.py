@@ -21,7 +21,7 @@ LANGUAGE = "console"
 class Block:
     """One transcript: where it is written, what it says, and why it is not executed, if so.
 
-    ``place`` is where it is carried out, ``key`` the key of its evidence.
+    ``place`` is where it is carried out, one of `evidence.PLACES`; ``key`` the key of its evidence.
     """
 
     page: str
@@ -31,6 +31,11 @@ class Block:
     reason: str = ""
     place: str = ""
     key: str = ""
+
+    @property
+    def on_server(self) -> bool:
+        """Whether it is for the tests of booted servers to carry it out."""
+        return self.place == "server"
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from documented.match import Names
 from documented.shell import LIMIT, Shell
 
 REPOSITORY = Path(__file__).parents[3]
+TLJH = "the_littlest_jupyterhub"
 CHECKOUT = "/home/you/tljh-runbook"  # how pages show the folder of the checkout
 
 # What pages may name of the server; commands find it in the sandbox.
@@ -42,6 +44,21 @@ class Server:
     checkout: Path
     root: Path | None = None
     names: Names = field(default_factory=dict)
+
+    @property
+    def system(self) -> str:
+        """The name and version of this machine's system."""
+        said = platform.freedesktop_os_release()
+        return f"{said['NAME'].split()[0]} {said.get('VERSION_ID', '')}".strip()
+
+    @property
+    def tljh(self) -> str:
+        """The version of TLJH in the sandbox; nothing where there is none."""
+        if self.root is None:
+            return ""
+        packages = self.root.glob("opt/tljh/hub/lib/python3*/site-packages")
+        found = (each for path in packages for each in path.glob(f"{TLJH}-*.dist-info"))
+        return next((each.name.split("-")[1].removesuffix(".dist") for each in found), "")
 
     def run(self, command: str) -> tuple[list[str], int]:
         """Run a command as the page has it; return its lines as the page would show them."""

@@ -1,8 +1,9 @@
 """The Sphinx extension: pages show the steps as they are carried out, and nothing else.
 
-``{step}`` as a directive renders a step, as a role refers to it; ``{step-list}`` lists them all;
-``{not-executed}`` says why an example is not carried out by the documentation's tests, and below
-each other example stands when and on what it was.
+``{step}`` as a directive renders a step, as a role refers to it; ``{step-list}`` lists them all.
+``{not-executed}`` says why an example is not carried out by the documentation's tests;
+``{on-server}`` wraps those that need a booted server. Below each example stands when and on what
+it last ran.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from tljh_runbook.guide.sphinx_ext import proof, ways
 from tljh_runbook.guide.sphinx_ext.directives import StepDirective, StepList
 from tljh_runbook.guide.sphinx_ext.domain import StepDomain
-from tljh_runbook.guide.sphinx_ext.examples import NotExecuted
+from tljh_runbook.guide.sphinx_ext.examples import NotExecuted, OnServer
 from tljh_runbook.guide.sphinx_ext.role import StepRole
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_role("step", StepRole())
     app.add_directive("step-list", StepList)
     app.add_directive("not-executed", NotExecuted)
+    app.add_directive("on-server", OnServer)
     app.setup_extension("sphinx_inline_tabs")
     app.add_post_transform(ways.Stacked)
     app.connect("builder-inited", ways.add_styles)

@@ -1,4 +1,4 @@
-"""Examples that are shown but not carried out, with the reason in the reader's sight."""
+"""Examples that are not carried out as the others are, with the reason in the reader's sight."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ class NotExecuted(SphinxDirective):
         self.set_source_info(paragraph)
         box = nodes.container("", paragraph, *messages, classes=["not-executed"])
         box["reason"] = self.arguments[0]
+        self.set_source_info(box)
+        box += self.parse_content_to_nodes()
+        return [box]
+
+
+class OnServer(SphinxDirective):
+    """Wrap blocks that are carried out on a booted server: a practice hub has not all it needs."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the blocks; each shows where it ran."""
+        box = nodes.container("", place="server")
         self.set_source_info(box)
         box += self.parse_content_to_nodes()
         return [box]
