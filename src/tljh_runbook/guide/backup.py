@@ -19,8 +19,8 @@ WITH_USER_DATA = (
     "`user_data.repository` says."
 )
 DELETE = (
-    "The hub is as it was. A snapshot that is not wanted is a folder that can be deleted: "
-    "`rm -r /var/backups/tljh/` and its name."
+    "The hub is as it was. A snapshot that is not wanted is a folder that can be deleted, with its "
+    "name in the place of SNAPSHOT: `rm -r /var/backups/tljh/SNAPSHOT`"
 )
 FAILS = (
     "There is no new snapshot then, and the hub is as it was: what was begun is removed. The "

@@ -79,9 +79,9 @@ def everything(target: Target) -> Plan:
     "Check that nothing speaks against it",
     why="You learn at noon, and not in the middle of the night, what is in the way.",
     changes=CHANGES_NOTHING,
-    check="Every line says *ok*.",
+    check="No line says *NO*. A *warning* does not stand in the way.",
     undo=NOTHING_TO_UNDO,
-    fails="Each line that says *error* has a remedy below the table. Do what it says, then check "
+    fails="Each line that says *NO* has a remedy below the table. Do what it says, then check "
     "again.",
 )
 def check(target: Target) -> Plan:
