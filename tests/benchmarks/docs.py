@@ -6,6 +6,7 @@ extensions, so it does not know our directives, and says so; that is of no matte
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import subprocess
@@ -49,6 +50,7 @@ def cold(config: Path, source: Path, folder: Path) -> float:
 
 def main() -> None:
     """Measure and print."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a reader's machine compiles programs once
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plain = folder / "plain"

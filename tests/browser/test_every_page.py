@@ -23,8 +23,13 @@ SPILLED = """() => [...document.querySelectorAll(".diagram g")].flatMap(group =>
 })"""
 
 
+# Colours may take a moment to change: axe must not look at them on their way.
+AT_REST = "() => Promise.allSettled(document.getAnimations().map(each => each.finished))"
+
+
 def violations(tab: Page, *rules: str) -> list[str]:
     """Return what axe finds wrong; with rules, only against these."""
+    tab.evaluate(AT_REST)
     options: dict[str, object] = {"resultTypes": ["violations"]}
     if rules:
         options["runOnly"] = {"type": "rule", "values": rules}

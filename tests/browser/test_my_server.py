@@ -11,7 +11,7 @@ from .browsing import Site
 
 PAGE = "install/ansible"
 COPIED = "() => navigator.clipboard.readText()"
-USUAL = "ssh ubuntu@hub.example.org sudo id"
+USUAL = "ssh -t ubuntu@hub.example.org sudo id"
 SITE_PLAYBOOK = "src/tljh_runbook/playbooks/site.yml"
 
 
@@ -43,7 +43,8 @@ def test_values_are_in_every_command_on_every_page_and_in_what_is_copied(
     command = copied(tab, SITE_PLAYBOOK)
     assert shlex.split(command)[1:3] == ["-i", "~/my servers.ini"]
     tab.goto(site.url("install/requirements"))
-    expect(tab.locator("pre", has_text="sudo id")).to_have_text("ssh anna@hub.school.org sudo id")
+    filled_in = USUAL.replace("ubuntu@hub.example.org", "anna@hub.school.org")
+    expect(tab.locator("pre", has_text="sudo id")).to_have_text(filled_in)
     tab.get_by_text("My server: anna@hub.school.org").click()
     tab.get_by_role("button", name="As in the guide").click()
     expect(tab.locator("pre", has_text="sudo id")).to_have_text(USUAL)
