@@ -264,4 +264,5 @@ def _require_room(hub: Hub, environments: Iterable[str]) -> None:
 
 
 def _uppers(hub: Hub) -> list[Path]:
-    return [beside(hub), RUN / "stage"]
+    # Only root makes something in memory, and nobody else may even look whether it is there.
+    return [beside(hub), RUN / "stage"] if os.geteuid() == 0 else [beside(hub)]
