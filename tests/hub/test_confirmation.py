@@ -16,11 +16,12 @@ from pathlib import Path
 import hub_folder
 import pytest
 from hub_fixtures import Cli, Live, until
-from test_staging import PREPARING, done, prepared_beside, start, texts
+from test_staging import done, prepared_beside, start, texts
 
 from tljh_runbook.errors import NothingToConfirm, SettingsInvalid
 from tljh_runbook.hub import confirmation, journal, lock, processes, settings, versions, worker
 from tljh_runbook.hub.staging import mark, previous
+from tljh_runbook.hub.staging.mark import Mark
 
 PASSED = "2026-01-15T22:00:00Z"
 SYSTEMD_RUN = """#!{python}
@@ -47,6 +48,32 @@ def watchers(live: Live) -> list[int]:
     known = [int(path.name) for path in processes.PROC.iterdir() if path.name.isdigit()]
     words = {"--unless-confirmed", str(live.hub.prefix)}
     return [pid for pid in known if words <= {*processes.command_line(pid)}]
+
+
+def stop_watchers(live: Live) -> None:
+    """End them as a reboot does."""
+    for pid in watchers(live):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not watchers(live))
+
+
+def begun_to_prove(live: Live, version: str, *words: str) -> Mark:
+    """Begin an upgrade, and return its mark as soon as the new version is in its place."""
+    (live.hub.root / "srv" / "wait").touch()
+    start(live, "upgrade", *words)
+    until(lambda: f"Setting up TLJH {version}" in texts(live))
+    (live.hub.root / "srv" / "wait").unlink()
+    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
+    found = mark.read(live.hub)
+    assert found
+    return found
+
+
+def cut_off_while_it_proves(live: Live, version: str, *words: str) -> None:
+    """Begin an upgrade, and kill it when the new version is in its place."""
+    begun_to_prove(live, version, *words)
+    os.kill(int(journal.read(live.hub, "upgrade")[0]["pid"]), signal.SIGKILL)
+    until(lambda: not lock.held(live.hub))
 
 
 def pass_time(live: Live) -> None:
@@ -102,9 +129,7 @@ def test_an_upgrade_that_is_confirmed_stays(staged: Live, cli: Cli) -> None:
 def test_a_reboot_or_a_kill_forgets_nothing(staged: Live, cli: Cli) -> None:
     live = staged
     done(live, "upgrade", "--confirm-within", "60")
-    for pid in watchers(live):
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: not watchers(live))
+    stop_watchers(live)
     shown = cli("resume", "--at-boot", "--hub", live.hub.prefix)
     assert "unless you confirm it" in shown.stderr
     until(lambda: watchers(live))
@@ -118,8 +143,7 @@ def test_a_run_that_works_on_the_hub_is_waited_for(
 ) -> None:
     live = staged
     at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
-    for pid in watchers(live):
-        os.kill(pid, signal.SIGKILL)
+    stop_watchers(live)
     pass_time(live)
     monkeypatch.setattr(confirmation, "AGAIN", 0.1)
     tried: list[bool] = []
@@ -153,14 +177,7 @@ def test_the_version_before_is_kept_until_it_is_confirmed(staged: Live, cli: Cli
 
 def test_an_upgrade_that_was_cut_off_is_to_be_confirmed_too(staged: Live, cli: Cli) -> None:
     live = staged
-    (live.hub.root / "srv" / "wait").touch()
-    start(live, "upgrade", "--confirm-within", "60")
-    until(lambda: PREPARING in texts(live))
-    (live.hub.root / "srv" / "wait").unlink()
-    pid = int(journal.read(live.hub, "upgrade")[0]["pid"])
-    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: not lock.held(live.hub))
+    cut_off_while_it_proves(live, "2.0.0", "--confirm-within", "60")
     assert confirmation.read(live.hub) is None
     assert cli("resume", "--hub", live.hub.prefix).returncode == 0
     assert confirmation.read(live.hub)
@@ -200,12 +217,6 @@ def test_the_next_upgrade_need_not_be_confirmed_where_nobody_asks(staged: Live) 
     assert confirmation.read(live.hub) is None
 
 
-def stopped_watchers(live: Live) -> None:
-    for pid in watchers(live):
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: not watchers(live))
-
-
 def want(live: Live, version: str, more: str = "") -> None:
     text = live.hub.settings_file.read_text(encoding="utf-8")
     live.hub.settings_file.write_text(text.replace("tljh: 2.0.0", f"tljh: {version}") + more)
@@ -215,18 +226,6 @@ def begin_to_go_back(live: Live, at: str) -> None:
     """Be the run that the timer starts in its moment."""
     words = [*confirmation.words(live.source, at), "--worker", "now"]
     subprocess.run([sys.executable, "-m", "tljh_runbook", *words], check=True, capture_output=True)
-
-
-def cut_off_while_it_proves(live: Live) -> None:
-    """Begin the upgrade to 2.0.1, and kill it when the new version is in its place."""
-    (live.hub.root / "srv" / "wait").touch()
-    start(live, "upgrade")
-    until(lambda: "Setting up TLJH 2.0.1" in texts(live))
-    (live.hub.root / "srv" / "wait").unlink()
-    pid = int(journal.read(live.hub, "upgrade")[0]["pid"])
-    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: not lock.held(live.hub))
 
 
 def test_who_confirms_while_somebody_goes_back_by_hand_is_told(staged: Live, cli: Cli) -> None:
@@ -252,7 +251,7 @@ def test_what_fails_to_go_back_is_tried_again(
 ) -> None:
     live = staged
     at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
-    stopped_watchers(live)
+    stop_watchers(live)
     pass_time(live)
     monkeypatch.setattr(confirmation, "AGAIN", 0.1)
     tried: list[bool] = []
@@ -269,7 +268,7 @@ def test_what_fails_to_go_back_is_tried_again(
 def test_a_confirmation_at_the_last_moment_counts(staged: Live, cli: Cli) -> None:
     live = staged
     at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
-    stopped_watchers(live)
+    stop_watchers(live)
     assert cli("confirm", "--hub", live.hub.prefix).returncode == 0
     begin_to_go_back(live, at)
     assert label(live) == "2.0.0"
@@ -280,9 +279,9 @@ def test_a_later_upgrade_that_was_cut_off_comes_to_its_end_first(staged: Live) -
     """Else the way back of the later one would be lost, and the hub a mixture of both."""
     live = staged
     at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
-    stopped_watchers(live)
+    stop_watchers(live)
     want(live, "2.0.1")
-    cut_off_while_it_proves(live)
+    cut_off_while_it_proves(live, "2.0.1")
     pass_time(live)
     begin_to_go_back(live, at)
     assert label(live) == "2.0.1"
@@ -293,7 +292,7 @@ def test_going_back_by_hand_goes_back_one_upgrade(staged: Live) -> None:
     live = staged
     done(live, "upgrade")
     want(live, "2.0.1")
-    cut_off_while_it_proves(live)
+    cut_off_while_it_proves(live, "2.0.1")
     assert done(live, "rollback", "--yes")["error"] is None
     assert label(live) == "2.0.0"
     assert mark.read(live.hub) is None
@@ -312,13 +311,7 @@ def test_an_upgrade_that_keeps_no_version_before_leaves_no_older_one(staged: Liv
 def test_the_way_back_is_found_where_it_was_kept(staged: Live, cli: Cli) -> None:
     """Between keeping the version before and the end of the mark, the power goes."""
     live = staged
-    (live.hub.root / "srv" / "wait").touch()
-    start(live, "upgrade")
-    until(lambda: PREPARING in texts(live))
-    (live.hub.root / "srv" / "wait").unlink()
-    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
-    left = mark.read(live.hub)
-    assert left
+    left = begun_to_prove(live, "2.0.0")
     until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
     mark.write(live.hub, replace(left, phase=mark.BACK))
     assert cli("resume", "--hub", live.hub.prefix).returncode == 0

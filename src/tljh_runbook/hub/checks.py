@@ -207,8 +207,8 @@ def _scheduled(source: Source) -> Found:
 
 def _way(source: Source) -> Found:
     """Say how an upgrade would be done, and why not in the better way."""
-    stage.require_folders(source.hub)
     if source.settings.upgrade.in_place:
+        stage.require_folders(source.hub)  # as `stage.upper` does
         return "in place, as the settings ask: the hub is away while the installer runs"
     upper = stage.upper(source)
     if isinstance(upper, str):

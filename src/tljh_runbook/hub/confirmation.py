@@ -52,8 +52,8 @@ def ask(source: Source, ended: Mark) -> None:
     if ended.way is None or not ended.way["environments"]:
         return  # only settings were set: the version before is the same as it was
     if ended.confirm_within:
-        until = datetime.now(timezone.utc) + timedelta(minutes=ended.confirm_within)
-        asked = Deadline(ended.at, until.strftime(MOMENT))
+        end = datetime.now(timezone.utc) + timedelta(minutes=ended.confirm_within)
+        asked = Deadline(ended.at, end.strftime(MOMENT))
         files.replace(source.hub.work / NAME, json.dumps(asdict(asked)).encode())
         try:
             watch(source)
@@ -79,6 +79,12 @@ def read(hub: Hub) -> Deadline | None:
         found = Deadline(**json.loads(files.read(hub.work / NAME)))
         return found if previous.read(hub).at == found.at else None
     return None
+
+
+def until(hub: Hub) -> str:
+    """Return until when the last upgrade must be confirmed; nothing where it need not."""
+    waits = read(hub)
+    return waits.until if waits else ""
 
 
 def confirm(source: Source) -> Deadline:

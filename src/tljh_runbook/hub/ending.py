@@ -229,8 +229,7 @@ def bring_to_end(source: Source, log: Journal) -> None:
     changes = report.changed(source, labels)
     # Who follows the upgrade from elsewhere must not take this good end for the upgrade's.
     why = CUT_OFF if left and left.phase != mark.PROVING else ""
-    open_ = confirmation.read(source.hub)
-    until = open_.until if open_ else ""
+    until = confirmation.until(source.hub)
     log.report = Report(
         changed=resumed, at=moment, changes=changes, why=why, confirm_until=until
     ).to_json()

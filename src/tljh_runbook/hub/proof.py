@@ -48,10 +48,9 @@ def prove(source: Source) -> Report | None:
     if not last.get("changed") or not last.get("snapshot") or journal.taken_back(source.hub):
         return None
     values = report.read(report.file(source, last["snapshot"], last["at"]))
-    waits = confirmation.read(source.hub)
     now = {
         "verdicts": promises.judge(values["before"], promises.measure(source)),
-        "confirm_until": waits.until if waits else "",
+        "confirm_until": confirmation.until(source.hub),
     }
     return Report(**{**values, **now})
 

@@ -40,12 +40,6 @@ def work(source: Source, log: Journal) -> None:
     proof.require_kept(done.verdicts)
 
 
-def _open_until(source: Source) -> str:
-    """Return until when the last upgrade must be confirmed; nothing where it need not."""
-    waits = confirmation.read(source.hub)
-    return waits.until if waits else ""
-
-
 def run(source: Source, log: Journal) -> Report:
     """Upgrade the hub as its settings ask and prove that the promises held.
 
@@ -60,7 +54,7 @@ def run(source: Source, log: Journal) -> Report:
     wanted = [*changes.software(source), *changes.settings(source)]
     if not wanted:
         health.require(source.hub, source.services)
-        return Report(changed=False, at=moment, confirm_until=_open_until(source))
+        return Report(changed=False, at=moment, confirm_until=confirmation.until(source.hub))
     begun = _begin(source, moment, log)
     probed_after = log.seconds
     with Probe(targets(source)) as probe:
@@ -78,7 +72,7 @@ def run(source: Source, log: Journal) -> Report:
         probe_after=probed_after,
         probe_seconds=round(probe.seconds, 2),
         forecast=forecast,
-        confirm_until=_open_until(source),
+        confirm_until=confirmation.until(source.hub),
         before=before,
     )
     report.keep(done, source)
