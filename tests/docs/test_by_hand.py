@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +15,28 @@ from documented.server import Server, opened
 
 from tljh_runbook.guide import catalog
 
-TESTED = {"backup.database", "backup.config", "backup.verify", "snapshots"}
+TESTED = {"backup.database", "backup.config", "backup.user-data", "backup.verify", "snapshots"}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A practice hub with a snapshot."""
     with opened(tmp_path_factory.mktemp("by-hand"), os.environ, sandbox=True, path="") as found:
+        furnish(next((root(found) / "home").iterdir()))
         assert found.run("tljh-runbook backup --hub /opt/tljh")[1] == 0
         yield found
+
+
+def furnish(home: Path) -> None:
+    """Put into a home what is kept, and what programs make again by themselves."""
+    for name in ("work/.hidden", ".local/share/Trash/files/old", "work/__pycache__/a.pyc"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(name)
+    for place in (".cache", ".Trash-1000", ".conda/pkgs", "miniconda3/pkgs", "node_modules/.cache"):
+        (home / place).mkdir(parents=True)
+        (home / place / "again").write_text(place)
+    (home / "work" / ".hidden").chmod(0o640)
+    (home / "work" / "link").symlink_to("/etc/nowhere")
 
 
 def by_hand(server: Server, step: str) -> list[str]:
@@ -83,6 +97,37 @@ def test_configuration(server: Server) -> None:
                 made[each.name] = file.read()
     assert "config/config.yaml" in kept
     assert made == kept
+
+
+def test_user_data(server: Server, tmp_path: Path) -> None:
+    by_hand(server, "backup.user-data")
+    kept, made = tmp_path / "kept", tmp_path / "made"
+    made.mkdir()
+    at = [f"--repo={root(server)}/var/backups/tljh-user-data"]
+    at += [f"--password-file={root(server)}/etc/tljh-runbook.password"]
+    manifest = json.loads((snapshot(server) / "manifest.json").read_text())
+    stored = manifest["components"]["user-data"]["snapshot"]
+    restore = ["restic", *at, "restore", stored, f"--target={kept}"]
+    unpack = ["tar", "--extract", f"--file={root(server)}/srv/by-hand/home.tar"]
+    for command in (restore, [*unpack, "--acls", "--xattrs", f"--directory={made}"]):
+        subprocess.run(command, check=True, capture_output=True)
+    found = tree(made)
+    assert [name for name in found if "work" in name]
+    assert [name for name in found if name.endswith(("again", "old", "a.pyc"))] == []
+    assert found == tree(kept / str(root(server) / "home")[1:])
+
+
+def tree(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Return what is below a folder: owners, rights, times and content of each file."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in folder.rglob("*"):
+        what = path.lstat()
+        holds: object = str(path.readlink()) if path.is_symlink() else None
+        if holds is None and path.is_file():
+            holds = path.read_bytes()
+        own = (what.st_uid, what.st_gid, what.st_mode, int(what.st_mtime), holds)
+        found[str(path.relative_to(folder))] = own
+    return found
 
 
 def test_verification(server: Server) -> None:

@@ -199,7 +199,7 @@ def test_an_upgrade_that_was_taken_back_by_hand_is_not_taken_back_again(
 def test_who_confirms_while_it_goes_back_is_told(staged: Live, cli: Cli) -> None:
     live = staged
     at = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
-    with confirmation.closed(live.hub) as open_:
+    with confirmation.closed(live.hub, "the way back") as open_:
         assert open_
         assert open_.at == at
         told = cli("confirm", "--hub", live.hub.prefix)
@@ -296,6 +296,22 @@ def test_going_back_by_hand_goes_back_one_upgrade(staged: Live) -> None:
     assert done(live, "rollback", "--yes")["error"] is None
     assert label(live) == "2.0.0"
     assert mark.read(live.hub) is None
+
+
+def test_a_later_upgrade_waits_for_who_confirms_before_it_keeps_its_own(staged: Live) -> None:
+    """Else who confirms the one before could remove the version that the later one has kept."""
+    live = staged
+    first = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
+    want(live, "2.0.1")
+    begun_to_prove(live, "2.0.1")
+    proc = processes.PROC / str(journal.read(live.hub, "upgrade")[0]["pid"])
+    file = live.hub.work / confirmation.LOCK
+    with lock.hold(live.hub, "the confirmation", confirmation.LOCK):
+        until(lambda: file in [path.resolve() for path in (proc / "fd").iterdir()])
+        assert previous.read(live.hub).at == first
+    until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
+    assert journal.state(live.hub, "upgrade")["end"]["error"] is None
+    assert previous.read(live.hub).labels["TLJH"] == "2.0.0"
 
 
 def test_an_upgrade_that_keeps_no_version_before_leaves_no_older_one(staged: Live) -> None:

@@ -27,6 +27,7 @@ NAME = "confirm.json"
 LOCK = "confirm.lock"
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 PAUSE = 5.0  # seconds between two looks of whoever waits
+REMOVING = 60.0  # seconds: whoever confirms may be about to remove the version before
 AGAIN = 60.0  # seconds until it is tried again, where another run works on the hub
 
 
@@ -106,9 +107,9 @@ def confirm(source: Source) -> Deadline:
 
 
 @contextmanager
-def closed(hub: Hub) -> Iterator[Deadline | None]:
-    """Hold back who confirms while the hub goes back; None where nothing is to be confirmed."""
-    with lock.hold(hub, "the way back", LOCK):
+def closed(hub: Hub, what: str) -> Iterator[Deadline | None]:
+    """Hold back who confirms while ``what`` is done; None where nothing waits to be confirmed."""
+    with lock.hold(hub, what, LOCK, REMOVING):
         yield read(hub)
 
 

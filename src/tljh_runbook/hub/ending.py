@@ -62,7 +62,8 @@ def proved(
     except (RunbookError, OSError) as error:
         back(source, now, log)
         raise taken_back(source, now, str(error)) from error
-    with _room(source.hub, "The new version runs, and is proved."):
+    ended = confirmation.closed(source.hub, "the end of the upgrade")
+    with _room(source.hub, "The new version runs, and is proved."), ended:
         previous.keep(source, now)
         confirmation.ask(source, now)
     mark.end(source.hub)
@@ -170,7 +171,7 @@ def take_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
     """Go back as `take_back` does, unless the upgrade that began ``at`` is confirmed by then."""
     log.report = {"changed": False}
     resume(source, log)  # of a later one that was cut off, the way back must not be lost
-    with confirmation.closed(source.hub) as open_:
+    with confirmation.closed(source.hub, "the way back") as open_:
         if open_ is None or open_.at != at:
             log.phase("The upgrade needs no confirmation any more: nothing was changed")
             return
@@ -190,7 +191,7 @@ def take_back(source: Source, log: Journal) -> None:
         bring_to_end(source, log)
         return
     resume(source, log)
-    with confirmation.closed(source.hub):  # who confirms meanwhile is told
+    with confirmation.closed(source.hub, "the way back"):  # who confirms meanwhile is told
         _take_back(source, log)
 
 

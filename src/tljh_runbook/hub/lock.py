@@ -21,17 +21,18 @@ PATIENCE = 1.0  # seconds: `held` takes the lock for an instant, and must not lo
 
 
 @contextmanager
-def hold(hub: Hub, what: str, name: str = NAME) -> Iterator[None]:
-    """Hold the hub's lock while ``what`` is done. Raises `Busy` where another run holds it.
+def hold(hub: Hub, what: str, name: str = NAME, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the hub's lock while ``what`` is done.
 
     A lock with another ``name`` is one beside it, for runs that are in the way of their like only.
+    Raises `Busy` where another run holds it for longer than ``patience``, in seconds.
     """
     files.make_private(hub.work)
     file = hub.work / name
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     os.set_inheritable(descriptor, True)  # for the installer, which may outlive us
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not _taken(descriptor):
             if time.monotonic() > deadline:
                 raise Busy(
