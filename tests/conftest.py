@@ -13,6 +13,17 @@ sys.path.insert(0, str(Path(__file__).with_name("hub")))
 pytest_plugins = ["docker_fixtures", "hub_fixtures"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let more upgrades be killed than the few of every day."""
+    parser.addoption("--kills", type=int, default=3, help="how many upgrades are killed by chance")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each killed upgrade its own number, from which its moment is drawn."""
+    if "kill" in metafunc.fixturenames:
+        metafunc.parametrize("kill", range(metafunc.config.getoption("--kills")))
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares a hub; begin with what takes long, so that nobody waits for it.

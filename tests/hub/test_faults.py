@@ -1,6 +1,6 @@
 """Upgrades that are killed at moments chosen by chance: the hub is old or new, never between.
 
-A few moments each time; `./invoke test.faults` tries many (KILLS says how many).
+A few moments each time; `./invoke test.faults` tries many (--kills says how many).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.staging import mark, stage
 
 pytestmark = pytest.mark.long
-KILLS = int(os.environ.get("KILLS", "3"))
 
 
 def ended(live: Live) -> bool:
@@ -40,11 +39,10 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> float:
         return time.monotonic() - began
 
 
-@pytest.mark.parametrize("number", range(KILLS))
-def test_it_is_old_or_new(live: Live, usual: float, number: int) -> None:
+def test_it_is_old_or_new(live: Live, usual: float, kill: int) -> None:
     prepared_beside(live)
     before = everything(live.hub)
-    moment = usual * random.Random(number).random()  # noqa: S311 - to be tried again
+    moment = usual * random.Random(kill).random()  # noqa: S311 - to be tried again
     began = time.monotonic()
     start(live, "upgrade")
     pid = int(journal.read(live.hub, "upgrade")[0]["pid"])

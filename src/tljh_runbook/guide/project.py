@@ -106,7 +106,7 @@ def system(c: Context) -> None:
 
 def faults(c: Context) -> None:
     """Kill many upgrades at moments chosen by chance, and see what is left of the hub."""
-    _run(c, ("env", "KILLS=50", "pytest", "-n", "2", "tests/hub/test_faults.py"))
+    _run(c, ("pytest", "-n", "2", "--kills=50", "tests/hub/test_faults.py"))
 
 
 def bench(
