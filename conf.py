@@ -1,9 +1,13 @@
 """Sphinx configuration; the pages are in docs/, this file is kept at the top: -c . docs."""
 
+import gc
 import os
 from urllib.parse import urlsplit
 
 from tljh_runbook import __version__
+
+# A build makes millions of small things and ends: to look for garbage took a third of its time.
+gc.set_threshold(100_000)
 
 project = "tljh-runbook"
 author = "The tljh-runbook developers"

@@ -18,6 +18,24 @@ from tljh_runbook.reference import sources, symptoms
 from tljh_runbook.reference.symptoms import Symptom
 from tljh_runbook.reference.text import Hole, Text
 
+KEPT = "runbook_errors"  # in Sphinx's environment, which it keeps from one build to the next
+
+
+class OfErrors(SphinxDirective):
+    """What the package prints of errors, for a page to show."""
+
+    def known(self) -> list[Symptom]:
+        """Return all texts of errors. They are read again only when a module has changed."""
+        files = sorted(sources.ROOT.rglob("*.py"))
+        for file in files:
+            self.env.note_dependency(str(file))
+        state = [(str(file), file.stat().st_mtime_ns) for file in files]
+        kept = getattr(self.env, KEPT, None)
+        if kept is None or kept[0] != state:
+            kept = (state, symptoms.every())
+            setattr(self.env, KEPT, kept)
+        return kept[1]
+
 
 class Table(SphinxDirective):
     """A list of labelled terms."""
@@ -54,15 +72,12 @@ class SettingsTable(Table):
         return self.entry(self.label("setting", name), [nodes.literal(name, name)], content)
 
 
-class ErrorTable(Table):
+class ErrorTable(OfErrors, Table):
     """Every error with its exit code, its meaning, and each text that it prints."""
 
     def run(self) -> list[nodes.Node]:
         """Return the list of errors, in the order of their exit codes."""
-        package = sources.package()
-        for module in package.modules.values():
-            self.env.note_dependency(str(module.file))
-        known = symptoms.every(package)
+        known = self.known()
         rows = [
             self._row(error, [each for each in known if each.kind == error.__name__])
             for error in every_error()
@@ -86,7 +101,7 @@ class ErrorTable(Table):
         return self.parse_inline(line.replace("``", "`"))[0]
 
 
-class Symptoms(SphinxDirective):
+class Symptoms(OfErrors):
     """The texts of the errors that are named, on a page where they are met."""
 
     required_arguments = 1
@@ -94,10 +109,7 @@ class Symptoms(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the list of errors, in the order in which they are named."""
-        package = sources.package()
-        for module in package.modules.values():
-            self.env.note_dependency(str(module.file))
-        known = symptoms.every(package)
+        known = self.known()
         rows = (self._row(name, known) for name in self.arguments[0].split())
         return [nodes.definition_list("", *rows)]
 

@@ -16,9 +16,11 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("checklist", checklist.Checklist)
     app.add_directive("diagram", diagrams.Diagram)
     app.connect("doctree-read", tables.behead)
-    app.connect("doctree-read", symptoms.label)
+    app.connect("doctree-read", symptoms.remember)
+    app.connect("doctree-read", summary.remember)
     app.connect("html-page-context", page.finish, priority=900)  # the theme's own comes first
     app.connect("html-page-context", summary.add)
     app.connect("build-finished", summary.write_llms)
     app.connect("build-finished", symptoms.write)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    # What is remembered of a page: raised where that changes, so that nobody builds on the old.
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

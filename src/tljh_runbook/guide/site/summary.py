@@ -6,18 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
+from docutils.utils import new_document
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 CARD = "_static/card.png"
 LLMS = "llms.txt"
+HERE = "runbook-summary"  # among what Sphinx remembers of a page
 
 
 def of(doctree: nodes.Node) -> str:
     """Return the first paragraph of a page as plain text, on one line."""
-    first = next((each for each in doctree.findall(nodes.paragraph) if _own(each)), None)
+    first = _first(doctree)
     return " ".join(first.astext().split()) if first else ""
+
+
+def remember(app: Sphinx, doctree: nodes.document) -> None:
+    """Keep the first paragraph beside the page: to list all pages then reads none of them again."""
+    first = _first(doctree)
+    app.env.metadata[app.env.docname][HERE] = first.deepcopy() if first else None
 
 
 def add(
@@ -54,12 +62,22 @@ def _line(app: Sphinx, page: str) -> str:
 
 def _resolved(app: Sphinx, page: str) -> str:
     """Return the summary with the words that references show."""
-    return of(app.env.get_and_resolve_doctree(page, app.builder))
+    first = app.env.metadata[page][HERE]
+    if first is None:
+        return ""
+    alone = new_document(page)
+    alone.append(first.deepcopy())
+    app.env.resolve_references(alone, page, app.builder)
+    return of(alone)
 
 
 def _in_order(app: Sphinx, page: str) -> list[str]:
     below = app.env.toctree_includes.get(page, [])
     return [each for child in below for each in (child, *_in_order(app, child))]
+
+
+def _first(doctree: nodes.Node) -> nodes.paragraph | None:
+    return next((each for each in doctree.findall(nodes.paragraph) if _own(each)), None)
 
 
 def _own(paragraph: nodes.paragraph) -> bool:

@@ -19,44 +19,44 @@ if TYPE_CHECKING:
 
 FILE = "_static/symptoms.js"
 HERE = "runbook-symptoms"  # in the front matter of a page whose terms are messages
+FOUND = "runbook-found"  # among what Sphinx remembers of a page
 HOLE = "…"
 _CAPITALS = re.compile(r"\b[A-Z]{2,}\b")  # on a page, such a word stands for another
 
 
-def label(app: Sphinx, doctree: nodes.document) -> None:
-    """Make each term of a page of messages a place that a link can lead to."""
-    if HERE in app.env.metadata[app.env.docname]:
+def remember(app: Sphinx, doctree: nodes.document) -> None:
+    """Keep a page's messages beside it; make each term of a page of messages a place to lead to."""
+    known = app.env.metadata[app.env.docname]
+    if HERE in known:
         for number, term in enumerate(doctree.findall(nodes.term), start=1):
             term["ids"].append(f"symptom-{number}")
+    known[FOUND] = list(_on(doctree, terms=HERE in known))
 
 
 def write(app: Sphinx, exception: Exception | None) -> None:
     """Write all messages, each with its address, for the page that searches."""
     if exception is None and app.builder.format == "html":
         found = [
-            (*each, app.env.titles[page].astext())
+            (shown, text, f"{app.builder.get_target_uri(page)}#{at}", app.env.titles[page].astext())
             for page in sorted(app.env.found_docs)
-            for each in _on(app, page)
-            if re.search(r"\w", each[1])  # else there is nothing to go by
+            for shown, text, at in app.env.metadata[page].get(FOUND, ())  # of 404 nothing is kept
+            if re.search(r"\w", text)  # else there is nothing to go by
         ]
         text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
         Path(app.outdir, FILE).write_text(f"const SYMPTOMS={text};\n", encoding="utf-8")
 
 
-def _on(app: Sphinx, page: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each message of a page: as it is shown, with holes for what varies, its address."""
-    doctree = app.env.get_doctree(page)
-    address = app.builder.get_target_uri(page)
+def _on(doctree: nodes.document, *, terms: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield each message of a page: as it is shown, with holes for what varies, its id."""
     for items in doctree.findall(nodes.bullet_list):
         if "symptoms" in items["classes"]:
-            yield from _in_table(items, address)
-    if HERE in app.env.metadata[page]:
-        for term in doctree.findall(nodes.term):
-            text = term.astext()
-            yield text, _CAPITALS.sub(HOLE, text), f"{address}#{term['ids'][-1]}"
+            yield from _in_table(items)
+    for term in doctree.findall(nodes.term) if terms else ():
+        text = term.astext()
+        yield text, _CAPITALS.sub(HOLE, text), term["ids"][-1]
 
 
-def _in_table(items: nodes.bullet_list, address: str) -> Iterator[tuple[str, str, str]]:
+def _in_table(items: nodes.bullet_list) -> Iterator[tuple[str, str, str]]:
     for item in items.findall(nodes.list_item):
         for line in item.findall(nodes.paragraph):
             first, _, *words = line.children
@@ -65,4 +65,4 @@ def _in_table(items: nodes.bullet_list, address: str) -> Iterator[tuple[str, str
                     HOLE if isinstance(word, nodes.emphasis) else word.astext() for word in words
                 )
                 shown = "".join(word.astext() for word in words)
-                yield shown, "".join(holes), f"{address}#{item['ids'][0]}"
+                yield shown, "".join(holes), item["ids"][0]

@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.source import Source
 
 Measures = dict[str, Any]
+WORDS = {True: "kept", False: "BROKEN", None: "not measured"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one promise."""
+    """What became of one promise; ``kept`` is None where it could not be measured."""
 
     promise: str
-    kept: bool
+    kept: bool | None
     measured: str
 
     @property
     def word(self) -> str:
-        return "kept" if self.kept else "BROKEN"
+        return WORDS[self.kept]
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "word": self.word}
@@ -43,8 +44,11 @@ class Promise(Protocol):
     def measure(self, source: Source) -> Any:
         """Return what is so now, as plain data."""
 
-    def judge(self, before: Any, after: Any) -> tuple[bool, str]:
-        """Say whether the promise was kept, and what was measured, in a few words."""
+    def judge(self, before: Any, after: Any) -> tuple[bool | None, str]:
+        """Say whether the promise was kept, and what was measured, in a few words.
+
+        None where it could not be measured before, so that nobody can tell.
+        """
 
 
 def every() -> tuple[Promise, ...]:

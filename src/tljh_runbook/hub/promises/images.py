@@ -19,16 +19,19 @@ class Images:
         try:
             found = environments.images()
         except ToolMissing:
-            return {"without": "no Docker here"}
+            return {"without": "no Docker here"}  # so there are none to lose
         except (DockerUnreachable, DockerFailed) as error:
-            return {"without": error.message}
+            return {"unknown": error.message}
         return {"images": {tag: image.id for image in found for tag in image.tags}}
 
-    def judge(self, before: Any, after: Any) -> tuple[bool, str]:
-        if "images" not in before:
+    def judge(self, before: Any, after: Any) -> tuple[bool | None, str]:
+        if "unknown" in before:
+            return None, before["unknown"]
+        if "without" in before:
             return True, before["without"]
         if "images" not in after:
-            return False, f"cannot be seen any more: {after['without']}"
+            why = after.get("without") or after["unknown"]
+            return False, f"cannot be seen any more: {why}"
         changes = (_change(name, was, after["images"]) for name, was in before["images"].items())
         wrong = [change for change in changes if change]
         return not wrong, "; ".join(wrong) or _counted(len(before["images"]))
