@@ -63,8 +63,8 @@ def done(live: Live, task: str, *words: str) -> dict[str, Any]:
     return worker.follow(live.hub, task, lambda _: None)
 
 
-def texts(live: Live) -> list[str]:
-    return [event.get("text", "") for event in journal.read(live.hub, "upgrade")]
+def texts(live: Live, task: str = "upgrade") -> list[str]:
+    return [event.get("text", "") for event in journal.read(live.hub, task)]
 
 
 def pids(live: Live) -> list[int | None]:
@@ -286,6 +286,22 @@ def test_an_upgrade_is_taken_back_by_hand(staged: Live) -> None:
     different = {name for name in {*now, *before} if now.get(name) != before.get(name)}
     assert different == {"state/jupyterhub.sqlite"}
     assert not previous.place(live.hub).exists()
+
+
+def test_users_of_the_migrated_database_alone_break_no_promise(staged: Live) -> None:
+    """Who goes back was told of the rows that are lost."""
+    live, database = staged, staged.hub.state / "jupyterhub.sqlite"
+    assert done(live, "upgrade")["code"] == 0
+    hub_folder.script(
+        database,
+        "ALTER TABLE users ADD COLUMN more;"
+        "INSERT INTO users (id, name, admin, cookie_id) VALUES (9, 'dave', 0, 'c9');",
+    )
+    assert done(live, "rollback", "--yes")["error"] is None
+    assert "Kept with the newer database alone: user dave is gone" in texts(live, "rollback")
+    assert hub_folder.ask(database, "SELECT name FROM users WHERE name = 'dave'") == []
+    (newer,) = live.hub.work.glob("taken-back-*/jupyterhub")
+    assert hub_folder.ask(newer, "SELECT name FROM users WHERE name = 'dave'") == [("dave",)]
 
 
 def test_a_fingerprint_sees_what_pip_does_and_not_what_python_compiles(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from tljh_runbook.hub.staging.way_back import Way
 
 BEYOND = {"user data", "images"}  # promises that going back would not mend
 CUT_OFF = "It was cut off before its end."
+ROWS = {"users and groups", "environments"}  # promises of what a database that is put back holds
 ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
 
 
@@ -202,6 +203,7 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
     labels = versions.installed(source.hub).rows()
     log.phase("Measure the promises")
     measured = {name: each for name, each in promises.measure(source).items() if name not in ASKED}
+    with_rows = way_back.migrates_back(source, kept.way)
     now = Mark(moment, mark.BACK, kept.snapshot, labels, measured, asdict(kept.way))
     copies.sync(source.hub.prefix)  # now, and not while the hub is away
     with Probe(targets(source)) as probe:
@@ -209,6 +211,8 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
         back(source, now, log)
         confirmation.forget(source.hub)
         verdicts = promises.judge(now.before, promises.measure(source))
+    if with_rows:
+        verdicts = _without_newer_rows(verdicts, log)
     log.report = Report(
         changed=True,
         at=moment,
@@ -219,7 +223,18 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
         outages=[outage.to_json() for outage in probe.outages],
         why=why,
     ).to_json()
-    proof.require_kept(verdicts)
+    proof.require_kept(verdicts, back=True)
+
+
+def _without_newer_rows(verdicts: list[Verdict], log: Journal) -> list[Verdict]:
+    """Leave out what only the newer database knew: who goes back was told, and it is kept."""
+    left = []
+    for each in verdicts:
+        if each.promise in ROWS and each.kept is False:
+            log.phase(f"Kept with the newer database alone: {each.measured}")
+        else:
+            left.append(each)
+    return left
 
 
 def bring_to_end(source: Source, log: Journal) -> None:

@@ -55,9 +55,15 @@ def prove(source: Source) -> Report | None:
     return Report(**{**values, **now})
 
 
-def require_kept(verdicts: list[Verdict]) -> None:
-    """Raise `PromiseBroken` when a promise was not kept."""
+def require_kept(verdicts: list[Verdict], *, back: bool = False) -> None:
+    """Raise `PromiseBroken` when a promise was not kept by an upgrade, or by the way ``back``."""
     broken = [f"{each.promise} ({each.measured})" for each in verdicts if each.kept is False]
+    if broken and back:
+        raise PromiseBroken(
+            f"The version before runs again, but a promise was broken: {'; '.join(broken)}.",
+            hint="See what the snapshot still has that the upgrade started from: "
+            "tljh-runbook restore --dry-run",
+        )
     if broken:
         raise PromiseBroken(
             f"The hub was upgraded and runs, but a promise was broken: {'; '.join(broken)}.",

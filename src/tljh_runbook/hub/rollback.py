@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import versions
-from tljh_runbook.hub.database import databases, sql
+from tljh_runbook.hub.database import databases, postgres_dump, sql
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import adoption, previous, way_back
+from tljh_runbook.hub.staging import adoption, dumps, previous, way_back
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ def plan(source: Source) -> Going:
         if way_back.migrated(kept.way, name)
         for table, count in _newer(kept.way, name).items()
     }
+    for name, server in way_back.servers(source, kept.way).items():
+        if dumps.migrated(server, kept.way.database(name)):
+            before = postgres_dump.contents(kept.way.database(name)).rows
+            more = _more(before, sql.rows(server))
+            lost |= {f"{name}: {table}": count for table, count in more.items()}
     born, orphaned = _born(kept.way)
     return Going(kept.at, kept.snapshot, changes, lost, born, orphaned)
 
@@ -61,7 +66,10 @@ def _born(way: way_back.Way) -> tuple[list[str], list[str]]:
 
 
 def _newer(way: way_back.Way, name: str) -> dict[str, int]:
-    before, now = sql.rows(way.database(name)), sql.rows(Path(way.databases[name]))
+    return _more(sql.rows(way.database(name)), sql.rows(Path(way.databases[name])))
+
+
+def _more(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
     return {
         table: count - before[table]
         for table, count in now.items()

@@ -26,6 +26,7 @@ def plan(source: Source, wanted: Sequence[Change], log: Journal) -> Way:
         way = swap.plan_in_place(source)
         way_back.keep_files(way)
         way_back.keep_databases(way)
+        way_back.keep_dumps(source, way)
         copies.sync(stage.place(source.hub).prefix)
     except BaseException:
         stage.discard(source.hub)

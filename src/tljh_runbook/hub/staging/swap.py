@@ -64,6 +64,7 @@ def _way(
         databases={
             name: str(path.resolve()) for name, path in found.items() if isinstance(path, Path)
         },
+        servers=[name for name, place in found.items() if not isinstance(place, Path)],
         proxy=proxy,
         config=config,
     )

@@ -15,10 +15,11 @@ from typing import Any
 from tljh_runbook.errors import NoSpace, RunbookError
 from tljh_runbook.hub import exchange, files, interpreter, services
 from tljh_runbook.hub.database import databases, sql, sqlite
+from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.placement import renames
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import adoption, copies, merge
+from tljh_runbook.hub.staging import adoption, copies, dumps, merge
 
 OLD, NEW = 0, 1
 KEPT = "back"  # below the folder with the old environments
@@ -40,6 +41,9 @@ class Way:
     """Every live file that may be changed, and whether there was one."""
     databases: dict[str, str] = field(default_factory=dict)
     """Every database that is a file, by name, and where it is."""
+    servers: list[str] = field(default_factory=list)
+    """The names of those that lie on a PostgreSQL server. Where that is, is asked each time: an
+    address may hold a password."""
     proxy: bool = False
     """Whether the proxy is started anew."""
     config: str = ""
@@ -77,6 +81,24 @@ def keep_databases(way: Way) -> None:
         _keep_database(Path(live), way.database(name))
 
 
+def keep_dumps(source: Source, way: Way) -> None:
+    """Keep a dump of each database that lies on a PostgreSQL server."""
+    for name, server in servers(source, way).items():
+        dumps.keep(server, way.database(name))
+
+
+def servers(source: Source, way: Way) -> dict[str, Server]:
+    """Return where the databases lie that are on PostgreSQL servers. Raises `DatabaseMissing`."""
+    if not way.servers:
+        return {}
+    found = databases.find(source.hub, source.services, source.settings)
+    return {
+        name: place
+        for name in way.servers
+        if isinstance(place := found.get(name), Server)  # else it was moved since
+    }
+
+
 def _keep_database(live: Path, target: Path) -> None:
     new = target.with_name(f".{target.name}.new")
     for path in (new, *(sqlite.beside(new, end) for end in sqlite.BESIDE)):
@@ -99,7 +121,7 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
     phase("Stop the hub")
     manager.stop(services.HUB)
     phase("Put the old environments back")
-    returned = _return_all(source, way)
+    returned = [*_return_all(source, way), *_return_dumps(source, way)]
     if way.proxy:
         manager.end(services.PROXY)
     phase("Start the hub")
@@ -112,10 +134,26 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
 def go_stopped(source: Source, way: Way) -> None:
     """Bring everything back as `go` does, while neither the hub nor its proxy runs; start nothing.
 
-    A server that starts waits for it: nothing may be stopped or started here. Raises what `go`
-    raises.
+    A server that starts waits for it: nothing may be stopped or started here. PostgreSQL may not
+    run yet: its databases come back when the upgrade is brought to its end. Raises what `go` does.
     """
     _return_all(source, way)
+
+
+def _return_dumps(source: Source, way: Way) -> list[str]:
+    """Put the databases on PostgreSQL servers back that were migrated; return their names."""
+    try:
+        return [
+            name
+            for name, server in servers(source, way).items()
+            if dumps.give_back(server, way.database(name), way.kept / "newer" / name)
+        ]
+    except RunbookError as error:
+        error.add(
+            "The old version is in its place and stopped: it waits for its database on the "
+            "PostgreSQL server. Put that right, then: tljh-runbook resume"
+        )
+        raise
 
 
 def _return_all(source: Source, way: Way) -> list[str]:
@@ -135,6 +173,13 @@ def _return_rest(source: Source, way: Way) -> list[str]:
     returned = [name for name in way.databases if return_database(way, name)]
     _return_files(source, way)
     return returned
+
+
+def migrates_back(source: Source, way: Way) -> bool:
+    """Say whether going back would put a database back. Raises `DatabaseMissing`."""
+    return any(migrated(way, name) for name in way.databases) or any(
+        dumps.migrated(server, way.database(name)) for name, server in servers(source, way).items()
+    )
 
 
 def migrated(way: Way, name: str) -> bool:
