@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import booted
 import click
 import copies
 import record
@@ -17,7 +18,8 @@ import user_data
 from rows import Row
 
 Measure = Callable[[Path, int], Iterator[Row]]
-GROUPS = ("start", "copies", "user-data", "upgrade")
+USUAL = ("start", "copies", "user-data", "upgrade")
+GROUPS = (*USUAL, "booted")  # which needs root and Docker, and is measured when it is asked for
 
 
 @click.command()
@@ -32,9 +34,10 @@ def main(only: tuple[str, ...], rounds: int, count: int, *, kept: bool) -> None:
         "copies": partial(copies.rows, copies=count),
         "user-data": user_data.rows,
         "upgrade": upgrade.rows,
+        "booted": booted.rows,
     }
     found = []
-    for name in only or GROUPS:
+    for name in only or USUAL:
         click.echo(f"measuring: {name}", err=True)
         load = round(os.getloadavg()[0], 1)
         with tempfile.TemporaryDirectory() as folder:

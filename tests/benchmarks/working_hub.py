@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,14 +58,7 @@ class WorkingHub:
         """Do something to the hub, wait until it is back, and return what that cost users."""
         with ExitStack() as stack:
             sockets = [stack.enter_context(self._socket(name)) for name in servers.WORKING]
-            with Probe(self._addresses()) as probe:
-                begun = time.monotonic()
-                action()
-                seconds = time.monotonic() - begun
-                self.wait()
-            closed = sum(not answers(socket) for socket in sockets)
-        hub, *users = probe.outages
-        return Cost(seconds, hub.away, sum(each.failed for each in users), closed)
+            return measured(self._addresses(), sockets, action, self.wait)
 
     def restart(self) -> None:
         """Restart the hub, and nothing but it, as an administrator types it."""
@@ -147,6 +140,23 @@ class WorkingHub:
 
     def _systemctl(self, *words: str) -> None:
         subprocess.run([self.place.systemctl, *words], check=True)
+
+
+def measured(
+    targets: Mapping[str, Target],
+    sockets: list[ClientConnection],
+    action: Callable[[], object],
+    wait: Callable[[], None],
+) -> Cost:
+    """Do something to a hub, wait until it is back, and return what that cost; the hub is first."""
+    with Probe(dict(targets)) as probe:
+        begun = time.monotonic()
+        action()
+        seconds = time.monotonic() - begun
+        wait()
+    closed = sum(not answers(socket) for socket in sockets)
+    hub, *users = probe.outages
+    return Cost(seconds, hub.away, sum(each.failed for each in users), closed)
 
 
 def answers(socket: ClientConnection) -> bool:

@@ -144,6 +144,12 @@ def test_a_server_that_was_started_anew_takes_the_place_of_the_one_before(two: T
     assert ("alice", "of-alice-2") in tokens(two.old)
 
 
+def test_a_server_that_was_started_anew_in_the_same_unit_is_another(two: Two) -> None:
+    """Its state is the same: the name of its systemd unit."""
+    hub_folder.change(two.newer, "UPDATE servers SET port = 9000")
+    assert [each.label for each in adoption.born(two.old, two.newer)] == ["alice"]
+
+
 def test_a_named_server_of_a_known_user_is_entered_beside_the_others(two: Two) -> None:
     enter(two.newer, 2, "alice", pid=44, by="named", name="lab", user_id=1)
     adoption.adopt(two.old, two.newer)

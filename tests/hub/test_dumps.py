@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hub_fixtures import Cli, Live, until
 from postgres_cluster import PASSWORD, Cluster, running
 from test_staging import done, start, texts
 
-from tljh_runbook.errors import DatabaseMissing, UpgradeTakenBack
+from tljh_runbook.errors import DatabaseMissing, RestoreFailed, UpgradeTakenBack
 from tljh_runbook.hub import capture, components, journal, lock, services, versions
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.database import hubdb, postgres_address, postgres_dump
+from tljh_runbook.hub.staging import dumps, mark
 
 # As a newer JupyterHub migrates it, and then takes in somebody new.
 MIGRATED = """
@@ -86,7 +88,7 @@ def test_it_is_taken_back_by_hand_and_the_newer_one_is_kept(
     preview = cli("rollback", "--dry-run", "--json", "--hub", live.hub.prefix)
     assert json.loads(preview.stdout)["lost"] == {"jupyterhub: users": 1}
     assert done(live, "rollback", "--yes")["error"] is None
-    assert "Kept with the newer database alone: user dave is gone" in texts(live, "rollback")
+    assert "Only the newer database knows: user dave is gone" in texts(live, "rollback")
     assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
     (newer,) = live.hub.work.glob("taken-back-*/jupyterhub")
     assert newer.stat().st_mode & 0o777 == 0o600
@@ -102,21 +104,94 @@ def test_one_that_was_not_migrated_keeps_what_is_new(served: Live, cluster: Clus
     assert names(cluster) == "alice bob carol dave"
 
 
-def test_a_server_that_does_not_answer_is_waited_for(
-    served: Live, cluster: Cluster, cli: Cli
-) -> None:
-    live = served
+def going_back_without_it(live: Live, cluster: Cluster) -> None:
+    """Go back while the database does not answer, as a server does that is only starting."""
     migrating(live, cluster, MIGRATED)
     until(lambda: ended(live))
     start(live, "rollback", "--yes")
     until(lambda: "Stop the hub" in texts(live, "rollback"))
     cluster.psql("ALTER DATABASE jupyterhub RENAME TO away;")
-    until(lambda: bool(journal.state(live.hub, "rollback")["end"]) and not lock.held(live.hub))
+    until(lambda: "Look at the databases on the PostgreSQL server" in texts(live, "rollback"))
+
+
+def gone_back(live: Live) -> bool:
+    return bool(journal.state(live.hub, "rollback")["end"]) and not lock.held(live.hub)
+
+
+def test_a_server_that_does_not_answer_is_waited_for(served: Live, cluster: Cluster) -> None:
+    live = served
+    going_back_without_it(live, cluster)
+    cluster.psql("ALTER DATABASE away RENAME TO jupyterhub;")
+    until(lambda: gone_back(live))
+    assert journal.state(live.hub, "rollback")["end"]["error"] is None
+    assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
+
+
+def test_one_that_never_answers_is_told_and_can_be_resumed(
+    served: Live, cluster: Cluster, cli: Cli
+) -> None:
+    live = served
+    settings = live.hub.settings_file
+    settings.write_text(settings.read_text().replace("within: 20", "within: 1"))
+    going_back_without_it(live, cluster)
+    until(lambda: gone_back(live))
     end = journal.state(live.hub, "rollback")["end"]
     assert end["code"] == DatabaseMissing.code
-    assert "The old version is in its place and stopped" in end["error"]["message"]
+    assert "Nothing was changed" not in end["error"]["message"]
+    assert "its hub is stopped" in end["error"]["message"]
     assert live.source.services.pid(services.HUB) is None
+    assert live.source.services.pid(services.PROXY)  # it leads to users' servers
     cluster.psql("ALTER DATABASE away RENAME TO jupyterhub;")
     assert cli("resume", "--hub", live.hub.prefix).returncode == 0
     assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
     assert live.source.services.pid(services.HUB)
+
+
+RUNS = """
+INSERT INTO servers (id, ip, port, base_url) VALUES
+  (1, '127.0.0.1', 4001, '/user/alice/'), (2, '127.0.0.1', 4002, '/user/bob/');
+INSERT INTO spawners (user_id, server_id, name) VALUES (1, 1, ''), (2, 2, '');
+"""
+
+
+def test_a_user_server_that_was_started_anew_is_no_longer_known(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The old hub would look for it where it was, and stop it."""
+    server = postgres_address.parse(cluster.database("jupyterhub"))
+    cluster.psql(RUNS, "jupyterhub")
+    dump = tmp_path / "jupyterhub"
+    dumps.keep(server, dump)
+    cluster.psql(MIGRATED, "jupyterhub")
+    cluster.psql("UPDATE servers SET port = 4003 WHERE id = 2;", "jupyterhub")
+    assert dumps.give_back(server, dump, tmp_path / "newer")
+    assert [each.label for each in hubdb.servers(server)] == ["alice"]
+    assert not dumps.give_back(server, dump, tmp_path / "newer")
+
+
+def test_an_extension_of_the_servers_own_user_is_left_alone(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    server = postgres_address.parse(cluster.database("jupyterhub"))
+    cluster.psql("CREATE EXTENSION pg_trgm; COMMENT ON EXTENSION pg_trgm IS 'x';", "jupyterhub")
+    dump = tmp_path / "jupyterhub"
+    dumps.keep(server, dump)
+    cluster.psql(MIGRATED, "jupyterhub")
+    assert dumps.give_back(server, dump, tmp_path / "newer")
+    assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
+
+
+def test_each_try_keeps_what_it_replaces(cluster: Cluster, tmp_path: Path) -> None:
+    server = postgres_address.parse(cluster.database("jupyterhub"))
+    dump, newer = tmp_path / "jupyterhub", tmp_path / "newer" / "jupyterhub"
+    dumps.keep(server, dump)
+    cluster.psql(MIGRATED, "jupyterhub")
+    cluster.psql("ALTER TABLE servers OWNER TO super;", "jupyterhub")
+    cluster.psql("GRANT SELECT ON servers, servers_id_seq TO hub;", "jupyterhub")
+    with pytest.raises(RestoreFailed):
+        dumps.give_back(server, dump, newer)
+    cluster.psql("INSERT INTO groups (id, name) VALUES (9, 'later');", "jupyterhub")
+    cluster.psql("ALTER TABLE servers OWNER TO hub;", "jupyterhub")
+    assert dumps.give_back(server, dump, newer)
+    kept = [newer, newer.with_name("jupyterhub-2")]
+    assert [postgres_dump.contents(each).rows["groups"] for each in kept] == [1, 2]

@@ -236,6 +236,24 @@ def test_a_server_that_is_a_unit_is_judged_by_the_unit_s_process(live: Live) -> 
 TWO = {name: environment(name) for name in hub_folder.IMAGES}
 
 
+def test_only_what_the_newer_database_alone_knew_is_excused() -> None:
+    before = {
+        "users": {"alice": False, "mallory": False, "dave": True},
+        "groups": {"course": ["alice", "dave"], "later": ["dave"]},
+    }
+    after = {"users": {"alice": False, "mallory": True}, "groups": {"course": ["alice", "bob"]}}
+    rows = {"permissions": [["course", "a"]], "images": [["a"], ["b"]]}
+    left = {"permissions": [], "images": [["a"]]}
+    then = {"users and groups": before, "environments": rows}
+    now = {"users and groups": after, "environments": left}
+    shared = promises.known_to_both({"jupyterhub", "plasma"}, then, now)
+    told = {each.promise: each.measured for each in promises.judge(shared, now)}
+    assert told == {
+        "users and groups": "mallory became admin; group course has changed",
+        "environments": "images: b is gone",
+    }
+
+
 def test_images_that_stay_keep_their_promise(live: Live, engine: Engine) -> None:
     assert judged(live, lambda: None)["images"].measured == "there are none"
     engine.make(TWO)

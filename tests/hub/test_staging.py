@@ -298,7 +298,7 @@ def test_users_of_the_migrated_database_alone_break_no_promise(staged: Live) -> 
         "INSERT INTO users (id, name, admin, cookie_id) VALUES (9, 'dave', 0, 'c9');",
     )
     assert done(live, "rollback", "--yes")["error"] is None
-    assert "Kept with the newer database alone: user dave is gone" in texts(live, "rollback")
+    assert "Only the newer database knows: user dave is gone" in texts(live, "rollback")
     assert hub_folder.ask(database, "SELECT name FROM users WHERE name = 'dave'") == []
     (newer,) = live.hub.work.glob("taken-back-*/jupyterhub")
     assert hub_folder.ask(newer, "SELECT name FROM users WHERE name = 'dave'") == [("dave",)]

@@ -28,7 +28,7 @@ TESTS = {
 # Three parts at a time on two processors: most tests wait for programs of their own.
 PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
 BENCH = {
-    "only": "Groups of figures, with commas between: start, copies, user-data, upgrade.",
+    "only": "Groups of figures, with commas between: start, copies, user-data, upgrade, booted.",
     "rounds": "How often each figure is measured.",
     "copies": "How many copies of a database that is written to must be sound.",
     "record": "Keep what was measured in docs/measured/bench.json.",

@@ -25,7 +25,7 @@ OPTIONS = {
     why="The new version does not do what you need, and the one before did.",
     changes="The version before runs again, with its environments, units and settings; a database "
     "that was migrated is put back as it was before the upgrade.",
-    check="The table names the old versions as those that run now, and every promise as *kept*.",
+    check="The table names the old versions as those that run now, and no promise as *BROKEN*.",
     undo="Upgrade again: {step}`upgrade`. A newer database that was replaced is kept in "
     "`/var/lib/tljh-runbook`, in a folder `taken-back-` and the moment.",
     fails="The message says whether the hub runs, and which version. Where it was cut off, "

@@ -59,7 +59,7 @@ CHANGES = (
     "Upgrade",
     why="Old versions get no corrections any more, and one that is far behind is hard to upgrade.",
     changes=CHANGES,
-    check="The last table shows every promise as *kept*.",
+    check="The last table shows no promise as *BROKEN*.",
     undo=BACK,
     fails=FAILED,
     default=True,
@@ -169,7 +169,7 @@ def confirm(target: Target) -> Plan:
     "Prove that the promises were kept",
     why="You need not believe that nothing was lost: it is measured.",
     changes=CHANGES_NOTHING,
-    check="Every line says *kept*.",
+    check="No line says *BROKEN*.",
     undo=NOTHING_TO_UNDO,
     fails="The table names what was not kept. To take the upgrade back: {step}`rollback`.",
 )

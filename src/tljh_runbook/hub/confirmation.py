@@ -102,8 +102,15 @@ def confirm(source: Source) -> Deadline:
             if not source.settings.upgrade.keep_previous:
                 copies.remove(previous.place(hub))
     except Busy as error:
+        if _ends(hub):
+            raise  # a later upgrade does, and is quick
         raise _going_back() from error
     return found
+
+
+def _ends(hub: Hub) -> bool:
+    now = mark.read(hub)
+    return now is not None and now.phase == mark.PROVING
 
 
 @contextmanager

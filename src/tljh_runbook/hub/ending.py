@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tljh_runbook.errors import (
+    Busy,
     HubUnhealthy,
     NoSpace,
     NothingToTakeBack,
@@ -39,7 +40,6 @@ from tljh_runbook.hub.staging.way_back import Way
 
 BEYOND = {"user data", "images"}  # promises that going back would not mend
 CUT_OFF = "It was cut off before its end."
-ROWS = {"users and groups", "environments"}  # promises of what a database that is put back holds
 ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
 
 
@@ -63,10 +63,17 @@ def proved(
     except (RunbookError, OSError) as error:
         back(source, now, log)
         raise taken_back(source, now, str(error)) from error
-    ended = confirmation.closed(source.hub, "the end of the upgrade")
-    with _room(source.hub, "The new version runs, and is proved."), ended:
-        previous.keep(source, now)
-        confirmation.ask(source, now)
+    try:
+        ended = confirmation.closed(source.hub, "the end of the upgrade")
+        with _room(source.hub, "The new version runs, and is proved."), ended:
+            previous.keep(source, now)
+            confirmation.ask(source, now)
+    except Busy as error:
+        raise Busy(
+            "The new version runs, and is proved. The upgrade has not come to its end, because "
+            "the one before is being confirmed.",
+            hint="Bring the upgrade to its end: tljh-runbook resume",
+        ) from error
     mark.end(source.hub)
     return now.before, verdicts
 
@@ -203,16 +210,16 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
     labels = versions.installed(source.hub).rows()
     log.phase("Measure the promises")
     measured = {name: each for name, each in promises.measure(source).items() if name not in ASKED}
-    with_rows = way_back.migrates_back(source, kept.way)
+    returned = way_back.migrated_databases(source, kept.way)
     now = Mark(moment, mark.BACK, kept.snapshot, labels, measured, asdict(kept.way))
     copies.sync(source.hub.prefix)  # now, and not while the hub is away
     with Probe(targets(source)) as probe:
         mark.write(source.hub, now)
         back(source, now, log)
         confirmation.forget(source.hub)
-        verdicts = promises.judge(now.before, promises.measure(source))
-    if with_rows:
-        verdicts = _without_newer_rows(verdicts, log)
+        after = promises.measure(source)
+        verdicts = promises.judge(promises.known_to_both(returned, now.before, after), after)
+        _tell_what_went(promises.judge(now.before, after), verdicts, log)
     log.report = Report(
         changed=True,
         at=moment,
@@ -223,18 +230,14 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
         outages=[outage.to_json() for outage in probe.outages],
         why=why,
     ).to_json()
-    proof.require_kept(verdicts, back=True)
+    proof.require_kept(verdicts, back_to=kept.snapshot)
 
 
-def _without_newer_rows(verdicts: list[Verdict], log: Journal) -> list[Verdict]:
-    """Leave out what only the newer database knew: who goes back was told, and it is kept."""
-    left = []
-    for each in verdicts:
-        if each.promise in ROWS and each.kept is False:
-            log.phase(f"Kept with the newer database alone: {each.measured}")
-        else:
-            left.append(each)
-    return left
+def _tell_what_went(all_: list[Verdict], judged: list[Verdict], log: Journal) -> None:
+    """Tell what only the newer databases know, which are kept: it breaks no promise to go back."""
+    for whole, each in zip(all_, judged, strict=True):
+        if whole.kept is False and whole.measured != each.measured:
+            log.phase(f"Only the newer database knows: {whole.measured}")
 
 
 def bring_to_end(source: Source, log: Journal) -> None:

@@ -55,14 +55,17 @@ def prove(source: Source) -> Report | None:
     return Report(**{**values, **now})
 
 
-def require_kept(verdicts: list[Verdict], *, back: bool = False) -> None:
-    """Raise `PromiseBroken` when a promise was not kept by an upgrade, or by the way ``back``."""
+def require_kept(verdicts: list[Verdict], *, back_to: str = "") -> None:
+    """Raise `PromiseBroken` when a promise was not kept by an upgrade, or by going back.
+
+    ``back_to`` is the snapshot that the upgrade started from which was taken back.
+    """
     broken = [f"{each.promise} ({each.measured})" for each in verdicts if each.kept is False]
-    if broken and back:
+    if broken and back_to:
         raise PromiseBroken(
             f"The version before runs again, but a promise was broken: {'; '.join(broken)}.",
-            hint="See what the snapshot still has that the upgrade started from: "
-            "tljh-runbook restore --dry-run",
+            hint="See what the snapshot has that the upgrade started from: "
+            f"tljh-runbook restore --dry-run --snapshot {back_to}",
         )
     if broken:
         raise PromiseBroken(

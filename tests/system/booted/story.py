@@ -139,15 +139,19 @@ class _Handler(SimpleHTTPRequestHandler):
 
 def publish(folder: Path, servers: tuple[Server, ...]) -> dict[str, str]:
     """Put the stand-ins where TLJH and the plugin are had from; return the plugin's commits."""
-    made = layout.layout(folder)
-    commits = repositories.build(made, OWN_STANDINS)
+    commits = repositories.build(layout.layout(folder), OWN_STANDINS)
     shutil.copyfile(STANDINS / "bootstrap.py", folder / "bootstrap.py")
+    hand_over(folder, servers)
+    return commits
+
+
+def hand_over(folder: Path, servers: tuple[Server, ...]) -> None:
+    """Give the servers the repositories as they are now."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as archive:
-        archive.add(made.repositories, "srv/git")
+        archive.add(layout.layout(folder).repositories, "srv/git")
     for server in servers:
         give(server, written.getvalue())
-    return commits
 
 
 def build_environments(server: Server) -> None:

@@ -25,7 +25,10 @@ def of(doctree: nodes.Node) -> str:
 def remember(app: Sphinx, doctree: nodes.document) -> None:
     """Keep the first paragraph beside the page: to list all pages then reads none of them again."""
     first = _first(doctree)
-    app.env.metadata[app.env.docname][HERE] = first.deepcopy() if first else None
+    kept = first.deepcopy() if first else None
+    for node in kept.findall() if kept else ():
+        node.document = None  # type: ignore[assignment]  # else it keeps the whole page
+    app.env.metadata[app.env.docname][HERE] = kept
 
 
 def add(

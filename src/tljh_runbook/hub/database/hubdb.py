@@ -12,12 +12,16 @@ from tljh_runbook.hub.database.sql import Database
 
 @dataclass(frozen=True)
 class Server:
-    """A running user server; ``base`` is its path on the hub, ``state`` what its spawner keeps."""
+    """A running user server; ``base`` is its path on the hub, ``state`` what its spawner keeps.
+
+    ``at`` is where it listens: one that was started anew is another, even in the same unit.
+    """
 
     user: str
     name: str
     base: str
     state: dict[str, Any]
+    at: str
 
     @property
     def api(self) -> str:
@@ -62,11 +66,11 @@ def services(database: Database) -> dict[str, str]:
 def servers(database: Database) -> list[Server]:
     """Return every user server that the hub takes for running."""
     running = (
-        "SELECT users.name, spawners.name, servers.base_url, spawners.state FROM spawners"
+        "SELECT users.name, spawners.name, servers.base_url, spawners.state, ip, port FROM spawners"
         " JOIN users ON users.id = spawners.user_id JOIN servers ON servers.id = server_id"
         " ORDER BY users.name, spawners.name"
     )
     return [
-        Server(str(user), str(name or ""), str(base), json.loads(state or "{}"))
-        for user, name, base, state in sql.query(database, running)
+        Server(str(user), str(name or ""), str(base), json.loads(state or "{}"), f"{ip}:{port}")
+        for user, name, base, state, ip, port in sql.query(database, running)
     ]

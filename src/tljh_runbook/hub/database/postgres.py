@@ -31,7 +31,7 @@ def query(server: Server, sql: str) -> list[tuple[Any, ...]]:
 def rows(server: Server) -> dict[str, int]:
     """Return the number of rows of each table, all at one moment."""
     counts = [
-        f"SELECT {_text(short(schema, table))}, count(*) FROM {quoted}"  # noqa: S608 - as quoted by the server
+        f"SELECT {text(short(schema, table))}, count(*) FROM {quoted}"  # noqa: S608 - as quoted by the server
         for schema, table, quoted, _ in query(server, _TABLES)
     ]
     return dict(query(server, " UNION ALL ".join(counts))) if counts else {}
@@ -105,5 +105,6 @@ def _failed(program: str, said: str, server: Server) -> RunbookError:
     )
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
+    """Return a value as SQL writes it."""
     return "'" + value.replace("'", "''") + "'"

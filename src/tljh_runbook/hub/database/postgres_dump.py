@@ -19,6 +19,7 @@ from tljh_runbook.hub.database.postgres_address import Server
 
 # Where a table's rows begin in a dump written out as text, one line each.
 _COPY = re.compile(rb"COPY (.+?) \(.*\) FROM stdin;\n")
+_EXTENSION = re.compile(rb"\d+; \d+ \d+ (COMMENT - )?EXTENSION ")
 _END = b"\\.\n"
 # What differs from dump to dump of the same content.
 _PASSING = (b"--", b"SET ", b"SELECT pg_catalog.set_config", b"\\restrict", b"\\unrestrict")
@@ -76,8 +77,10 @@ def contents(path: Path) -> Contents:
     return found
 
 
-def restore(server: Server, path: Path) -> None:
+def restore(server: Server, path: Path, then: str = "") -> None:
     """Make a database be what a dump holds, in one transaction: wholly or not at all.
+
+    ``then`` is SQL that is a part of it.
 
     Tables of the same schemas that the dump does not know, as a newer hub makes them, go: they
     would hold on to those that are exchanged.  Raises `RestoreFailed`.
@@ -89,6 +92,8 @@ def restore(server: Server, path: Path) -> None:
         script.writelines(f"DROP TABLE {name} CASCADE;\n".encode() for name in newer)
         script.flush()
         _write_out(path, script)
+        script.seek(0, os.SEEK_END)
+        script.write(then.encode())
         script.seek(0)
         try:
             command = [*postgres.PSQL, "--single-transaction", "--output=/dev/null", "--file=-"]
@@ -102,14 +107,20 @@ def restore(server: Server, path: Path) -> None:
 
 
 def _write_out(path: Path, script: IO[bytes]) -> None:
-    done = subprocess.run(
-        ["pg_restore", *_RESTORE, "--file=-", str(path)],
-        stdout=script,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
+    """Write all that a dump holds as SQL, but extensions: they belong to the server's own user."""
+    listed = _pg_restore(path, ["--list"], subprocess.PIPE).splitlines(keepends=True)
+    with tempfile.NamedTemporaryFile() as chosen:
+        chosen.writelines(line for line in listed if not _EXTENSION.match(line))
+        chosen.flush()
+        _pg_restore(path, [*_RESTORE, f"--use-list={chosen.name}", "--file=-"], script)
+
+
+def _pg_restore(path: Path, options: list[str], output: int | IO[bytes]) -> bytes:
+    command = ["pg_restore", *options, str(path)]
+    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
         raise _damaged(path, done.stderr)
+    return done.stdout or b""
 
 
 @contextmanager

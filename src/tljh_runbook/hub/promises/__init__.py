@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tljh_runbook.hub.source import Source
 
 Measures = dict[str, Any]
@@ -51,6 +53,16 @@ class Promise(Protocol):
         """
 
 
+@runtime_checkable
+class OfRows(Protocol):
+    """A promise of what ``databases`` hold, some of which may be put back."""
+
+    databases: frozenset[str]
+
+    def shared(self, before: Any, after: Any, returned: Collection[str]) -> Any:
+        """Return ``before`` less what is missing after it of the databases ``returned``."""
+
+
 def every() -> tuple[Promise, ...]:
     """Return all promises, in the order in which they are shown."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
@@ -70,3 +82,17 @@ def judge(before: Measures, after: Measures) -> list[Verdict]:
         for promise in every()
         if promise.name in before
     ]
+
+
+def known_to_both(returned: Collection[str], before: Measures, after: Measures) -> Measures:
+    """Return ``before`` without what only the newer databases knew of those that were ``returned``.
+
+    Who goes back was told of these rows. What the old database adds, such as an admin, is judged.
+    """
+    return {
+        promise.name: promise.shared(before[promise.name], after[promise.name], returned)
+        if isinstance(promise, OfRows) and promise.databases & set(returned)
+        else before[promise.name]
+        for promise in every()
+        if promise.name in before
+    }

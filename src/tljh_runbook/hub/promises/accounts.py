@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tljh_runbook.hub.database import databases, hubdb
@@ -12,6 +13,7 @@ class Accounts:
     name = "users and groups"
     vow = "Every user, admin and group member of the hub is still one, and nobody became admin."
     order = 3
+    databases = frozenset({"jupyterhub"})
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
@@ -36,6 +38,21 @@ class Accounts:
             f"{len(before['groups'])} group{'' if len(before['groups']) == 1 else 's'}"
         )
         return not wrong, "; ".join(wrong) or counted
+
+    def shared(self, before: Any, after: Any, returned: Collection[str]) -> Any:
+        del returned  # one database holds all of it
+        groups = {name: each for name, each in before["groups"].items() if name in after["groups"]}
+        return {
+            "users": {
+                name: admin and after["users"][name]
+                for name, admin in before["users"].items()
+                if name in after["users"]
+            },
+            "groups": {
+                name: [member for member in members if member in after["groups"][name]]
+                for name, members in groups.items()
+            },
+        }
 
 
 PROMISE = Accounts()

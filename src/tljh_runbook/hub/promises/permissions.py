@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tljh_runbook.hub.database import databases, sql
@@ -18,6 +19,7 @@ class Permissions:
     name = "environments"
     vow = "Every permission and every environment's build record is still there."
     order = 4
+    databases = frozenset(KEYS)
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
@@ -36,6 +38,13 @@ class Permissions:
         ]
         counted = ", ".join(f"{len(rows)} {table} rows" for table, rows in before.items())
         return not lost, "; ".join(lost) or counted or "the hub keeps none"
+
+    def shared(self, before: Any, after: Any, returned: Collection[str]) -> Any:
+        tables = {KEYS[name][0] for name in returned if name in KEYS}
+        return {
+            table: [row for row in rows if table not in tables or row in after.get(table, [])]
+            for table, rows in before.items()
+        }
 
 
 PROMISE = Permissions()

@@ -6,12 +6,13 @@ whether the newer version has migrated the database.
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import files
-from tljh_runbook.hub.database import databases, postgres, postgres_dump
+from tljh_runbook.hub.database import databases, hubdb, postgres, postgres_dump
 from tljh_runbook.hub.database.postgres_address import Server
 
 COLUMNS = """
@@ -19,6 +20,12 @@ SELECT table_schema, table_name, column_name, data_type, is_nullable, column_def
 FROM information_schema.columns
 WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2, 3
 """
+# A dump leaves no schema that is looked in by itself.
+KNOWN = "u.name, coalesce(s.name, ''), v.ip || ':' || v.port"
+FORGET = (
+    "UPDATE public.spawners s SET server_id = NULL FROM public.users u, public.servers v"
+    " WHERE s.user_id = u.id AND s.server_id = v.id"
+)
 REVISION = "SELECT version_num FROM alembic_version"
 
 
@@ -48,10 +55,28 @@ def give_back(server: Server, dump: Path, newer: Path) -> bool:
     """
     if not migrated(server, dump):
         return False
-    if not newer.exists():  # else it was called, and cut off, before
-        keep(server, newer)
-    postgres_dump.restore(server, dump)
+    keep(server, _free(newer))  # what an earlier try has kept may miss what came later
+    own = dump.name == databases.REQUIRED  # no other database knows of users' servers
+    then = _forget_others(hubdb.servers(server)) if own else ""
+    postgres_dump.restore(server, dump, then)
     return True
+
+
+def _free(path: Path) -> Path:
+    """Return the path itself, or with a number where there is such a file."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], numbered) if not each.exists())
+
+
+def _forget_others(running: list[hubdb.Server]) -> str:
+    """Return what lets the old database forget the user servers that are others by now.
+
+    The old hub would not find such a one where it was, and would stop it.
+    """
+    known = ", ".join(
+        f"({', '.join(map(postgres.text, (each.user, each.name, each.at)))})" for each in running
+    )
+    return FORGET + (f" AND ({KNOWN}) NOT IN ({known})" if known else "") + ";\n"
 
 
 def _schema_file(dump: Path) -> Path:

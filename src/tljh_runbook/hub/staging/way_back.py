@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import NoSpace, RunbookError
+from tljh_runbook.errors import DatabaseMissing, NoSpace, RunbookError
 from tljh_runbook.hub import exchange, files, interpreter, services
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
@@ -23,6 +25,7 @@ from tljh_runbook.hub.staging import adoption, copies, dumps, merge
 
 OLD, NEW = 0, 1
 KEPT = "back"  # below the folder with the old environments
+PAUSE = 1.0  # seconds between two questions to a database that does not answer
 Phase = Callable[[str], None]
 
 
@@ -92,11 +95,16 @@ def servers(source: Source, way: Way) -> dict[str, Server]:
     if not way.servers:
         return {}
     found = databases.find(source.hub, source.services, source.settings)
-    return {
-        name: place
-        for name in way.servers
-        if isinstance(place := found.get(name), Server)  # else it was moved since
-    }
+    places = {name: found.get(name) for name in way.servers}
+    known = {name: place for name, place in places.items() if isinstance(place, Server)}
+    for name in places.keys() - known.keys():
+        raise DatabaseMissing(
+            f"The database {name!r} lay on a PostgreSQL server when the upgrade began. Where it is "
+            "now cannot be told.",
+            hint=f"Name its address in {source.hub.settings_file}: "
+            f"databases: {{{name}: postgresql://USER:PASSWORD@HOST/DATABASE}}",
+        )
+    return known
 
 
 def _keep_database(live: Path, target: Path) -> None:
@@ -118,14 +126,18 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
     `ServicesUnreachable`, `NoSpace`, `DiskFailed`; then it can be gone again.
     """
     manager = source.services
+    known = None
+    with suppress(DatabaseMissing):  # a hub that runs tells more of where its databases lie
+        known = servers(source, way)
     phase("Stop the hub")
     manager.stop(services.HUB)
     phase("Put the old environments back")
-    returned = [*_return_all(source, way), *_return_dumps(source, way)]
+    returned = _return_all(source, way)
     if way.proxy:
         manager.end(services.PROXY)
-    phase("Start the hub")
     manager.start(services.PROXY)
+    returned += _return_dumps(source, way, known, phase)
+    phase("Start the hub")
     if not interpreter.gone(source.hub):  # else it did not run before either
         manager.start(services.HUB)
     return returned
@@ -140,20 +152,33 @@ def go_stopped(source: Source, way: Way) -> None:
     _return_all(source, way)
 
 
-def _return_dumps(source: Source, way: Way) -> list[str]:
-    """Put the databases on PostgreSQL servers back that were migrated; return their names."""
-    try:
-        return [
-            name
-            for name, server in servers(source, way).items()
-            if dumps.give_back(server, way.database(name), way.kept / "newer" / name)
-        ]
-    except RunbookError as error:
-        error.add(
-            "The old version is in its place and stopped: it waits for its database on the "
-            "PostgreSQL server. Put that right, then: tljh-runbook resume"
-        )
-        raise
+def _return_dumps(
+    source: Source, way: Way, known: dict[str, Server] | None, phase: Phase
+) -> list[str]:
+    """Put the databases on PostgreSQL servers back that were migrated; return their names.
+
+    A server that does not answer is waited for: after a power cut it may be starting, too.
+    """
+    if not way.servers:
+        return []
+    phase("Look at the databases on the PostgreSQL server")
+    deadline = time.monotonic() + source.settings.upgrade.healthy_within
+    while True:
+        try:
+            return [
+                name
+                for name, server in (known or servers(source, way)).items()
+                if dumps.give_back(server, way.database(name), way.kept / "newer" / name)
+            ]
+        except RunbookError as error:
+            if not isinstance(error, DatabaseMissing) or time.monotonic() > deadline:
+                error.message = error.message.removesuffix(" Nothing was changed.")
+                error.add(
+                    "The old version is in its place, but its hub is stopped: it waits for that "
+                    "database. Put this right, then: tljh-runbook resume"
+                )
+                raise
+        time.sleep(PAUSE)
 
 
 def _return_all(source: Source, way: Way) -> list[str]:
@@ -175,11 +200,12 @@ def _return_rest(source: Source, way: Way) -> list[str]:
     return returned
 
 
-def migrates_back(source: Source, way: Way) -> bool:
-    """Say whether going back would put a database back. Raises `DatabaseMissing`."""
-    return any(migrated(way, name) for name in way.databases) or any(
-        dumps.migrated(server, way.database(name)) for name, server in servers(source, way).items()
-    )
+def migrated_databases(source: Source, way: Way) -> set[str]:
+    """Return the databases that going back would put back. Raises `DatabaseMissing`."""
+    on_servers = servers(source, way).items()
+    return {name for name in way.databases if migrated(way, name)} | {
+        name for name, server in on_servers if dumps.migrated(server, way.database(name))
+    }
 
 
 def migrated(way: Way, name: str) -> bool:
