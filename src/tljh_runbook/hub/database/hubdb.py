@@ -71,6 +71,12 @@ def servers(database: Database) -> list[Server]:
         " ORDER BY users.name, spawners.name"
     )
     return [
-        Server(str(user), str(name or ""), str(base), json.loads(state or "{}"), f"{ip}:{port}")
+        Server(
+            str(user),
+            str(name or ""),
+            str(base),
+            json.loads(state or "{}"),
+            f"{ip or ''}:{port or 0}",
+        )
         for user, name, base, state, ip, port in sql.query(database, running)
     ]

@@ -21,7 +21,7 @@ FROM information_schema.columns
 WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2, 3
 """
 # A dump leaves no schema that is looked in by itself.
-KNOWN = "u.name, coalesce(s.name, ''), v.ip || ':' || v.port"
+KNOWN = "u.name, coalesce(s.name, ''), coalesce(v.ip, '') || ':' || coalesce(v.port, 0)"
 FORGET = (
     "UPDATE public.spawners s SET server_id = NULL FROM public.users u, public.servers v"
     " WHERE s.user_id = u.id AND s.server_id = v.id"
