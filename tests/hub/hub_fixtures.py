@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hub_folder
 import pytest
@@ -195,6 +196,15 @@ def until(condition: Callable[[], object], *, seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "this did not come about in time"
         time.sleep(0.01)
+
+
+def broken_or_unseen(report: dict[str, Any]) -> set[str]:
+    """Return the promises that were not kept; where no engine runs, none can tell of images."""
+    return {
+        each["promise"]
+        for each in report["verdicts"]
+        if each["kept"] is not True and (each["kept"], each["promise"]) != (None, "images")
+    }
 
 
 def free_port() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hub_fixtures import Cli, Live, until
 from postgres_cluster import PASSWORD, Cluster, running
-from test_staging import done, start, texts
+from test_staging import PREPARING, done, start, texts
 
 from tljh_runbook.errors import DatabaseMissing, RestoreFailed, UpgradeTakenBack
 from tljh_runbook.hub import capture, components, journal, lock, services, versions
@@ -57,7 +57,7 @@ def migrating(live: Live, cluster: Cluster, sql: str) -> None:
     """Begin an upgrade whose new version migrates the database, and let it go on."""
     (live.hub.root / "srv" / "wait").touch()
     start(live, "upgrade")
-    until(lambda: "Setting up TLJH 2.0.0" in texts(live))
+    until(lambda: PREPARING in texts(live))
     cluster.psql(sql, "jupyterhub")
     (live.hub.root / "srv" / "wait").unlink()
 
