@@ -13,7 +13,7 @@ from tljh_runbook.hub import timeline
 from tljh_runbook.hub.markup import Html, element, joined
 from tljh_runbook.hub.probe import SERVER
 
-WORDS = {True: "✓ kept", False: "✗ BROKEN", None: "– not measured"}
+SIGNS = {True: "✓", False: "✗", None: "–"}
 KINDS = {True: "kept", False: "broken", None: "unknown"}
 PROMISES = ("promise", "", "measured")
 CHANGES = ("", "before", "now")
@@ -98,7 +98,7 @@ def _figures(report: Mapping[str, Any]) -> Html:
 
 def _word(verdict: Mapping[str, Any]) -> Html:
     kept = verdict["kept"]
-    return element("span", WORDS[kept], class_=KINDS[kept])
+    return element("span", f"{SIGNS[kept]} {verdict['word']}", class_=KINDS[kept])
 
 
 def _section(title: str, inside: Html) -> Html:
