@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import click
 import engine
 import machines
 import releases
@@ -17,6 +16,7 @@ from controller import Controller
 from machines import Server, until
 from rows import Row
 from story import ENVIRONMENT, USERS, Story, Web, build_environments, hand_over, publish
+from upgrade import Trip, each_round, trip
 from working_hub import Cost, measured
 
 from tljh_runbook.hub.probe import Target
@@ -24,17 +24,6 @@ from tljh_runbook.sandbox import layout
 
 NAME = "measured"
 CACHE = Path(".pytest_cache", "d", "system")  # the tests keep the servers' packages there
-
-
-@dataclass(frozen=True)
-class Round:
-    """One after the other, on the same server: there and back, and a restart of each version."""
-
-    restart_old: Cost
-    upgrade: Cost
-    restart_new: Cost
-    nothing: Cost
-    rollback: Cost
 
 
 class BootedHub:
@@ -68,28 +57,19 @@ class BootedHub:
         """Restart the hub, and nothing but it, as an administrator types it."""
         self.server.run("systemctl", "restart", "jupyterhub")
 
+    def tool(self, *words: str) -> Any:
+        """Run the tool. Fails where it fails."""
+        return self.server.tool(*words)
+
 
 def rows(folder: Path, rounds: int) -> Iterator[Row]:
     """Yield the figures of so many rounds; after Ctrl-C, of those that were whole by then."""
-    done: list[Round] = []
-    with booted(folder) as hub, suppress(KeyboardInterrupt):
-        for _ in range(rounds):
-            done.append(_round(hub))
-            click.echo(str(done[-1]), err=True)
+    with booted(folder) as hub:
+        done = each_round(partial(trip, hub), rounds)
     yield from figures(done)
 
 
-def _round(hub: BootedHub) -> Round:
-    tool = partial(partial, hub.server.tool)
-    restart_old = hub.cost(hub.restart)
-    hub.server.tool("backup")
-    upgrade = hub.cost(tool("upgrade"))
-    restart_new = hub.cost(hub.restart)
-    nothing = hub.cost(tool("upgrade"))
-    return Round(restart_old, upgrade, restart_new, nothing, hub.cost(tool("rollback", "--yes")))
-
-
-def figures(rounds: list[Round]) -> Iterator[Row]:
+def figures(rounds: list[Trip]) -> Iterator[Row]:
     """Yield what the rounds tell."""
     new, old = "bare restart of the new version", "bare restart of the old version"
     pairs = [(each.upgrade.away, each.restart_new.away) for each in rounds]
