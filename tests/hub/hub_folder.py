@@ -229,6 +229,13 @@ def ask(database: Path, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
+def metadata(path: Path) -> dict[str, int]:
+    """Return a file's metadata without the access time, which a mere read changes."""
+    status = path.stat()
+    names = ("st_ino", "st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_ctime_ns")
+    return {name: getattr(status, name) for name in names}
+
+
 def contents(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
     """Return mode, owner, group and bytes of every file below a folder."""
     found = {}

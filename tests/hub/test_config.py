@@ -81,9 +81,9 @@ def test_mode_and_owner_stay(hub: Hub) -> None:
 
 def test_a_second_time_changes_nothing(hub: Hub) -> None:
     config.set_unset(hub, DEFAULTS)
-    before = hub.config_file.stat()
+    before = hub_folder.metadata(hub.config_file)
     assert config.set_unset(hub, DEFAULTS) == {}
-    assert hub.config_file.stat() == before
+    assert hub_folder.metadata(hub.config_file) == before
 
 
 @pytest.mark.parametrize(
