@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tljh_runbook import terminal
@@ -32,13 +32,22 @@ LEFT = {
 
 def findings(found: Sequence[Finding]) -> None:
     """Print what the checks found, then the remedies."""
-    rows = [[each.name, _word(each), each.found] for each in found]
-    terminal.table(["check", "", "found"], rows)
+    terminal.table(["check", "", "found"], _once(found))
+    errors = {each.error.message: each.error for each in found if each.error}
+    for error in errors.values():
+        terminal.error(error.message, error.hint)
     for each in found:
-        if each.error:
-            terminal.error(each.error.message, each.error.hint)
-        elif each.warning:
+        if each.warning:
             terminal.warning(each.warning)
+
+
+def _once(found: Sequence[Finding]) -> Iterator[list[str]]:
+    """Yield a row for each check; one cause that several checks meet is said once."""
+    seen: set[str] = set()
+    for each in found:
+        again = bool(each.error) and each.found in seen
+        seen.add(each.found)
+        yield [each.name, _word(each), "the same" if again else each.found]
 
 
 def snapshot(made: Snapshot) -> None:

@@ -102,7 +102,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         show_header=any(columns),
     )
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        # A snapshot's name is copied as a whole, however narrow the terminal is.
+        drawn.add_column(column, overflow="fold", no_wrap=column == "snapshot")
     for row in rows:
         drawn.add_row(*(Text(clean(cell), style=STYLES.get(cell, "")) for cell in row))
     console = _console()

@@ -12,14 +12,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import hub_folder
 import pexpect  # type: ignore[import-untyped]
 import pytest
+from click.testing import CliRunner
 from hub_fixtures import Cli, Live, until
 
 from tljh_runbook import errors
-from tljh_runbook.hub import journal, lock, services
+from tljh_runbook.cli.options import INTERRUPTED, on_hub
+from tljh_runbook.hub import capture, components, journal, lock, services, snapshot
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
 
 COMMANDS = [
@@ -486,6 +490,46 @@ def test_ctrl_c_is_no_traceback(hub: Hub) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert "Traceback" not in str(child.before)
+
+
+def test_ctrl_c_after_a_snapshot_names_it(hub: Hub) -> None:
+    @click.command()
+    @on_hub()
+    def interrupted(source: Source, *, as_json: bool) -> None:
+        capture.create(source, components.chosen(["config"]))
+        raise KeyboardInterrupt
+
+    before = CliRunner().invoke(interrupted_at_once(), ["--hub", str(hub.prefix)])
+    assert "Nothing half written was left." in before.output
+    after = CliRunner().invoke(interrupted, ["--hub", str(hub.prefix)])
+    [made] = snapshot.listed(hub.root / "var/backups/tljh")
+    assert f"A new snapshot was finished before: {made.name}." in after.output
+    assert "Nothing half written" not in after.output
+    assert after.exit_code == before.exit_code == INTERRUPTED
+
+
+def interrupted_at_once() -> click.Command:
+    @click.command()
+    @on_hub()
+    def interrupted(source: Source, *, as_json: bool) -> None:
+        raise KeyboardInterrupt
+
+    return interrupted
+
+
+def test_a_snapshots_name_stays_whole_on_a_narrow_terminal(hub: Hub, cli: Cli) -> None:
+    assert cli("backup", "--hub", hub.prefix).returncode == 0
+    [made] = snapshot.listed(hub.root / "var/backups/tljh")
+    said = on_terminal(hub, "snapshots", COLUMNS="40", NO_COLOR="1")
+    assert made.name in said
+
+
+def test_one_cause_is_said_once(hub: Hub, cli: Cli) -> None:
+    hub.config_file.write_text("limits:\n  memory: 1G\n  memory: secret\n")
+    done = cli("check", "--hub", hub.prefix)
+    wrong = 'line 3, column 3: found duplicate key "memory". Nothing was changed.'
+    assert done.stdout.count(wrong) == done.stderr.count(wrong) == 1
+    assert "secret" not in done.stdout + done.stderr
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback(hub: Hub) -> None:

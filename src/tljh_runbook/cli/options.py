@@ -6,7 +6,7 @@ import functools
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,14 +61,35 @@ def on_hub(*, whole: bool = True) -> Callable[[Callable[..., None]], Callable[..
                 for name, value in (("hub", hub), ("file", file), ("backups", backups))
             )
             with told(as_json=as_json):
-                found = layout.find(hub) if whole else layout.remains(hub)
-                function(source(found, file, backups), as_json=as_json, **rest)
+                found = source(layout.find(hub) if whole else layout.remains(hub), file, backups)
+                with _interruptible(found):
+                    function(found, as_json=as_json, **rest)
 
         for option in (JSON, BACKUPS, SETTINGS, HUB):
             run = option(run)
         return run
 
     return decorate
+
+
+@contextmanager
+def _interruptible(source: Source) -> Iterator[None]:
+    """Let an interruption name the snapshots that were made before it came."""
+    before = _snapshots(source)
+    try:
+        yield
+    except KeyboardInterrupt:
+        made = sorted(_snapshots(source) - before)
+        if not made:
+            raise
+        names = ", ".join(made)
+        raise KeyboardInterrupt(f"A new snapshot was finished before: {names}.") from None
+
+
+def _snapshots(source: Source) -> set[str]:
+    with suppress(OSError):  # the command itself says what cannot be read
+        return {path.name for path in snapshot.listed(source.backups)}
+    return set()
 
 
 def _inherited(context: click.Context, name: str, value: Any) -> Any:
@@ -91,8 +112,9 @@ def told(*, as_json: bool) -> Iterator[None]:
         denied = f"{error.filename}: {error.strerror}. Nothing was changed."
         hint = "Run the same command as root, for example with sudo in front."
         fail(AccessDenied(denied, hint=hint), as_json=as_json)
-    except KeyboardInterrupt:
-        click.echo("\nInterrupted. Nothing half written was left.", err=True)
+    except KeyboardInterrupt as interrupted:
+        state = str(interrupted) or "Nothing half written was left."
+        click.echo(f"\nInterrupted. {state}", err=True)
         sys.exit(INTERRUPTED)
 
 

@@ -165,6 +165,7 @@ def _python(source: Source) -> Found:
 def _hub(source: Source) -> str:
     if interpreter.gone(source.hub):
         return "cannot run, for want of its Python"
+    config.read(source.hub)  # a broken file is the cause, and not one more symptom
     seen = health.require(source.hub, source.services)
     return f"JupyterHub {seen.version} answers, its login page too"
 

@@ -120,7 +120,7 @@ def _values(hub: Hub, parse: Any) -> Any:
     try:
         values = parse(text(hub))
     except yaml.YAMLError as error:
-        raise _broken(hub, " ".join(str(error).split())) from error
+        raise _broken(hub, yaml.reason(error)) from error
     if values is None:
         return {}
     if not isinstance(values, Mapping):

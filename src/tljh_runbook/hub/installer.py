@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
-from tljh_runbook.hub import changes, files, interpreter
+from tljh_runbook.hub import cause, changes, files, interpreter
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
@@ -20,7 +20,7 @@ from tljh_runbook.hub.staging.stage import Stage
 LOG = "installer.log"
 PAUSE = 0.1  # seconds between two looks at what the installer writes
 Say = Callable[[str], None]
-TAIL = 3  # lines of the log that an error repeats
+TAIL = 200  # lines of the output in which the cause is looked for
 
 
 def script(source: Source) -> Path:
@@ -111,9 +111,10 @@ def carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> No
         )
         last = deque(_said(process, read, say), maxlen=TAIL)
     if process.returncode:
+        reason = cause.of("\n".join(last))
         raise InstallerFailed(
             f"{command[2] if command[1] == '-m' else Path(command[1]).name} ended with "
-            f"{process.returncode}: {' | '.join(last)}",
+            f"{process.returncode}: {reason}",
             hint=f"Read {log}. Correct the cause and run the upgrade again: tljh-runbook upgrade.",
         )
 

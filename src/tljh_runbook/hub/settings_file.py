@@ -22,7 +22,7 @@ def read(path: Path, *, required: bool) -> Any:
     except (OSError, ValueError) as error:
         raise invalid(path, str(error)) from error
     except yaml.YAMLError as error:
-        raise invalid(path, " ".join(str(error).split())) from error
+        raise invalid(path, yaml.reason(error)) from error
     return {} if values is None else values
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-__all__ = ["YAMLError", "dump", "load", "parse"]
+__all__ = ["YAMLError", "dump", "load", "parse", "reason"]
 
 
 def parse(text: str) -> Any:
@@ -19,6 +19,17 @@ def parse(text: str) -> Any:
 def load(text: str) -> Any:
     """Return values that remember how they were written. Raises `YAMLError`."""
     return _read(_editor(), text)
+
+
+def reason(error: YAMLError) -> str:
+    """Return what is wrong and where, in one line.
+
+    The parser says it several times, and quotes values, which may be secret.
+    """
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return place + " ".join(problem.partition(" with value ")[0].split()).rstrip(".") + "."
 
 
 def dump(values: Any) -> str:

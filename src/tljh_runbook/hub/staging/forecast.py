@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import config, files, versions
+from tljh_runbook.hub import config, files, system_packages, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import DEFAULTS
 from tljh_runbook.hub.source import Source
@@ -49,8 +49,9 @@ class Forecast:
 
     @property
     def apt(self) -> list[str]:
-        """The packages of the system that the installer wants."""
-        return sorted({name for words in self.asked for name in apt_packages(words)})
+        """The packages of the system that the installer wants, and the server lacks."""
+        names = {name for words in self.asked for name in apt_packages(words)}
+        return sorted(name for name in names if not system_packages.installed(name))
 
     @property
     def not_done(self) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RehearsalFailed
-from tljh_runbook.hub import installer, interpreter, services, versions
+from tljh_runbook.hub import cause, installer, interpreter, services, versions
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.requirements import canonical
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
 
 Say = Callable[[str], None]
-TAIL = 3  # lines of what a command says that an error repeats
+# `A 1 requires B, which …`, `A 1 has requirement B>=2, but …`
+UNMET = re.compile(r"(\S+) \S+ (?:requires|has requirement) ([\w.-]+)")
 CONFIG = "tljh/jupyterhub_config.py"
 # What the hub does first of all: read its settings, have the plugins change them, and import what
 # they name. It is not started: a hub looks after the users' servers, and these are alive.
@@ -67,11 +70,22 @@ def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
 
 
 def complaints(source: Source, stage: Stage) -> list[str]:
-    """Return what pip finds wrong with the staged packages and not with the live ones."""
+    """Return what pip finds wrong with the staged packages and not with the live ones.
+
+    pip complains on every TLJH server, and its lines hold versions: they are compared by which
+    package has which requirement.
+    """
     check = [str(source.hub.python), "-m", "pip", "check"]
     live = set() if interpreter.gone(source.hub) else _lines(check, source.hub)
     staged = _lines(stage.command(check, source.hub.work), source.hub)
-    return sorted(staged - live)
+    known = {unmet(line) for line in live}
+    return sorted(line for line in staged if unmet(line) not in known)
+
+
+def unmet(line: str) -> str:
+    """Return what a line of ``pip check`` says without versions: package and requirement."""
+    found = UNMET.match(line)
+    return " ".join(map(canonical, found.groups())) if found else line
 
 
 def _lines(command: Sequence[str], hub: Hub) -> set[str]:
@@ -120,9 +134,9 @@ def _carry_out(source: Source, stage: Stage, command: list[str], wrong: str) -> 
     )
     installer.note(source.hub, done.stdout)
     if done.returncode:
-        last = [line.strip() for line in done.stdout.splitlines() if line.strip()][-TAIL:]
+        reason = cause.of(done.stdout)
         raise RehearsalFailed(
-            f"{wrong} with the new versions: {' | '.join(last)}. The live hub was not touched.",
+            f"{wrong} with the new versions: {reason}. The live hub was not touched.",
             hint=f"Read {source.hub.work / installer.LOG}. Choose other versions in the settings "
             "file, or correct the cause; then rehearse again: tljh-runbook rehearse",
         )

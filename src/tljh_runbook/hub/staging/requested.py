@@ -20,23 +20,13 @@ GROUPS = (["groupadd", "--force"], ["groupadd", "-f"])
 
 def carry_out(source: Source, forecast: Forecast, log: Journal) -> None:
     """Install the packages that the server lacks, and add the groups. Raises `InstallerFailed`."""
-    lacking = [name for name in forecast.apt if not installed(name)]
-    if lacking:
-        log.phase("Install what the server lacks")
-        _run(source, ["apt-get", "install", "--yes", "--", *lacking])
+    missing = forecast.apt
+    if missing:
+        log.phase("Install the missing system packages")
+        _run(source, ["apt-get", "install", "--yes", "--", *missing])
     for words in forecast.asked:
         if words[:2] in GROUPS and len(words) == 3:
             _run(source, words)
-
-
-def installed(name: str) -> bool:
-    """Say whether the system has a package."""
-    query = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}", name]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return False
-    return done.returncode == 0 and done.stdout == "installed"
 
 
 def unsteady(source: Source) -> Busy:

@@ -1,0 +1,72 @@
+"""The cause of a failure, found in what a program printed.
+
+TLJH's installer ends with a Python traceback whose last line names only the command that failed;
+pip, git, apt and the hub name the cause earlier.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+LONGEST = 300  # characters of a cause; the log has the rest
+TAIL = 3  # lines that stand for a cause that is not recognized
+
+_SIGNS = "│╰─>|× \t"  # pip frames the output of the programs it runs
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
+_EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Expired|Interrupt|Exit)\b")
+_TOLD = re.compile(r"(?:ERROR: |fatal: |E: |\[[CE] [^\]]*\] )(?P<text>.+)")
+_CONFLICT = re.compile(r"Cannot install .* conflicting dependencies")
+_DEPENDS = re.compile(r"\S+ \S* ?depends on \S+|The user requested ")
+# They say that something failed, and not why.
+_WRAPPERS = re.compile(
+    r"(?:\w+\.)*CalledProcessError\b|SystemExit\b|ERROR: ResolutionImpossible|"
+    r"ERROR: Failed to build|ERROR: Command errored|Exception: Installation failed"
+)
+
+
+def of(text: str, admin: str = "jupyterhub_config.d") -> str:
+    """Return the last meaningful cause in ``text``, in one line of at most `LONGEST` characters.
+
+    An exception that was raised in a file of the folder ``admin`` is named with that file and its
+    line. Where nothing is recognized, the last `TAIL` lines stand for the cause.
+    """
+    lines = [line.strip(_SIGNS) for line in text.splitlines()]
+    lines = [line for line in lines if line]
+    causes = list(_causes(lines, admin))
+    return _short(causes[-1] if causes else " | ".join(lines[-TAIL:]))
+
+
+def _causes(lines: list[str], admin: str) -> Iterator[str]:
+    """Yield each line that names a cause, in order."""
+    place = ""
+    for number, line in enumerate(lines):
+        frame = _FRAME.match(line)
+        if line.startswith("Traceback "):
+            place = ""
+        elif frame and f"/{admin}/" in frame["file"]:
+            place = f"{frame['file']}, line {frame['line']}: "
+        elif _WRAPPERS.match(line) and not place:
+            continue
+        elif told := _TOLD.match(line):
+            yield told["text"] + _conflict(line, lines[number + 1 :])
+        elif _EXCEPTION.match(line):
+            yield f"{place}{line}"
+            place = ""
+
+
+def _conflict(line: str, following: Iterable[str]) -> str:
+    """Return which packages contradict each other, where pip says so in the lines that follow."""
+    if not _CONFLICT.search(line):
+        return ""
+    named = []
+    for candidate in following:
+        if _DEPENDS.match(candidate):
+            named.append(candidate)
+        elif named:
+            break
+    return f" {'; '.join(named)}" if named else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …"

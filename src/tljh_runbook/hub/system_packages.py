@@ -1,0 +1,15 @@
+"""The packages of the operating system."""
+
+from __future__ import annotations
+
+import subprocess
+
+
+def installed(name: str) -> bool:
+    """Say whether the system has a package."""
+    query = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}", name]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0 and done.stdout == "installed"
