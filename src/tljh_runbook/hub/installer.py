@@ -18,6 +18,9 @@ from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
 
 LOG = "installer.log"
+# TLJH's bootstrap.py refuses a server where PATH has no program `systemd`. Debian 12 has a link to
+# it in /usr/bin; Debian 13 has it here alone.
+SYSTEMD = Path("usr/lib/systemd")
 PAUSE = 0.1  # seconds between two looks at what the installer writes
 Say = Callable[[str], None]
 TAIL = 200  # lines of the output in which the cause is looked for
@@ -123,7 +126,8 @@ def environment(hub: Hub) -> dict[str, str]:
     """Return our environment without what is meant for our own Python."""
     foreign = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_REQUIRE_VIRTUALENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | {"TLJH_INSTALL_PREFIX": str(hub.prefix)}
+    path = os.pathsep.join([kept.get("PATH", os.defpath), str(hub.root / SYSTEMD)])
+    return kept | {"PATH": path, "TLJH_INSTALL_PREFIX": str(hub.prefix)}
 
 
 def _appended(log: Path) -> TextIO:
