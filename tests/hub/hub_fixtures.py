@@ -71,10 +71,13 @@ stderr_logfile = NONE
 PROXY = '''
 """The proxy, the hub and the users' servers in one: answers what a file says, and 404 else."""
 
+import contextlib
 import http.server
 import json
 import pathlib
+import socket
 import sys
+import time
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -84,14 +87,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "/api/kernels" in self.path and self.headers["Authorization"] != "token of-alice":
             status, body = 403, "who are you?"
         self.send_response(status)
+        if 300 <= status < 400:
+            self.send_header("Location", body)
         self.end_headers()
+        if body == "drip":
+            self.drip()
         self.wfile.write(body.encode())
+
+    def drip(self):
+        with contextlib.suppress(OSError):  # until whoever asked has enough of it
+            while not time.sleep(0.2):
+                self.wfile.write(b" ")
 
     def log_message(self, *arguments):
         pass
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6 if ":" in sys.argv[3] else socket.AF_INET
+
+
+Server((sys.argv[3], int(sys.argv[1])), Handler).serve_forever()
 '''
 
 ANSWERS: dict[str, tuple[int, str]] = {
@@ -289,7 +305,7 @@ def live(tmp_path: Path) -> Iterator[Live]:
 
 
 @contextmanager
-def living(root: Path, **changes: object) -> Iterator[Live]:
+def living(root: Path, host: str = "127.0.0.1", **changes: object) -> Iterator[Live]:
     port = free_port()
     hub = hub_folder.build(root, port=port)
     hub_folder.keep(root / "proxy.py", PROXY, 0o644)
@@ -300,12 +316,13 @@ def living(root: Path, **changes: object) -> Iterator[Live]:
     hub.python.parent.mkdir()
     hub.python.symlink_to(sys.executable)
     write_programs(hub)
-    proxy = f"{sys.executable} {root}/proxy.py {port} {root}/answers.json"
+    name = f"[{host}]" if ":" in host else host
+    proxy = f"{sys.executable} {root}/proxy.py {port} {root}/answers.json {host}"
     with subprocess.Popen(["sleep", "1000"], env=os.environ | SERVES) as server:
         try:
             hub_folder.write_server(hub, hub_folder.WORKS, server.pid)
             with supervisor(hub, proxy=proxy, **changes):
-                until(lambda: _answers(f"http://127.0.0.1:{port}/hub/health"))
+                until(lambda: _answers(f"http://{name}:{port}/hub/health"))
                 yield Live(hub, port, server)
         finally:
             server.kill()

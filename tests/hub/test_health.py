@@ -51,8 +51,13 @@ def test_a_hub_that_answers_is_healthy(live: Live) -> None:
         ("/hub/api/", 200, "<html>", "the hub's API answers HTTP 200"),
         ("/hub/api/", 200, "[]", "the hub's API answers HTTP 200"),
         ("/hub/login", 500, "", "the login page answers HTTP 500"),
-        ("/hub/login", 302, "", ""),
-        ("/hub/login", 403, "", "the login page answers HTTP 403"),
+        ("/hub/login", 302, "https://idp.example.org/authorize?state=1", ""),
+        ("/hub/login", 302, "/hub/oauth_login?next=%2Fhub%2F", ""),
+        ("/hub/login", 302, "/hub/login", "the login page leads in a circle"),
+        ("/hub/login", 302, "/hub/", "the login page answers HTTP 404"),
+        ("/hub/login", 401, "", ""),
+        ("/hub/login", 403, "", ""),
+        ("/hub/login", 404, "", "the login page answers HTTP 404"),
     ],
 )
 def test_what_does_not_answer_as_it_should_is_named(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -68,23 +67,8 @@ def test_a_server_that_does_not_tell_counts_as_one_at_work(
 
 
 def test_a_server_that_answers_too_slowly_holds_nothing_up(live: Live) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        told = listener.getsockname()[1]
-        text = live.hub.config_file.read_text().replace(str(live.port), str(told))
-        live.hub.config_file.write_text(text)
-        stop = threading.Event()
-
-        def drip() -> None:
-            client, _ = listener.accept()
-            with client:
-                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                while not stop.wait(0.2):
-                    client.sendall(b" ")
-
-        dripping = threading.Thread(target=drip, daemon=True)
-        dripping.start()
-        assert quiet.at_work(live.source) == ["alice (cannot be asked: no answer in 10 seconds)"]
-        stop.set()
+    live.answer(KERNELS, 200, "drip")
+    assert quiet.at_work(live.source) == ["alice (cannot be asked: no answer in 10 seconds)"]
 
 
 def test_only_the_process_that_serves_this_path_lends_its_token(live: Live) -> None:

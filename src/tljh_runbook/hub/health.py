@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 from tljh_runbook.errors import ConfigBroken, HubUnhealthy
-from tljh_runbook.hub import config, services, web
+from tljh_runbook.hub import endpoint, services, web
+from tljh_runbook.hub.config import Address
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.services import Services
 
 PAUSE = 0.5  # seconds between two looks
+LOGIN = "hub/login"
+FOLLOWED = 5  # redirects between JupyterHub's own pages; a login that works needs two
+REFUSED = {401, 403}  # what a login page answers that leaves the login to another program
 CRASHES = 3  # processes after which a hub that is still not healthy will not become it
 
 
@@ -37,7 +41,7 @@ def look(hub: Hub, manager: Services) -> Look:
         if not manager.pid(name)
     ]
     try:
-        address = config.address(hub)
+        address = endpoint.of(hub, manager)
     except ConfigBroken as error:  # for an instant this is so while the installer writes it
         return Look("", (*stopped, error.message), pid)
     version, wrong = _asked(address)
@@ -56,14 +60,31 @@ def require(hub: Hub, manager: Services) -> Look:
     return seen
 
 
-def _asked(address: config.Address) -> tuple[str, list[str]]:
-    api, login = web.get(address.url("hub/api/")), web.get(address.url("hub/login"))
-    version = _version(api)
+def _asked(address: Address) -> tuple[str, list[str]]:
+    api = endpoint.ask(address)
+    version = endpoint.version(api)
     wrong = [] if version else [f"the hub's API answers {_said(api)}"]
-    # A single sign-on authenticator sends the visitor elsewhere: that is an answer, too.
-    if not (login.ok or 300 <= login.status < 400):
-        wrong.append(f"the login page answers {_said(login)}")
-    return version, wrong
+    login = _login(address)
+    return version, [*wrong, f"the login page {login}"] if login else wrong
+
+
+def _login(address: Address) -> str:
+    """Return what is wrong with the login page; nothing where it can be used.
+
+    An authenticator that sends a visitor elsewhere, or refuses one whom another program has not
+    logged in (REMOTE_USER, Shibboleth), has answered, too. Redirects are followed to JupyterHub's
+    own pages only: that of an authenticator may log in whoever asks for it.
+    """
+    own = {address.url(name) for name in ("", "hub/", "hub/home", LOGIN)}
+    url = address.url(LOGIN)
+    for _ in range(FOLLOWED):
+        answer = web.get(url)
+        if answer.status not in web.MOVED:
+            return "" if answer.ok or answer.status in REFUSED else f"answers {_said(answer)}"
+        url = urljoin(url, answer.location)
+        if url.partition("?")[0] not in own:
+            return ""
+    return "leads in a circle"
 
 
 def wait(hub: Hub, manager: Services, seconds: float) -> Look:
@@ -90,13 +111,6 @@ def wait(hub: Hub, manager: Services, seconds: float) -> Look:
                 hint=f"Read the hub's log: {manager.log_line}",
             )
         before = now
-
-
-def _version(answer: web.Answer) -> str:
-    try:
-        return str(json.loads(answer.body)["version"]) if answer.ok else ""
-    except (ValueError, KeyError, TypeError):
-        return ""
 
 
 def _said(answer: web.Answer) -> str:

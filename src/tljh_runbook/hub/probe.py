@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from tljh_runbook.hub import config, web
+from tljh_runbook.hub import endpoint, web
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.source import Source
 
@@ -122,7 +122,7 @@ class Probe:
 
 def targets(source: Source) -> dict[str, Target]:
     """Return what is probed: the hub's health page, the proxy, each service, each user server."""
-    address = config.address(source.hub)
+    address = endpoint.of(source.hub, source.services)
     found = databases.find(source.hub, source.services, source.settings)["jupyterhub"]
     health = address.url("hub/health")
     return {

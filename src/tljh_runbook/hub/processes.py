@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+ESTABLISHED, LISTEN = "01", "0A"  # states of a connection, as the kernel numbers them
+
+
+@dataclass(frozen=True)
+class Socket:
+    """Where a process listens over TCP: an address of this machine (0.0.0.0 and :: are all)."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine itself can reach it."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+    def covers(self, other: Socket) -> bool:
+        """Say whether whoever reaches the other one reaches this one as well."""
+        everywhere = ipaddress.ip_address(self.host).is_unspecified
+        return self.port == other.port and (everywhere or self.host == other.host)
 
 
 def started(pid: int) -> float | None:
@@ -59,14 +82,32 @@ def open_files(pid: int) -> set[Path]:
 
 def peers(pid: int) -> set[int]:
     """Return the ports that a process is connected to over TCP."""
-    own, found = {str(path) for path in open_files(pid)}, set()
+    return {int(fields[2].rpartition(":")[2], 16) for fields in _sockets(pid, ESTABLISHED)}
+
+
+def listening(pid: int) -> list[Socket]:
+    """Return where a process listens over TCP; nothing where that may not be seen."""
+    found = {_socket(fields[1]) for fields in _sockets(pid, LISTEN)}
+    return sorted(found, key=lambda each: (each.port, each.host))
+
+
+def _sockets(pid: int, state: str) -> Iterator[list[str]]:
+    """Yield what the kernel tells of each of a process's TCP sockets in this state."""
+    own = {str(path) for path in open_files(pid)}
     for table in ("tcp", "tcp6"):
         with suppress(OSError, IndexError, ValueError):
             for line in (PROC / str(pid) / "net" / table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == "01" and f"socket:[{fields[9]}]" in own:
-                    found.add(int(fields[2].rpartition(":")[2], 16))
-    return found
+                if fields[3] == state and f"socket:[{fields[9]}]" in own:
+                    yield fields
+
+
+def _socket(told: str) -> Socket:
+    """Return an address as the kernel prints it: words of four bytes in the machine's order."""
+    words, _, port = told.rpartition(":")
+    parts = [int(words[at : at + 8], 16) for at in range(0, len(words), 8)]
+    packed = b"".join(part.to_bytes(4, sys.byteorder) for part in parts)
+    return Socket(str(ipaddress.ip_address(packed)), int(port, 16))
 
 
 def children(pid: int) -> list[int]:

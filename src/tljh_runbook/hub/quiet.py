@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tljh_runbook.errors import DockerFailed, NotQuiet
-from tljh_runbook.hub import config, docker, environments, health, interpreter, processes, web
+from tljh_runbook.hub import docker, endpoint, environments, health, interpreter, processes, web
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.promises import servers
@@ -74,7 +74,7 @@ def at_work(source: Source) -> list[str]:
     A server that does not tell counts: nobody knows.
     """
     found = databases.find(source.hub, source.services, source.settings)
-    address = config.address(source.hub)
+    address = endpoint.of(source.hub, source.services)
     running = hubdb.servers(found["jupyterhub"])
     known = servers.processes_of(running, source.services)
     questions = {

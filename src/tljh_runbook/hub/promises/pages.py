@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tljh_runbook.hub import config, web
+from tljh_runbook.hub import endpoint, web
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.source import Source
 
@@ -16,7 +16,7 @@ class Pages:
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
-        address = config.address(source.hub)
+        address = endpoint.of(source.hub, source.services)
         pages = hubdb.services(found["jupyterhub"])
         return {name: web.get(address.at(base)).there for name, base in pages.items()}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tljh_runbook.errors import DockerFailed
-from tljh_runbook.hub import config, docker, processes, web
+from tljh_runbook.hub import docker, endpoint, processes, web
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.docker import Container
 from tljh_runbook.hub.services import Services
@@ -34,7 +34,7 @@ class Servers:
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
-        address = config.address(source.hub)
+        address = endpoint.of(source.hub, source.services)
         servers = hubdb.servers(found["jupyterhub"])
         found_processes = processes_of(servers, source.services)
         return {
