@@ -166,6 +166,16 @@ def test_a_mail_is_sent(sendmail: Sendmail) -> None:
     assert mail.get_content() == "It failed\nÉté\n"
 
 
+def test_files_go_with_a_mail(sendmail: Sendmail) -> None:
+    folder = sendmail(0)
+    files = {"upgrade.html": b"<p>Upgraded</p>", "hub.log": "Été \udcff".encode(errors="replace")}
+    assert notice.mail("root", ["Upgraded"], files) == ""
+    mail = message_from_bytes((folder / "mail").read_bytes(), policy=policy.default)
+    assert isinstance(mail, EmailMessage)
+    found = {part.get_filename(): part.get_content_type() for part in mail.iter_attachments()}
+    assert found == {"upgrade.html": "text/html", "hub.log": "text/plain"}
+
+
 def test_a_mail_that_cannot_be_sent_is_told(sendmail: Sendmail) -> None:
     sendmail(75)
     assert notice.mail("root", ["It failed"]) == "No mail was sent: sendmail ended with 75."

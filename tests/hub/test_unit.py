@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -131,6 +132,22 @@ def test_the_installer_is_not_ended_with_its_run(source: Source, systemd: Path) 
         properties = asked(systemd)["properties"]
         assert isinstance(properties, dict)
         assert properties["KillMode"] == mode
+
+
+@pytest.mark.parametrize(
+    ("task", "resumed"), [("upgrade", True), ("rollback", True), ("backup", False)]
+)
+def test_an_upgrade_that_is_killed_is_resumed_by_systemd(
+    source: Source, systemd: Path, task: str, resumed: bool
+) -> None:
+    settings = source.hub.root / "a file.yaml"
+    with pytest.raises(RunCutOff):
+        worker.start(replace(on_systemd(source), file=settings), task, ["true"])
+    properties = asked(systemd)["properties"]
+    assert isinstance(properties, dict)
+    after = shlex.split(properties.get("ExecStopPost", ""))
+    words = ["resume", "--after-kill", "--hub", str(source.hub.prefix), "--settings", str(settings)]
+    assert after[-len(words) :] == (words if resumed else [])
 
 
 @pytest.mark.parametrize("state", ["active", "activating", "deactivating"])

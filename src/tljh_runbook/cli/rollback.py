@@ -12,7 +12,7 @@ from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.errors import NotConfirmed, ServicesUnreachable
-from tljh_runbook.hub import confirmation, ending, worker
+from tljh_runbook.hub import confirmation, ending, recovery
 from tljh_runbook.hub import rollback as going_back
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
@@ -64,7 +64,7 @@ def _unless_confirmed(source: Source, at: str, run: str) -> None:
     """Wait until the time of an upgrade is over, and begin to go back; or be what goes back."""
     if run:
         work = partial(ending.take_back_unconfirmed, at=at)
-        sys.exit(worker.run(source.hub, "rollback", partial(work, source), run))
+        sys.exit(runs.work_apart(source, "rollback", work, run))
     confirmation.stand_by(source, at, partial(runs.start, source, "rollback"))
 
 
@@ -88,9 +88,12 @@ def confirm(source: Source, *, as_json: bool) -> None:
 
 @click.command()
 @click.option("--at-boot", is_flag=True, help="As a server does that starts: the files come first.")
+@click.option("--after-kill", is_flag=True, hidden=True)
 @detachable
 @on_hub()
-def resume(source: Source, *, at_boot: bool, detach: bool, run: str, as_json: bool) -> None:
+def resume(  # noqa: PLR0913 - each is an option that a person types
+    source: Source, *, at_boot: bool, after_kill: bool, detach: bool, run: str, as_json: bool
+) -> None:
     """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
 
     A kill, a reboot or a power cut can cut one off. The server does this by itself when it starts;
@@ -100,6 +103,10 @@ def resume(source: Source, *, at_boot: bool, detach: bool, run: str, as_json: bo
     Example:
       tljh-runbook resume
     """
+    if after_kill:
+        if recovery.needed(source):
+            sys.exit(runs.work_apart(source, "upgrade", ending.bring_to_end, run))
+        return
     if not run:
         left = mark.read(source.hub)
         if left and at_boot:

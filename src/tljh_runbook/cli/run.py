@@ -11,7 +11,7 @@ import click
 
 from tljh_runbook import program, show, terminal
 from tljh_runbook.cli.options import INTERRUPTED
-from tljh_runbook.hub import worker
+from tljh_runbook.hub import notice, run_notice, worker
 from tljh_runbook.hub.journal import NAMES, Event, Journal
 from tljh_runbook.hub.source import Source
 
@@ -56,13 +56,25 @@ def carry_out(  # noqa: PLR0913 - each is what a person has typed
 ) -> None:
     """Do ``work`` apart from this terminal, and show it; or be the process that does it."""
     if run:
-        sys.exit(worker.run(source.hub, task, partial(work, source), run))
+        sys.exit(work_apart(source, task, work, run))
     if detach:
         begin(source, task, as_json=as_json)
         return
     with going_on(task):
         start(source, task)
     follow(source, task, as_json=as_json)
+
+
+def work_apart(source: Source, task: str, work: Callable[[Source, Journal], None], run: str) -> int:
+    """Do ``work`` as the process of a run, tell whom the settings name; return the exit code."""
+    code = worker.run(source.hub, task, partial(work, source), run)
+    told = run_notice.message(source, task)
+    if told:
+        lines = [terminal.clean(terminal.typed(line)) for line in told.lines]
+        wrong = notice.mail(source.settings.scheduled.mail_to, lines, told.attached)
+        if wrong:
+            terminal.warning(wrong)
+    return code
 
 
 def start(source: Source, task: str) -> None:
@@ -83,7 +95,9 @@ def begin(source: Source, task: str, *, as_json: bool) -> None:
 def follow(source: Source, task: str, *, as_json: bool) -> None:
     """Show a run until its end, and how it ended; leave with its exit code."""
     with going_on(task):
-        end = worker.follow(source.hub, task, _quiet if as_json else show.event)
+        show_event = _quiet if as_json else show.event
+        resumed = partial(worker.is_resumed, source, task)
+        end = worker.follow(source.hub, task, show_event, resumed)
     if as_json:
         terminal.data(end)
     else:

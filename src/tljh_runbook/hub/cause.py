@@ -31,10 +31,18 @@ def of(text: str, admin: str = "jupyterhub_config.d") -> str:
     An exception that was raised in a file of the folder ``admin`` is named with that file and its
     line. Where nothing is recognized, the last `TAIL` lines stand for the cause.
     """
-    lines = [line.strip(_SIGNS) for line in text.splitlines()]
-    lines = [line for line in lines if line]
-    causes = list(_causes(lines, admin))
-    return _short(causes[-1] if causes else " | ".join(lines[-TAIL:]))
+    return known(text, admin) or _short(" | ".join(_lines(text)[-TAIL:]))
+
+
+def known(text: str, admin: str = "jupyterhub_config.d") -> str:
+    """Return what `of` returns, but '' where no cause is recognized."""
+    causes = list(_causes(_lines(text), admin))
+    return _short(causes[-1]) if causes else ""
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.strip(_SIGNS) for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 def _causes(lines: list[str], admin: str) -> Iterator[str]:

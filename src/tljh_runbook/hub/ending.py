@@ -40,6 +40,7 @@ from tljh_runbook.hub.staging.way_back import Way
 
 BEYOND = {"user data", "images"}  # promises that going back would not mend
 CUT_OFF = "It was cut off before its end."
+HALF_DONE = {mark.SWAPPING, mark.BACK}  # from these phases an upgrade is rolled back
 ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
 
 
@@ -166,7 +167,7 @@ def go_back_at_boot(source: Source) -> None:
     is brought to its end later. Raises `Busy`, and what going back raises.
     """
     left = mark.read(source.hub)
-    half = left is not None and left.phase in {mark.SWAPPING, mark.BACK}
+    half = left is not None and left.phase in HALF_DONE
     running = [name for name in (services.HUB, services.PROXY) if source.services.pid(name)]
     if left is None or left.way is None or not half or running:
         return
@@ -195,8 +196,8 @@ def take_back(source: Source, log: Journal) -> None:
     back, it is all. Raises `NothingToTakeBack`, `PromiseBroken`, and what going back raises.
     """
     left = mark.read(source.hub)
-    if left and left.phase in {mark.SWAPPING, mark.BACK}:
-        bring_to_end(source, log)
+    if left and left.phase in HALF_DONE:
+        _bring_to_end(source, log, left)
         return
     resume(source, log)
     with confirmation.closed(source.hub, "the way back"):  # who confirms meanwhile is told
@@ -241,8 +242,15 @@ def _tell_what_went(all_: list[Verdict], judged: list[Verdict], log: Journal) ->
 
 
 def bring_to_end(source: Source, log: Journal) -> None:
-    """Resume as a run does. Raises what `resume` raises."""
-    labels, left = versions.installed(source.hub).rows(), mark.read(source.hub)
+    """Resume as a run does. Raises what `resume` raises, and `UpgradeTakenBack` where it is."""
+    left = mark.read(source.hub)
+    _bring_to_end(source, log, left)
+    if left and left.phase in HALF_DONE:
+        raise taken_back(source, left, CUT_OFF)
+
+
+def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
+    labels = versions.installed(source.hub).rows()
     resumed = resume(source, log)
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     changes = report.changed(source, labels)

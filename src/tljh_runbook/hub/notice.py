@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from email.message import EmailMessage
 
 from tljh_runbook.hub import scheduled
@@ -48,10 +49,11 @@ def _older(seen: Seen) -> bool:
     return last.get("code") == 0 or (failed != "" and last.get("invocation") != failed)
 
 
-def mail(to: str, told: list[str]) -> str:
+def mail(to: str, told: list[str], attached: Mapping[str, bytes] | None = None) -> str:
     """Send ``told`` to ``to`` on this server; return what went wrong, '' when nothing did.
 
-    Without a name, or the program `sendmail`, nothing is sent, and nothing is wrong.
+    ``attached`` holds files by name. Without a name, or the program `sendmail`, nothing is sent,
+    and nothing is wrong.
     """
     program = shutil.which("sendmail", path=PLACES)
     if not to or not program:
@@ -59,17 +61,24 @@ def mail(to: str, told: list[str]) -> str:
     try:
         command = [program, "-i", "--", to]
         done = subprocess.run(
-            command, input=_message(to, told), capture_output=True, timeout=PATIENCE, check=False
+            command,
+            input=_message(to, told, attached or {}),
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return f"No mail was sent: {type(error).__name__}."
     return f"No mail was sent: sendmail ended with {done.returncode}." if done.returncode else ""
 
 
-def _message(to: str, told: list[str]) -> bytes:
+def _message(to: str, told: list[str], attached: Mapping[str, bytes]) -> bytes:
     message = EmailMessage()
     # A header is one line, whatever the hub's folder is called.
     message["To"], message["Subject"] = to, f"tljh-runbook: {' '.join(told[0].split())}"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content("\n".join(told) + "\n")
+    for name, data in attached.items():
+        kind = "html" if name.endswith(".html") else "plain"
+        message.add_attachment(data.decode(errors="replace"), subtype=kind, filename=name)
     return bytes(message)

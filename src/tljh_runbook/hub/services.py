@@ -252,6 +252,11 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
+def shutting_down() -> bool:
+    """Say whether systemd is stopping this server. Raises `ServicesUnreachable`."""
+    return systemctl("show", "--property=SystemState", "--value") == "stopping"
+
+
 def systemctl(*arguments: str) -> str:
     try:
         done = subprocess.run(

@@ -143,6 +143,7 @@ class ScheduledSettings:
     )
     mail_to: str = setting(
         "root",
-        "Who gets a mail when a scheduled run fails, where the server has the program `sendmail`; "
+        "Who gets a mail when a scheduled run fails, and when an upgrade changed something, was "
+        "rolled back or waits for confirmation, where the server has the program `sendmail`; "
         "empty means nobody.",
     )

@@ -26,6 +26,7 @@ UNFIT = re.compile(f"[\ud800-\udfff\ufdd0-\ufdef{NO_SIGNS}]")
 ESCAPED = re.compile(r'[\\"`$]')
 AGAIN = 60  # seconds until a command that was killed is started again
 STOP = 180  # seconds in which a run that is ended may start the hub again
+RESUME = 1800  # seconds in which an upgrade that was killed may be resumed
 
 
 def make_way(task: str) -> None:
@@ -47,17 +48,20 @@ def name(task: str) -> str:
     return f"tljh-runbook-run-{task}.service"
 
 
-def start(hub: Hub, task: str, command: Sequence[str], log: Path) -> None:
+def start(
+    hub: Hub, task: str, command: Sequence[str], log: Path, after: Sequence[str] = ()
+) -> None:
     """Start ``command`` in the unit of its task; what it writes goes to the file ``log``.
 
-    Raises `Busy`, `ServicesUnreachable`.
+    systemd runs ``after`` when the command has ended, also when it was killed. Raises `Busy`,
+    `ServicesUnreachable`.
     """
     file = hub.work / f"{task}.env"
     file.unlink(missing_ok=True)  # of a start that was killed
     try:
         environment = os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)}
         files.write_new(file, environment_file(environment))
-        _systemd_run(task, [*_options(task, file, log), "--", *_words(command)])
+        _systemd_run(task, [*_options(task, file, log, after), "--", *_words(command)])
     finally:
         file.unlink(missing_ok=True)  # it is read by now, and may hold a password
 
@@ -122,19 +126,21 @@ def _state(task: str) -> str:
     return services.systemctl("show", "--property=ActiveState", "--value", name(task))
 
 
-def _options(task: str, file: Path, log: Path) -> list[str]:
+def _options(task: str, file: Path, log: Path, after: Sequence[str]) -> list[str]:
     properties = {
         "Type": "exec",  # systemd-run then returns when the command runs, or could not be run
         # TLJH's installer ends what it began when its run is killed, and holds the hub's lock
         # until then. A backup's helpers have nothing to end.
         "KillMode": "control-group" if task == "backup" else "process",
         "OOMPolicy": "continue",  # the run itself tells what failed
-        "TimeoutStopSec": str(STOP),
+        "TimeoutStopSec": str(RESUME if after else STOP),
         "EnvironmentFile": str(file),
         "WorkingDirectory": str(_here()),  # what was typed may name files from here
         "StandardOutput": f"append:{log}",
         "StandardError": f"append:{log}",
     }
+    if after:
+        properties["ExecStopPost"] = " ".join(map(_quoted, _words(after)))
     return [
         f"--unit={name(task)}",
         f"--description=tljh-runbook {task}",
@@ -156,6 +162,11 @@ def _words(command: Sequence[str]) -> list[str]:
     """Return a command as systemd takes it: it looks for variables behind the program."""
     program, *words = command
     return [program, *(word.replace("$", "$$") for word in words)]
+
+
+def _quoted(word: str) -> str:
+    """Return a word as systemd reads it from a property: see systemd.service(5), Command lines."""
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _systemd_run(task: str, words: Sequence[str]) -> None:

@@ -88,13 +88,14 @@ def rehearse(source: Source, log: Journal) -> None:
     upper = stage.upper(source)
     if isinstance(upper, str):
         raise staged.impossible(source, upper)
-    log.report = {"changed": False, "would_change": False}
-    if wanted:
-        try:
-            prepared = staged.prepare(source, _software(wanted), upper, log)
-        finally:
-            stage.discard(source.hub)
-        log.report |= {"would_change": True, **prepared.forecast.to_json()}
+    if not wanted:
+        log.report = {"changed": False, "would_change": False}
+        return
+    try:
+        prepared = staged.prepare(source, _software(wanted), upper, log)
+    finally:
+        stage.discard(source.hub)
+    log.report = {"changed": False, "would_change": True, **prepared.forecast.to_json()}
 
 
 def _begin(source: Source, moment: str, log: Journal) -> Mark:

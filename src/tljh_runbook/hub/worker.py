@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tljh_runbook.errors import RunbookError, RunCutOff
-from tljh_runbook.hub import files, journal, lock, restore, unit
+from tljh_runbook.hub import files, journal, lock, recovery, restore, unit
 from tljh_runbook.hub.journal import NAMES, Event, Journal
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
@@ -77,23 +77,36 @@ def run(hub: Hub, task: str, work: Work, run: str) -> int:
     return 0
 
 
-def follow(hub: Hub, task: str, each: Callable[[Event], None]) -> Event:
+def follow(
+    hub: Hub,
+    task: str,
+    each: Callable[[Event], None],
+    is_resumed: Callable[[], bool] = lambda: False,
+) -> Event:
     """Call ``each`` for every event as it comes; return the last one.
 
-    Raises `RunCutOff` when the run ends without one.
+    A run that was killed is followed on as long as ``is_resumed`` says that it will go on. Raises
+    `RunCutOff` when the run ends without a last event.
     """
-    seen = 0
+    seen: list[Event] = []
     while True:
         now = journal.state(hub, task)
-        for event in now["events"][seen:]:
+        known = len(seen) if now["events"][: len(seen)] == seen else 0
+        for event in now["events"][known:]:
             each(event)
-        seen = len(now["events"])
+        seen = now["events"]
         if now["end"]:
             end: Event = now["end"]
             return end
-        if not now["running"]:
+        if not (now["running"] or is_resumed()):
             raise _cut_off(hub, task)
         time.sleep(PAUSE)
+
+
+def is_resumed(source: Source, task: str) -> bool:
+    """Say whether systemd resumes a run that was killed, or is about to."""
+    systemd = source.settings.services == "systemd"
+    return systemd and task in recovery.TASKS and unit.runs(task)
 
 
 def log_file(hub: Hub, task: str) -> Path:
@@ -119,7 +132,8 @@ def _started(source: Source, task: str, command: list[str]) -> Callable[[], bool
         log.unlink(missing_ok=True)
         files.write_new(log, b"")
     if apart:
-        unit.start(source.hub, task, command, log)
+        after = recovery.command(source.hub, source.file) if task in recovery.TASKS else []
+        unit.start(source.hub, task, command, log, after)
         return lambda: unit.runs(task)
     with log.open("a") as output:
         process = subprocess.Popen(

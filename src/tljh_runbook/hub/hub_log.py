@@ -1,0 +1,32 @@
+"""The end of the hub's own log, wherever its service manager keeps it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from datetime import datetime, timezone
+
+from tljh_runbook.hub.services import Services
+
+SECONDS = 10  # that reading it may take
+LARGEST = 1 << 18  # bytes
+
+
+def tail(manager: Services, since: float | None = None) -> str:
+    """Return the last lines of the hub's log, at most `LARGEST` bytes; '' where there is none.
+
+    ``since`` is in seconds since 1970; only systemd's journal can leave out what is older.
+    """
+    command = shlex.split(manager.log_line)
+    if command[0] == "journalctl":
+        command += ["--no-pager", "--output=cat"]
+        if since is not None:
+            moment = datetime.fromtimestamp(since, timezone.utc)
+            command += [f"--since={moment:%Y-%m-%d %H:%M:%S} UTC"]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout[-LARGEST:].decode(errors="replace")

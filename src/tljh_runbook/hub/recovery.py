@@ -1,0 +1,43 @@
+"""The end of an upgrade whose process was killed: systemd resumes it in the unit of the run.
+
+The kernel kills a process that uses too much memory, and a person may. Nobody may be there to type
+`resume`, and during the swap the hub is stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from tljh_runbook import program
+from tljh_runbook.hub import lock, services
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark
+
+TASKS = ("upgrade", "rollback")
+KILLED = {"killed", "dumped"}  # $EXIT_CODE, see systemd.exec(5)
+INSTALLING = 900.0  # seconds that an installer may take to finish what it does without us
+PAUSE = 0.5  # seconds between two looks at the lock
+
+
+def command(hub: Hub, settings: Path | None) -> list[str]:
+    """Return what systemd runs when the process of an upgrade has ended, however it ended."""
+    named = ["--settings", str(settings.absolute())] if settings else []
+    return [*program.command(), "resume", "--after-kill", "--hub", str(hub.prefix), *named]
+
+
+def needed(source: Source) -> bool:
+    """Say whether a run was killed that has to be resumed now, and wait until that is possible.
+
+    A server that shuts down resumes it when it starts again.
+    """
+    if os.environ.get("EXIT_CODE") not in KILLED or mark.read(source.hub) is None:
+        return False
+    if source.settings.services == "systemd" and services.shutting_down():
+        return False
+    deadline = time.monotonic() + INSTALLING
+    while lock.held(source.hub) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+    return True
