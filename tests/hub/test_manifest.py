@@ -41,9 +41,31 @@ def test_sizes_and_components_are_told() -> None:
 
 def test_a_newer_format_names_the_way_out() -> None:
     newer = replace(SEAL, format=manifest.FORMAT + 1)
-    with pytest.raises(SnapshotDamaged, match=r"has format 2") as told:
+    with pytest.raises(SnapshotDamaged, match=r"has format 3") as told:
         manifest.read(newer.to_bytes(), SEAL.id)
     assert "RESTORE.md" in told.value.hint
+
+
+def test_a_manifest_of_the_first_format_is_read() -> None:
+    old = replace(SEAL, format=1)
+    assert b"sequence" not in old.to_bytes()
+    assert manifest.read(old.to_bytes(), SEAL.id) == old
+    assert manifest.sequence(old.to_bytes()) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [
+        (replace(SEAL, sequence=7).to_bytes(), 7),
+        (replace(SEAL, sequence=7, format=manifest.FORMAT + 1).to_bytes(), 7),
+        (b"{", None),
+        (b"[]", None),
+        (b'{"sequence": "7"}', None),
+        (b'{"sequence": true}', None),
+    ],
+)
+def test_the_sequence_is_read_where_it_can_be(data: bytes, number: int | None) -> None:
+    assert manifest.sequence(data) == number
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ def test_all_is_told_as_tags_and_as_the_hubs_name(source: Source) -> None:
     opened = repository.opened(using(source, name="old hub"))
     found = {tuple(each["tags"]): each for each in repository.snapshots(opened)}
     name = f"id={made.path.name}"
-    assert set(found) == {("tljh-runbook", "user-data", name), ("tljh-runbook", "snapshot", name)}
+    copied = ("tljh-runbook", "snapshot", name, "sequence=1")
+    assert set(found) == {("tljh-runbook", "user-data", name), copied}
     assert {each["hostname"] for each in found.values()} == {"old hub"}
     assert found["tljh-runbook", "user-data", name]["id"] == kept(made)["snapshot"]
 

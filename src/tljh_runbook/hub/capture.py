@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 
 from tljh_runbook import __version__
 from tljh_runbook.errors import NoSpace
-from tljh_runbook.hub import files, lock, manifest, restore_notes, shrinkage, snapshot, versions
+from tljh_runbook.hub import (
+    files,
+    lock,
+    manifest,
+    restore_notes,
+    sequence,
+    shrinkage,
+    snapshot,
+    versions,
+)
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Entry, Manifest
@@ -118,6 +127,7 @@ def make(
             bring_to_disk(partial)
             partial.rename(backups / name)
         files.sync_folder(backups)
+        sequence.record(source.hub.work, snapshot.sequence(backups / name) or 0)
     begin("Read it back")
     made = offsite.ride(source, snapshot.verify(backups / name), begin)
     return replace(made, note=" ".join(filter(None, (shrinkage.told(source, made), made.note))))
@@ -151,6 +161,7 @@ def _fill(
         components=details,
         files=tuple(entries),
         notes_sha256="",
+        sequence=sequence.following(source),
     )
     _seal(partial, sealed, components, source)
 

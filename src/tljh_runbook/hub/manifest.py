@@ -13,7 +13,8 @@ from typing import Any
 
 from tljh_runbook.errors import SnapshotDamaged, SnapshotNewer
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)  # a snapshot of format 1 has no sequence
 CREATED = "%Y-%m-%dT%H:%M:%SZ"
 NAME = "manifest.json"
 SUMS = "SHA256SUMS"
@@ -65,6 +66,11 @@ class Manifest:
     components: dict[str, dict[str, Any]]
     files: tuple[Entry, ...]
     notes_sha256: str
+    sequence: int = 0
+    """Its place in the order in which snapshots were taken; 0 where none was recorded.
+
+    The clock of a server may be wrong, so neither the name nor ``created`` tells the order.
+    """
     format: int = field(default=FORMAT)
 
     @property
@@ -82,17 +88,20 @@ class Manifest:
         return [entry for entry in self.files if entry.component == component]
 
     def to_bytes(self) -> bytes:
-        return (json.dumps(asdict(self), indent=2, sort_keys=True) + "\n").encode()
+        values = asdict(self)
+        if self.format == 1:
+            del values["sequence"]
+        return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
 
 
 def read(data: bytes, what: str) -> Manifest:
     """Return the manifest in ``data``, of the snapshot ``what``. Raises `SnapshotDamaged`."""
     try:
         values = json.loads(data)
-        if values["format"] != FORMAT:
+        if values["format"] not in READABLE:
             raise SnapshotNewer(
                 f"The snapshot {what} has format {values['format']}; this version of the tool "
-                f"reads format {FORMAT}. Nothing was changed.",
+                f"reads the formats up to {FORMAT}. Nothing was changed.",
                 hint=f"Use the newer tljh-runbook that wrote it (it was {values.get('tool')}), or "
                 "follow its RESTORE.md.",
             )
@@ -110,6 +119,15 @@ def read(data: bytes, what: str) -> Manifest:
             hint="Do not restore from it. tljh-runbook snapshots lists the others.",
         )
     return manifest
+
+
+def sequence(data: bytes) -> int | None:
+    """Return the sequence in a manifest, also one of a newer format; None if it is unreadable."""
+    try:
+        number = json.loads(data).get("sequence", 0)
+    except (ValueError, AttributeError):
+        return None
+    return number if type(number) is int else None
 
 
 def sealed(manifest: Manifest, manifest_sha256: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
-from tljh_runbook.hub.user_data import repository
+from tljh_runbook.hub.user_data import offsite, repository
 
 REMOVED = ".removed-"
 MOMENT = "%Y%m%dT%H%M%SZ"  # how a snapshot is named
@@ -122,10 +122,8 @@ def _forget(source: Source, judged: Sequence[Judged], say: Say) -> None:
     """
     say("Removing user data that no snapshot names")
     opened = repository.opened(source)
-    riding = {repository.kept_as(each) for each in repository.own(opened)} - {""}
-    only_there = sorted(riding - {each.id for each in judged}, key=snapshot.order, reverse=True)
-    known = [name for name in only_there if snapshot.NAMED.fullmatch(name)]
-    kept = {name for name, _ in _chosen(known, source.settings.keep)}
+    only_there = [name for name in offsite.names(opened) if name not in {x.id for x in judged}]
+    kept = {name for name, _ in _chosen(only_there[::-1], source.settings.keep)}
     repository.forget(opened, kept | {each.id for each in judged if each.kept})
 
 

@@ -34,9 +34,8 @@ def told(source: Source, made: Snapshot) -> str:
 
 def _last(source: Source, made: Snapshot, component: str) -> Manifest | None:
     """Return the snapshot of a component before this one."""
-    for path in reversed(snapshot.listed(source.backups)):
-        if snapshot.order(path.name) >= snapshot.order(made.path.name):
-            continue
+    listed = snapshot.listed(source.backups)
+    for path in reversed(listed[: listed.index(made.path)]):
         try:
             kept = snapshot.read(path).manifest
         except SnapshotDamaged:

@@ -8,6 +8,7 @@ import re
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,16 +47,36 @@ class Snapshot:
 
 
 def listed(backups: Path) -> list[Path]:
-    """Return the folders of all snapshots, oldest first."""
+    """Return the folders of all snapshots in the order in which they were taken."""
     if not backups.is_dir():
         return []
     # A disk of its own has a lost+found as well.
     found = (path for path in backups.iterdir() if NAMED.fullmatch(path.name))
-    return sorted(found, key=lambda path: order(path.name))
+    return _as_taken(sorted(found, key=lambda path: order(path.name)))
+
+
+def _as_taken(by_name: list[Path]) -> list[Path]:
+    """Return snapshots that are sorted by name in the order in which they were taken.
+
+    Those without a sequence are older than all others. One that cannot be read stays after the one
+    before it: if it is the newest, its damage must be reported and not passed over.
+    """
+    places, last = {}, 0
+    for path in by_name:
+        number = sequence(path)
+        last = places[path] = last if number is None else number
+    return sorted(by_name, key=places.__getitem__)
+
+
+def sequence(path: Path) -> int | None:
+    """Return the sequence of the snapshot in ``path``; None where it cannot be read."""
+    with suppress(OSError):
+        return manifest.sequence(files.read(path / manifest.NAME))
+    return None
 
 
 def order(name: str) -> tuple[str, int]:
-    """Order by time, and within a second by number: the tenth comes after the second."""
+    """Order names by time, and within a second by number: the tenth comes after the second."""
     moment, _, number = name.partition("-")
     return moment, int(number or 1)
 

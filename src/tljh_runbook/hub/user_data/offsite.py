@@ -22,6 +22,7 @@ class Riding:
     name: str
     id: str
     path: str
+    sequence: int
 
 
 def ride(source: Source, made: Snapshot, say: Say = lambda _: None) -> Snapshot:
@@ -43,14 +44,24 @@ def ride(source: Source, made: Snapshot, say: Say = lambda _: None) -> Snapshot:
 def listed(opened: Repository) -> list[Riding]:
     """Return this hub's snapshots in the repository, oldest first."""
     found = {
-        name: Riding(name, each["id"], each["paths"][0])
+        name: Riding(name, each["id"], each["paths"][0], repository.sequence(each))
         for each in repository.own(opened)
         if TAG in each["tags"] and snapshot.NAMED.fullmatch(name := repository.kept_as(each))
     }
-    return sorted(found.values(), key=lambda each: snapshot.order(each.name))
+    return sorted(found.values(), key=lambda each: (each.sequence, snapshot.order(each.name)))
+
+
+def names(opened: Repository) -> list[str]:
+    """Return the names of the snapshots that anything there belongs to, oldest first."""
+    numbers: dict[str, int] = {}
+    for each in repository.own(opened):
+        if snapshot.NAMED.fullmatch(name := repository.kept_as(each)):
+            numbers[name] = max(numbers.get(name, 0), repository.sequence(each))
+    return sorted(numbers, key=lambda name: (numbers[name], snapshot.order(name)))
 
 
 def _copy(opened: Repository, made: Snapshot) -> None:
-    tags = (repository.TAG, TAG, f"id={made.path.name}")
+    number = f"{repository.SEQUENCE}{made.manifest.sequence}"
+    tags = (repository.TAG, TAG, f"id={made.path.name}", number)
     options = ["--host", opened.name, *(word for tag in tags for word in ("--tag", tag))]
     restic.run(opened, "backup", *options, "--", str(made.path.resolve()))

@@ -19,6 +19,7 @@ from tljh_runbook.errors import (
     RunbookError,
 )
 from tljh_runbook.hub import files
+from tljh_runbook.hub import sequence as taken
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import password, repository_settings, restic
 from tljh_runbook.hub.user_data.restic import Repository
@@ -26,6 +27,7 @@ from tljh_runbook.hub.user_data.restic_errors import RepositoryMissing
 
 TAG = "tljh-runbook"
 RECORD = "repository.json"
+SEQUENCE = "sequence="  # how the tag begins that orders the snapshots of a repository
 _THERE = re.compile(r"already (exists|initialized|contains)")
 _LAYOUT = {"config", "data", "index", "keys", "locks", "snapshots", "tmp"}
 
@@ -60,6 +62,13 @@ def kept_as(each: dict[str, Any]) -> str:
     """Return the name of our snapshot that a snapshot of restic's belongs to."""
     tags = each.get("tags") or []
     return next((tag.removeprefix("id=") for tag in tags if tag.startswith("id=")), "")
+
+
+def sequence(each: dict[str, Any]) -> int:
+    """Return the sequence of the snapshot that a snapshot of restic's is a copy of; 0 if none."""
+    tags = each.get("tags") or []
+    found = [tag.removeprefix(SEQUENCE) for tag in tags if tag.startswith(SEQUENCE)]
+    return next((int(number) for number in found if number.isdecimal()), 0)
 
 
 def forget(repository: Repository, keep: set[str]) -> int:
@@ -110,14 +119,15 @@ def _no_password(repository: Repository) -> RepositoryLocked:
 def _get_to_know(repository: Repository, *, make: bool) -> None:
     """Look whose the repository is before it is used for the first time; make it if need be."""
     try:
-        names = {each["hostname"] for each in snapshots(repository)}
+        there = snapshots(repository)
+        names = {each["hostname"] for each in there}
     except RepositoryMissing:
         if not make:
             raise
         _still_there(repository)
         _make_room(repository.folder)
         restic.run(repository, "init")
-        names = set()
+        there, names = [], set()
     if names and repository.name not in names:
         raise RepositoryForeign(
             f"The repository {repository.masked} holds the user data of another hub: "
@@ -125,6 +135,8 @@ def _get_to_know(repository: Repository, *, make: bool) -> None:
             hint="Name another one in user_data.repository. If this server takes the other's "
             "place, set user_data.name to the name above.",
         )
+    # What this server takes from now on is newer than all that is there.
+    taken.record(repository.work, max(map(sequence, there), default=0))
     _record(repository)
 
 
