@@ -286,6 +286,9 @@ def _components(found: Snapshot) -> None:
     terminal.table(["component", "files", "size"], rows)
     for note in found.notes:
         terminal.warning(note)
+    for why in dict.fromkeys(found.left_out.values()):
+        named = ", ".join(what for what, each in found.left_out.items() if each == why)
+        terminal.line(f"Left out: {named} ({why})")
 
 
 def _amount(kept: Manifest, name: str) -> tuple[str, str]:

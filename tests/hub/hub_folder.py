@@ -113,6 +113,7 @@ def write_state(hub: Hub) -> None:
     keep(hub.state / "traefik-api.secret", "secret\n", 0o644)
     keep(hub.state / "acme.json", "", 0o600)
     keep(hub.state / "rules" / "rules.toml", "[http]\n", 0o600)
+    (hub.state / "rules").chmod(0o700)
 
 
 def write_databases(hub: Hub) -> None:

@@ -55,18 +55,16 @@ def test_nothing_but_a_regular_file_is_copied(
     tmp_path: Path, plant: Callable[[Path], None]
 ) -> None:
     plant(tmp_path / "planted")
-    for read in (files.read, files.digest, lambda path: files.copy(path, tmp_path / "copy")):
+    for read in (files.read, files.digest, files.steady):
         with pytest.raises(OSError, match=r"not a regular file|symbolic links|No such device"):
             read(tmp_path / "planted")
-    assert not (tmp_path / "copy").exists()
 
 
-def test_a_copy_is_private_and_tells_the_modes_of_its_source(tmp_path: Path) -> None:
+def test_what_is_read_comes_with_the_modes_of_its_source(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"key")
     (tmp_path / "source").chmod(0o644)
-    status = files.copy(tmp_path / "source", tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == b"key"
-    assert mode(tmp_path / "copy") == 0o600
+    data, status = files.steady(tmp_path / "source")
+    assert data == b"key"
     assert stat.S_IMODE(status.st_mode) == 0o644
 
 
@@ -112,16 +110,14 @@ def test_a_copy_is_one_version_of_a_file_that_others_write(
         source.write_bytes(b"b" * 1000)
         os.utime(source, ns=(moment, moment + time_tells))
 
-    def fdopen(descriptor: int, how: str) -> IO[bytes]:
-        if "w" in how:
-            return open(descriptor, how)
+    def fdopen(descriptor: int, _: str) -> IO[bytes]:
         return cast("IO[bytes]", Overtaken(descriptor, acts.pop()))
 
     acts: list[Callable[[], object]] = [lambda: None, write_over]
     monkeypatch.setattr(os, "fdopen", fdopen)
-    files.copy(source, tmp_path / "copy")
+    data, _ = files.steady(source)
     monkeypatch.undo()
-    assert (tmp_path / "copy").read_bytes() == b"b" * 1000
+    assert data == b"b" * 1000
     assert acts == []
 
 
@@ -137,8 +133,7 @@ def test_a_file_that_never_stands_still_is_told(
 
     monkeypatch.setattr(os, "fdopen", lambda descriptor, _: Overtaken(descriptor, grow))
     with pytest.raises(OSError, match="changes faster than it can be read"):
-        files.copy(source, tmp_path / "copy")
-    assert not (tmp_path / "copy").exists()
+        files.steady(source)
 
 
 def test_a_new_file_is_private_from_the_first_moment(tmp_path: Path) -> None:

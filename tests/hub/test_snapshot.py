@@ -247,9 +247,9 @@ def test_a_snapshot_under_another_name_is_damaged(made: Snapshot) -> None:
 
 
 def test_a_newer_format_is_told(made: Snapshot) -> None:
-    newer = replace(made.manifest, format=2)
+    newer = replace(made.manifest, format=manifest.FORMAT + 1)
     (made.path / manifest.NAME).write_bytes(newer.to_bytes())
-    with pytest.raises(SnapshotDamaged, match="has format 2"):
+    with pytest.raises(SnapshotDamaged, match=f"has format {manifest.FORMAT + 1}"):
         snapshot.verify(made.path)
 
 

@@ -118,6 +118,7 @@ def about(found: Snapshot | SnapshotDamaged) -> dict[str, Any]:
         "components": list(kept.components),
         "versions": kept.labels,
         "notes": found.notes,
+        "left_out": found.left_out,
     }
 
 

@@ -54,6 +54,8 @@ class Folder:
     """Whether this component is all that was asked for, so that without it there is nothing."""
     say: Say = lambda _: None
     entries: list[Entry] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+    """What should be here and could not be read, and why."""
 
     def place(self, name: str) -> Path:
         """Return where the file ``name`` goes, its folders made."""
@@ -64,9 +66,25 @@ class Folder:
         return path
 
     def copy(self, origin: Path, name: str) -> None:
-        """Keep a copy of the small file ``origin``."""
-        status = files.copy(origin, self.place(name))
+        """Keep a copy of the small file ``origin``; one that cannot be read is noted.
+
+        Raises `FileNotFoundError` where it is gone, `PermissionError` where root could read it.
+        """
+        try:
+            data, status = files.steady(origin)
+        except OSError as error:
+            self.cannot_read(origin, error)
+            return
+        files.write_new(self.place(name), data)
         self.record(name, origin, status)
+
+    def cannot_read(self, origin: Path, error: OSError) -> None:
+        """Note what could not be read, unless it is gone or the reader is only not root."""
+        if isinstance(error, FileNotFoundError):
+            raise error
+        if isinstance(error, PermissionError) and os.geteuid() != 0:
+            raise error
+        self.unread[str(origin)] = error.strerror or str(error)
 
     def write(self, name: str, text: str) -> None:
         """Keep a text that is no file on the hub."""
@@ -147,6 +165,8 @@ def _fill(
         alone = len(components) == 1
         folder = Folder(partial, component.name, source.hub, name, alone, say)
         details[component.name] = component.capture(source, folder)
+        if folder.unread:
+            details[component.name]["unread"] = folder.unread
         folders.append(folder)
     found = versions.installed(source.hub)
     entries = sorted((entry for each in folders for entry in each.entries), key=lambda e: e.path)

@@ -112,9 +112,9 @@ class _Place:
     def put_back(self) -> None:
         """Put what was kept into its place again, with what belonged to it."""
         for live in self._names():
-            kept = _kept(self._restoration.replaced, live)
-            if os.path.lexists(kept):
-                copy_file(kept, live)
+            replaced = kept(self._restoration.replaced, live)
+            if os.path.lexists(replaced):
+                copy_file(replaced, live)
             elif not self._staged.exists():  # it was given back, where nothing had been
                 live.unlink(missing_ok=True)
         files.sync_folder(self.target.parent)
@@ -171,7 +171,7 @@ def keep(replaced: Path, live: Path) -> None:
 
     Raises `RestoreFailed` when something is kept there already: it is never overwritten.
     """
-    target = _kept(replaced, live)
+    target = kept(replaced, live)
     if os.path.lexists(target):
         raise RestoreFailed(
             f"{target} is there already; {live} was not replaced.",
@@ -181,7 +181,8 @@ def keep(replaced: Path, live: Path) -> None:
     copy_file(live, target)
 
 
-def _kept(replaced: Path, live: Path) -> Path:
+def kept(replaced: Path, live: Path) -> Path:
+    """Return where ``live`` is kept in the folder ``replaced``."""
     return replaced / str(live).lstrip("/")
 
 

@@ -84,10 +84,10 @@ def read(path: Path) -> bytes:
         return file.read()
 
 
-def copy(source: Path, target: Path) -> os.stat_result:
-    """Copy a small file that others may be writing; return the source's status.
+def steady(source: Path) -> tuple[bytes, os.stat_result]:
+    """Return content and status of a small file that others may be writing.
 
-    A file that changed while it was read is read again, so the copy is one version of it.
+    A file that changed while it was read is read again, so the content is one version of it.
     """
     for _ in range(ATTEMPTS):
         with os.fdopen(open_regular(source), "rb") as file:
@@ -98,8 +98,7 @@ def copy(source: Path, target: Path) -> os.stat_result:
             same = file.read() == data
             after = os.fstat(file.fileno())
         if same and (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(data)):
-            write_new(target, data)
-            return before
+            return data, before
     raise OSError(errno.EBUSY, "changes faster than it can be read", str(source))
 
 
@@ -111,6 +110,13 @@ def digest(path: Path) -> tuple[int, str]:
             total += len(chunk)
             sha.update(chunk)
     return total, sha.hexdigest()
+
+
+def size(path: Path) -> int:
+    """Return the size of a file in bytes, 0 where it is gone."""
+    with suppress(FileNotFoundError):
+        return path.lstat().st_size
+    return 0
 
 
 def sync_folder(folder: Path) -> None:

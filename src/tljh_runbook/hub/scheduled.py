@@ -146,6 +146,9 @@ def _backup(source: Source, record: Record, say: Say) -> None:
 def _require_whole(made: Snapshot, wanted: tuple[Component, ...]) -> None:
     found = [made.manifest.components[each.name] for each in wanted]
     why = " ".join(str(each.get("note", "")) for each in found if not each.get("kept", True))
+    unread = [what for each in found for what in each.get("unread", {})]
+    if unread:
+        why = f"{why} {len(unread)} files could not be read.".strip()
     if why:
         raise BackupIncomplete(
             f"The snapshot {made.path.name} does not hold everything: {why}",

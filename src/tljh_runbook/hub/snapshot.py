@@ -39,11 +39,28 @@ class Snapshot:
         """What could not be kept, why, and what to do about it: lines for a person."""
         details = self.manifest.components.items()
         found = [f"{name}: {each['note']}" for name, each in details if each.get("note")]
+        found += [f"{name}: {each}" for name, why in self.unread.items() for each in _named(why)]
         return [*found, self.note] if self.note else found
+
+    @property
+    def unread(self) -> dict[str, dict[str, str]]:
+        """What should be in it and could not be read, and why, by component."""
+        details = self.manifest.components.items()
+        return {name: each["unread"] for name, each in details if each.get("unread")}
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What was found, and left out on purpose: each path, or name, and the reason."""
+        details = self.manifest.components.values()
+        return {what: why for each in details for what, why in each.get("left_out", {}).items()}
 
     @property
     def reports(self) -> Path:
         return self.path / manifest.REPORTS
+
+
+def _named(unread: dict[str, str]) -> list[str]:
+    return [f"{what!a} could not be read: {why}." for what, why in unread.items()]
 
 
 def listed(backups: Path) -> list[Path]:

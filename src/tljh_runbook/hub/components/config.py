@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
-from tljh_runbook.hub import config, exchange, files
+from tljh_runbook.hub import config, exchange, files, inventory, placed
 from tljh_runbook.hub.capture import Folder
-from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
 # The proxy's own files in state/: they are made anew, and kept to compare with.
 MADE_ANEW = ("traefik.toml", "rules/*.toml")
-LARGEST = 16 << 20  # bytes: a larger file in state/ is neither a setting nor a secret
-SQLITE = b"SQLite format 3\0"
 
 
 class Config:
@@ -32,62 +29,62 @@ class Config:
     kept = (
         "all of `config/`: `config.yaml`, `jupyterhub_config.d`, `traefik_config.d`",
         "the secrets in `state/`: of cookies, of the proxy, of Let's Encrypt, and passwords that "
-        "users chose themselves; and every other small file there",
+        "users chose themselves; and every other file there",
+        "links in both, as links, and the files that they lead to",
         "the proxy's own `traefik.toml` and `rules/`, given back only where they are missing",
     )
     left_out = (
-        ("lock files, logs and process numbers", "They are made anew."),
-        ("files larger than 16 MB in `state/`", "They are neither settings nor secrets."),
-        ("databases in `state/`", "They are kept as databases, by a copy that is consistent."),
+        ("lock files, logs and process numbers", "They are created again when needed."),
+        (
+            "files larger than 16 MB",
+            "They are neither settings nor secrets. The output of the backup names each.",
+        ),
+        (
+            "what a link leads to, where users could have exchanged it or where there is too much "
+            "of it, and the `.git` folder of a checkout",
+            "Root does not follow where others may lead it. The output names each.",
+        ),
+        ("sockets and pipes", "They hold nothing. The output names each."),
+        ("SQLite files", "They are copied consistently, with the databases."),
     )
 
     def size(self, source: Source) -> int:
-        return sum(path.stat().st_size for path in _kept(source.hub))
+        found = inventory.of(source.hub).files
+        return sum(files.size(path) for path in found)
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
-        for path in _kept(source.hub):
-            # An administrator may keep a file elsewhere and link to it; only root can.
+        found = inventory.of(source.hub)
+        for path, name in found.files.items():
             with suppress(FileNotFoundError):  # the proxy's rules come and go
-                folder.copy(path.resolve(), str(path.relative_to(source.hub.prefix)))
+                folder.copy(path, name)
+        folder.unread |= found.unread
+        about = {"links": found.links, "folders": found.folders, "left_out": found.left_out}
         try:
-            return {"settings": len(config.read(source.hub))}
+            return {"settings": len(config.read(source.hub)), **about}
         except ConfigBroken as error:  # kept all the same: somebody will want to look at it
-            return {"settings": None, "note": error.message}
+            return {"settings": None, "note": error.message, **about}
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         entries = restoration.entries(self.name)
         # The proxy's own files are made anew; they are only better than nothing.
         wanted = [each for each in entries if not _made_anew(each.path) or each.gone]
-        return exchange.actions(restoration, wanted)
+        kept = restoration.kept.manifest.components[self.name]
+        yield from placed.folders(restoration, kept.get("folders", {}))
+        yield from exchange.actions(restoration, wanted)
+        yield from placed.links(restoration, kept.get("links", {}))
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         for entry in manifest.of(self.name):
             origin = entry.origin or ""
             yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
             yield entry.install_line
+        kept = manifest.components[self.name]
+        yield from placed.folders_by_hand(kept.get("folders", {}))
+        yield from placed.links_by_hand(kept.get("links", {}))
 
 
 def _made_anew(path: str) -> bool:
     return any(fnmatch(path, f"config/state/{pattern}") for pattern in MADE_ANEW)
-
-
-def _kept(hub: Hub) -> Iterator[Path]:
-    for path in files.walk(hub.config):
-        if path.is_file() and not path.name.endswith(".lock"):
-            yield path
-    for path in files.walk(hub.state):
-        if _is_setting(path):
-            yield path
-
-
-def _is_setting(path: Path) -> bool:
-    """Say whether a file in state/ is a setting or a secret: small, and no database."""
-    if path.name.endswith((".lock", ".log", ".pid")) or ".sqlite" in path.name:
-        return False
-    if not path.is_file() or path.stat().st_size > LARGEST:
-        return False
-    with path.open("rb") as file:
-        return file.read(len(SQLITE)) != SQLITE
 
 
 COMPONENT = Config()

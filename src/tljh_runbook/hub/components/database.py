@@ -9,10 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import RestoreFailed
-from tljh_runbook.hub import exchange, files
+from tljh_runbook.errors import (
+    Busy,
+    DatabaseDamaged,
+    DatabaseMissing,
+    RestoreFailed,
+    RunbookError,
+)
+from tljh_runbook.hub import exchange, files, inventory
 from tljh_runbook.hub.capture import Folder
-from tljh_runbook.hub.database import databases, postgres_address, postgres_dump, sql, sqlite
+from tljh_runbook.hub.database import (
+    databases,
+    postgres_address,
+    postgres_dump,
+    sql,
+    sqlite,
+    sqlite_copy,
+)
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -32,6 +45,8 @@ class Database:
     kept = (
         "a consistent copy of every database of the hub: users, groups, tokens and servers; the "
         "plugin's permissions; the builds of the environments",
+        "a consistent copy of every other SQLite file in `state/` and `config/`, whatever its "
+        "name, such as `passwords.dbm`",
         "of a database on a PostgreSQL server a dump, its address and its password",
     )
     left_out = (
@@ -49,16 +64,21 @@ class Database:
     def size(self, source: Source) -> int:
         found = databases.find(source.hub, source.services, source.settings)
         # Beside the copy, WAL content is folded in and checked: twice the size is safe.
-        return 2 * sum(map(sql.size, found.values()))
+        others = _others(source, found)
+        logs = [sqlite.beside(path, "-wal") for path in others]
+        return 2 * (sum(map(sql.size, found.values())) + sum(map(files.size, [*others, *logs])))
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         found = databases.find(source.hub, source.services, source.settings)
-        return {
+        kept = {
             name: _dumped(name, place, folder)
             if isinstance(place, Server)
             else _copied(name, place.resolve(), folder)
             for name, place in found.items()
         }
+        for path, name in _others(source, found).items():
+            kept |= _other(path, name, folder)
+        return kept
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         yield from exchange.actions(restoration, restoration.entries(self.name), beside=BESIDE)
@@ -88,6 +108,36 @@ def _copied(name: str, path: Path, folder: Folder) -> dict[str, Any]:
         "revision": sqlite.revision(target),
         "rows": sqlite.rows(target),
     }
+
+
+def _others(source: Source, found: dict[str, sql.Database]) -> dict[Path, str]:
+    """Return the SQLite files in ``state/`` and ``config/`` that are not among those found."""
+    known = {place.resolve() for place in found.values() if isinstance(place, Path)}
+    there = inventory.of(source.hub).databases
+    return {path: name for path, name in there.items() if path.resolve() not in known}
+
+
+def _other(path: Path, name: str, folder: Folder) -> dict[str, Any]:
+    """Copy a SQLite file that the hub need not have; return what to remember of it."""
+    target = folder.place(name)
+    try:
+        status = path.stat()
+        sqlite_copy.copy(path, target)
+    except FileNotFoundError:
+        return {}
+    except (DatabaseMissing, DatabaseDamaged, Busy) as error:
+        if path.exists():
+            folder.unread[str(path)] = error.message
+        return {}
+    folder.record(name, path, status)
+    return {name: {"origin": str(path), **_content(target)}}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return {"revision": sqlite.revision(path), "rows": sqlite.rows(path)}
+    except RunbookError:  # sound, but its tables need an extension of SQLite
+        return {"revision": None, "rows": {}}
 
 
 def _dumped(name: str, server: Server, folder: Folder) -> dict[str, Any]:

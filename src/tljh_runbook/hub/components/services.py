@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
-from tljh_runbook.hub import config, exchange, files, services, trust
+from tljh_runbook.hub import config, exchange, files, placed, services, trust
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
@@ -75,15 +73,15 @@ class Services:
         manifest = restoration.kept.manifest
         entries = []
         for entry in restoration.entries(self.name):
-            reason = _doubt_of_parents(Path(entry.origin or "/"))
+            reason = placed.unsafe_parents(Path(entry.origin or "/"))
             if reason:
                 restoration.notes.append(f"{entry.origin} is not given back: {reason}.")
             else:
                 entries.append(entry)
         actions = list(exchange.actions(restoration, entries))
         yield from actions
-        if not restoration.paths:
-            yield from _links(manifest.components[self.name]["links"])
+        links = manifest.components[self.name]["links"]
+        yield from placed.links(restoration, links, missing_only=True)
         manager = restoration.source.services
         if any(_is_unit(restoration.source.hub, each.what) for each in actions) or manager.stale():
             yield Action(
@@ -101,10 +99,7 @@ class Services:
             yield f"mkdir -p {shlex.quote(str(Path(origin).parent))}"
             yield entry.install_line
         kept = manifest.components[self.name]
-        for link, target in kept["links"].items():
-            place = shlex.quote(link)
-            yield f"mkdir -p {shlex.quote(str(Path(link).parent))}"
-            yield f"test -L {place} || test -e {place} || ln -s {shlex.quote(target)} {place}"
+        yield from placed.links_by_hand(kept["links"])
         if manifest.of(self.name):
             yield kept["reload"]
 
@@ -153,25 +148,6 @@ def _doubt(path: Path) -> str:
         return trust.doubt(path) or ("" if path.is_file() else f"{path} is no file")
     except OSError as error:
         return f"{error.filename or path}: {error.strerror}"
-
-
-def _doubt_of_parents(path: Path) -> str:
-    """Say why nothing should be written in a folder; what is missing of it is made by root."""
-    folder = path.parent
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    return trust.doubt_folder(folder)
-
-
-def _links(kept: dict[str, str]) -> Iterator[Action]:
-    for link, target in kept.items():
-        if not os.path.lexists(link) and not _doubt_of_parents(Path(link)):
-            yield Action(link, "missing", f"leads to {target}", partial(_make_link, link, target))
-
-
-def _make_link(link: str, target: str) -> None:
-    Path(link).parent.mkdir(parents=True, exist_ok=True)
-    Path(link).symlink_to(target)
 
 
 def _is_unit(hub: Hub, path: str) -> bool:
