@@ -19,6 +19,7 @@ from tljh_runbook.errors import PromiseBroken, SettingsInvalid
 from tljh_runbook.hub import docker, processes, promises, proof
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.promises import Verdict
+from tljh_runbook.hub.promises import homes as homes_of
 
 HUB = "jupyterhub.sqlite"
 PLUGIN = "tljh_plasma.sqlite"
@@ -80,7 +81,7 @@ def test_when_nothing_happens_every_promise_is_kept(live: Live) -> None:
     assert verdicts["user servers"].measured.startswith("1 of 1 run on")
     assert verdicts["users and groups"].measured == "3 users, 1 admin, 1 group"
     assert verdicts["environments"].measured == "2 permissions rows, 2 images rows"
-    assert verdicts["user data"].measured == "12 files and folders, none missing"
+    assert verdicts["user data"].measured == "3 homes, 9 files and folders"
 
 
 def test_promises_are_shown_in_their_order() -> None:
@@ -357,14 +358,15 @@ HOSTILE = ["two\nlines", "caf\udce9", "-rf", "\x1b[2J", " ", "it's", "𝄞"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_file_of_any_name_that_is_gone_is_seen(live: Live, name: str) -> None:
+def test_a_file_of_any_name_that_its_owner_deletes_is_reported(live: Live, name: str) -> None:
     file = live.hub.root / "home" / "bob" / name
     file.write_text("")
-    assert broken(judged(live, lambda: None)) == []
-    verdicts = judged(live, file.unlink)
-    assert broken(verdicts) == ["user data"]
-    assert verdicts["user data"].measured.isprintable()
-    assert verdicts["user data"].measured.isascii()
+    assert "changed" not in judged(live, lambda: None)["user data"].measured
+    verdict = judged(live, file.unlink)["user data"]
+    assert verdict.kept is True
+    assert "'bob' (-1); no longer there: " in verdict.measured
+    assert verdict.measured.isprintable()
+    assert verdict.measured.isascii()
 
 
 def test_links_that_lead_nowhere_or_in_a_circle_are_files_like_others(live: Live) -> None:
@@ -372,8 +374,11 @@ def test_links_that_lead_nowhere_or_in_a_circle_are_files_like_others(live: Live
     (home / "circle").symlink_to("circle")
     (home / "nowhere").symlink_to("/does/not/exist")
     (home / "all").symlink_to(live.hub.root)
-    assert broken(judged(live, lambda: None)) == []
-    assert broken(judged(live, (home / "circle").unlink)) == ["user data"]
+    verdict = judged(live, (home / "circle").unlink)["user data"]
+    assert verdict.measured == (
+        "3 homes, 12 files and folders; changed meanwhile: 'bob' (-1); "
+        "no longer there: 'bob/circle'"
+    )
 
 
 def test_homes_of_any_depth_are_walked(live: Live) -> None:
@@ -388,21 +393,95 @@ def test_homes_of_any_depth_are_walked(live: Live) -> None:
     assert broken(judged(live, lambda: None)) == []
 
 
-def test_what_servers_make_and_remove_all_the_time_is_not_missed(live: Live) -> None:
+def test_what_servers_make_and_remove_all_the_time_is_not_counted(live: Live) -> None:
     home = live.hub.root / "home" / "bob"
     for name in (".cache/pip/a", ".ipynb_checkpoints/a", "history.sqlite-journal", "x~"):
         hub_folder.keep(home / name, "", 0o644)
     tidy = f"cd {home} && rm -r .cache .ipynb_checkpoints history.sqlite-journal x~"
     verdicts = judged(live, lambda: subprocess.run(["sh", "-c", tidy], check=True))
-    assert broken(verdicts) == []
+    assert verdicts["user data"].measured == "3 homes, 9 files and folders"
 
 
-def test_of_many_missing_files_a_few_are_named(live: Live) -> None:
+def shell(text: str) -> Callable[[], object]:
+    return lambda: subprocess.run(["sh", "-c", text], check=True)
+
+
+def test_a_home_that_no_owner_can_remove_exchange_or_give_away_is_broken(live: Live) -> None:
     homes = live.hub.root / "home"
-    verdicts = judged(live, lambda: subprocess.run(["sh", "-c", f"rm -r {homes}/*"], check=True))
-    assert broken(verdicts) == ["user data"]
-    assert verdicts["user data"].measured.startswith("missing: 'alice', 'alice/lesson.ipynb', ")
-    assert verdicts["user data"].measured.endswith(" and 7 more")
+    acts = {
+        f"cd {homes} && mv bob away": "the home 'bob' is gone",
+        f"cd {homes} && mv away was && mkdir bob && touch bob/a": "the home 'away' is gone",
+        f"cd {homes} && mv bob new && cp -r new bob": "another folder is in the place of the home",
+    }
+    for act, said in acts.items():
+        verdict = judged(live, shell(act))["user data"]
+        assert verdict.kept is False, act
+        assert said in verdict.measured
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_home_that_belongs_to_somebody_else_is_broken(live: Live) -> None:
+    homes = live.hub.root / "home"
+    verdict = judged(live, shell(f"chown 1234 {homes}/bob"))["user data"]
+    assert (verdict.kept, verdict.measured) == (
+        False,
+        "the home 'bob' belongs to user 1234, not 0",
+    )
+
+
+def test_of_many_deleted_files_a_few_are_named(live: Live) -> None:
+    homes = live.hub.root / "home"
+    verdict = judged(live, shell(f"rm -r {homes}/*/project"))["user data"]
+    assert verdict.kept is True
+    assert "changed meanwhile: 'alice' (-2), 'bob' (-2), 'carol' (-2); no longer there: " in (
+        verdict.measured
+    )
+    assert verdict.measured.endswith(" and 1 more")
+
+
+def test_homes_that_are_empty_unmounted_or_unreadable_are_not_measured(live: Live) -> None:
+    homes = live.hub.root / "home"
+    subprocess.run(["sh", "-c", f"rm -r {homes}/bob/*"], check=True)
+    verdict = judged(live, lambda: None)["user data"]
+    assert (verdict.word, verdict.measured) == (
+        "not measured",
+        "the home 'bob' is empty; 3 homes, 6 files and folders",
+    )
+    hub_folder.keep(live.hub.root / "etc" / "fstab", f"server:/x {homes} nfs defaults 0 0\n", 0o644)
+    try:
+        verdict = judged(live, shell(f"rm -r {homes}/*"))["user data"]
+        assert verdict.kept is False
+        nothing = judged(live, lambda: None)["user data"]
+    finally:
+        (live.hub.root / "etc" / "fstab").unlink()
+    assert (nothing.word, nothing.measured) == (
+        "not measured",
+        f"{homes} is not mounted, there is no home in {homes}; 0 homes, 0 files and folders",
+    )
+
+
+def test_what_is_kept_of_homes_does_not_grow_with_their_files(live: Live) -> None:
+    few = len(json.dumps(promises.measure(live.source)["user data"]))
+    folder = live.hub.root / "home" / "bob"
+    for number in range(5000):
+        (folder / f"file-{number:05}").touch()
+    kept = promises.measure(live.source)["user data"]
+    assert kept["homes"]["bob"]["files"] == 5004 - 1
+    assert len(kept["sample"]) == 100
+    assert len(json.dumps(kept)) - few < 3000
+    verdict = judged(live, shell(f"rm {folder}/file-000*"))["user data"]
+    assert "changed meanwhile: 'bob' (-100)" in verdict.measured
+
+
+def test_homes_for_which_there_is_no_time_are_compared_without_a_count(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(homes_of, "WALK", 0.0)
+    homes = live.hub.root / "home"
+    verdict = judged(live, lambda: None)["user data"]
+    assert "not counted within 0 s: alice, bob, carol" in verdict.measured
+    assert verdict.kept is True
+    assert judged(live, shell(f"mv {homes}/bob {homes}/x"))["user data"].kept is False
 
 
 def test_versions_are_judged_by_what_was_asked_for(live: Live) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hub_fixtures import Live, broken_or_unseen, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.errors import RehearsalFailed, UpgradeTakenBack
+from tljh_runbook.errors import RehearsalFailed, ServerUnfit, UpgradeTakenBack
 from tljh_runbook.hub import (
     capture,
     components,
@@ -96,6 +97,41 @@ def test_what_is_written_inside_a_view_is_not_seen_outside(tmp_path: Path) -> No
     assert (tmp_path / "covered" / "old").read_text() == "old"
 
 
+@pytest.mark.parametrize("name", ["homes", "my hüb, \\;'"])
+def test_in_a_read_only_place_nothing_can_be_written(tmp_path: Path, name: str) -> None:
+    if reason := namespace.refused(tmp_path):
+        pytest.skip(reason)
+    homes = tmp_path / name
+    (homes / "alice").mkdir(parents=True)
+    command = View(read_only=(homes,)).command(["touch", str(homes / "alice" / "x")], tmp_path)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr
+    (homes / "alice" / "x").touch()
+
+
+def test_nothing_that_prepares_an_upgrade_can_write_in_a_home(staged: Live) -> None:
+    source, home = staged.source, staged.hub.root / "home" / "alice"
+    upper = stage.upper(source)
+    assert isinstance(upper, Path)
+    made = stage.make(source, upper)
+    try:
+        command = made.command(["rm", str(home / "lesson.ipynb")], staged.hub.work)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    finally:
+        stage.discard(staged.hub)
+    assert "Read-only file system" in done.stderr
+    assert (home / "lesson.ipynb").exists()
+
+
+def test_homes_in_a_folder_that_is_exchanged_are_refused(staged: Live) -> None:
+    homes = staged.hub.prefix / "user" / "homes"
+    homes.mkdir(parents=True)
+    settings = replace(staged.source.settings, homes=str(homes))
+    with pytest.raises(ServerUnfit, match="which an upgrade exchanges"):
+        stage.upper(replace(staged.source, settings=settings))
+
+
 def test_names_are_never_read_as_options_or_words_of_a_shell(tmp_path: Path) -> None:
     top = tmp_path / "my hüb, $(touch x):\\;'\""
     top.mkdir()
@@ -131,6 +167,21 @@ def test_an_upgrade_is_swapped_in_and_its_promises_hold(staged: Live) -> None:
     assert away["server of alice"] == 0
     assert previous.read(live.hub).labels["TLJH"] == "1.0.0"
     assert not stage.place(live.hub).prefix.exists()
+
+
+def test_a_user_who_leaves_while_it_is_prepared_is_no_downtime(staged: Live) -> None:
+    live, wait = staged, staged.hub.root / "srv" / "wait"
+    wait.touch()
+    start(live, "upgrade")
+    until(lambda: "Install beside the live hub" in texts(live))
+    hub_folder.change(live.hub.state / "jupyterhub.sqlite", "UPDATE spawners SET server_id = NULL")
+    live.answer("/user/alice/api", 404)
+    wait.unlink()
+    end = worker.follow(live.hub, "upgrade", lambda _: None)
+    assert end["error"] is None
+    assert {each["name"] for each in end["report"]["outages"]} == {"hub", "proxy"}
+    begun = {each["text"]: each["after"] for each in journal.read(live.hub, "upgrade")[1:-1]}
+    assert begun["Measure the promises"] <= end["report"]["probe_after"] <= begun["Stop the hub"]
 
 
 def test_until_the_swap_nothing_live_is_touched(staged: Live) -> None:

@@ -121,7 +121,12 @@ def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(
     report = proof.prove(live.source)
     assert report
     proof.require_kept(report.verdicts)
-    (live.hub.root / "home" / "bob" / "lesson.ipynb").unlink()
+    homes = live.hub.root / "home"
+    (homes / "bob" / "lesson.ipynb").unlink()  # as bob may
+    told = proof.prove(live.source)
+    assert told
+    proof.require_kept(told.verdicts)
+    (homes / "bob").rename(homes / "robert")
     later = proof.prove(live.source)
     assert later
     with pytest.raises(PromiseBroken, match="user data"):
@@ -201,7 +206,7 @@ def test_a_hub_that_is_unhealthy_afterwards_is_told(backed_up: Live) -> None:
 def test_a_promise_that_breaks_is_told_by_name(backed_up: Live) -> None:
     live = backed_up
     installing(live)
-    (live.hub.root / "home" / "bob" / "lesson.ipynb").unlink()
+    (live.hub.root / "home" / "bob").rename(live.hub.root / "home" / "robert")
     go_on(live)
     end = worker.follow(live.hub, "upgrade", lambda _: None)
     assert end["code"] == PromiseBroken.code

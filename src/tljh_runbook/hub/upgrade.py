@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import (
@@ -22,7 +22,7 @@ from tljh_runbook.hub import (
 )
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.probe import Probe, targets
+from tljh_runbook.hub.probe import Probe, Target, targets
 from tljh_runbook.hub.promises import Measures
 from tljh_runbook.hub.quiet import Window
 from tljh_runbook.hub.report import Report
@@ -56,9 +56,10 @@ def run(source: Source, log: Journal) -> Report:
         health.require(source.hub, source.services)
         return Report(changed=False, at=moment, confirm_until=confirmation.until(source.hub))
     begun = _begin(source, moment, log)
+    ready = _prepare(source, begun, wanted, log)
     probed_after = log.seconds
-    with Probe(targets(source)) as probe:
-        forecast = _change(source, begun, wanted, log)
+    with Probe(ready.targets) as probe:
+        _swap(source, ready, log)
         before, verdicts = ending.proved(source, log)
     done = Report(
         changed=True,
@@ -71,7 +72,7 @@ def run(source: Source, log: Journal) -> Report:
         outages=[outage.to_json() for outage in probe.outages],
         probe_after=probed_after,
         probe_seconds=round(probe.seconds, 2),
-        forecast=forecast,
+        forecast=ready.prepared.forecast.to_json() if ready.prepared else None,
         confirm_until=confirmation.until(source.hub),
         before=before,
     )
@@ -109,13 +110,22 @@ def _begin(source: Source, moment: str, log: Journal) -> Mark:
     return mark.write(source.hub, begun)
 
 
-def _change(
-    source: Source, begun: Mark, wanted: list[Change], log: Journal
-) -> dict[str, Any] | None:
-    """Bring the new version to its place and start it; return what was forecast.
+@dataclass(frozen=True)
+class Ready:
+    """An upgrade that only has to be swapped in; the next thing touches the live hub.
 
-    What fails before anything live was touched ends the upgrade; what fails later takes it back.
+    ``prepared`` is None where it is done in place.
     """
+
+    software: list[Change]
+    prepared: Prepared | None
+    way: Way
+    targets: dict[str, Target]
+    mark: Mark
+
+
+def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) -> Ready:
+    """Do all that touches nothing live; what fails here ends the upgrade."""
     software = _software(wanted)
     beside = _beside(source) if software else None
     window = Window(source, log, source.settings.upgrade.quiet_within * 60)
@@ -124,24 +134,31 @@ def _change(
         way, measured = _last_look(source, software, prepared, window, log)
         if prepared:
             staged.require_current(source, prepared)
+        # Only from here on: a user who has left by now is not missed.
+        asked = targets(source)
         now = mark.enter(source.hub, begun, mark.SWAPPING, way=way.to_json(), before=measured)
     except BaseException:
         stage.discard(source.hub)
         mark.end(source.hub)
         raise
+    return Ready(software, prepared, way, asked, now)
+
+
+def _swap(source: Source, ready: Ready, log: Journal) -> None:
+    """Bring the new version to its place and start it; what fails here rolls it back."""
+    way = ready.way
     try:
         with files.disk_errors(source.hub.prefix, "Not all of it had come to its place."):
-            if prepared:
-                staged.swap_in(source, prepared, way, log)
+            if ready.prepared:
+                staged.swap_in(source, ready.prepared, way, log)
             else:
-                way = in_place.install(source, software, way, log)
-        mark.enter(source.hub, now, mark.PROVING, way=way.to_json())
+                way = in_place.install(source, ready.software, way, log)
+        mark.enter(source.hub, ready.mark, mark.PROVING, way=way.to_json())
         log.phase("Start the hub")
         source.services.start(services.HUB)
     except (RunbookError, OSError) as error:
-        ending.back(source, now, log)
-        raise ending.taken_back(source, now, str(error)) from error
-    return prepared.forecast.to_json() if prepared else None
+        ending.back(source, ready.mark, log)
+        raise ending.taken_back(source, ready.mark, str(error)) from error
 
 
 def _last_look(

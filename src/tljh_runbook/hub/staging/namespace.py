@@ -9,14 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Every name is an argument, none is part of the script. What is not `bind` is the end of an
-# overlay's options: it lays a folder that may be written over one that stays as it is, from
-# within that folder, because those options cannot spell every name.
+from tljh_runbook.hub import mounts
+
+# Every name is an argument, none is part of the script. `keep` lets nothing be written in a place,
+# and hides what else is mounted below it. Any other word is the end of an overlay's options: that
+# lays a folder that may be written over one that stays as it is, from within that folder, because
+# those options cannot spell every name.
 ENTER = """\
 set -e
 while [ "$1" != -- ]; do
     case $1 in
     bind) mount --no-mtab --rbind "$2" "$3" ;;
+    keep)
+        mount --no-mtab --bind "$3" "$3"
+        mount --no-mtab -o "remount,bind,$2" "$3"
+        ;;
     *)
         mkdir -p "$2/lower" "$2/upper" "$2/work"
         mount --no-mtab --bind "$3" "$2/lower"
@@ -40,6 +47,8 @@ class View:
     """What is seen in a place, and the place."""
     overlays: tuple[tuple[Path, Path], ...] = ()
     """A folder that takes what is written, and the place that stays as it is."""
+    read_only: tuple[Path, ...] = ()
+    """Places in which nothing can be written."""
 
     def command(self, command: Sequence[str], directory: Path) -> list[str]:
         """Return the command line that carries ``command`` out inside, in ``directory``."""
@@ -48,6 +57,8 @@ class View:
             words += [_own_attributes(), str(folder), str(place)]
         for origin, place in self.binds:
             words += ["bind", str(origin), str(place)]
+        for place in self.read_only:
+            words += ["keep", _read_only(place), str(place)]
         return [*_unshare(), "sh", "-c", ENTER, "sh", *words, "--", str(directory), *command]
 
 
@@ -55,6 +66,11 @@ def _unshare() -> list[str]:
     # An ordinary user, as in a sandbox, is root in a namespace of its own.
     own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return ["unshare", *own, "--mount", "--propagation", "private", "--"]
+
+
+def _read_only(place: Path) -> str:
+    """Return the options of a mount that differs only in that: an ordinary user may drop none."""
+    return ",".join(["ro", *(each for each in mounts.options(place) if each != "rw")])
 
 
 def _own_attributes() -> str:

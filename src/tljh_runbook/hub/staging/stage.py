@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import NoSpace, ServerUnfit
-from tljh_runbook.hub import exchange, files
+from tljh_runbook.hub import exchange, files, mounts
 from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
@@ -24,8 +24,6 @@ OWN = ("state", "config", *ENVIRONMENTS)
 RUN = Path("/run/tljh-runbook")  # in memory: it takes overlays where the disk itself is one
 ROOM = 1 << 30  # bytes that an installer may add
 BESIDE = ("-wal", "-shm", "-journal")
-MOUNTS = Path("/proc/self/mountinfo")
-SPELT = {ord(sign): f"\\{ord(sign):03o}" for sign in " \t\n\\"}  # in that file
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,14 @@ class Stage:
 
     ``upper`` is the folder for what would be written to ``/usr``, ``prints`` tell how the
     environments were when they were copied, ``outside`` are the files of databases that do not
-    lie in the hub's state.
+    lie in the hub's state, ``homes`` is the folder in which nothing of it can write.
     """
 
     hub: Hub
     upper: Path
     prints: dict[str, str]
     outside: tuple[Path, ...] = ()
+    homes: Path | None = None
 
     @property
     def copy(self) -> Hub:
@@ -73,6 +72,7 @@ class Stage:
         view = View(
             overlays=tuple((self.upper / f"upper-{i}", path) for i, path in enumerate(folders)),
             binds=(*tools, etc, *others, prefix),
+            read_only=(self.homes,) if self.homes and self.homes.is_dir() else (),
         )
         return view.command(command, directory)
 
@@ -107,8 +107,21 @@ def require_folders(hub: Hub) -> None:
     for folder in (hub.prefix / name for name in ENVIRONMENTS):
         if folder.is_symlink():
             raise _unfit(hub, folder, f"is a link to {folder.readlink()}")
-        if _is_mounted(folder):
+        if mounts.is_mounted(folder):
             raise _unfit(hub, folder, "is a disk of its own, or a folder that is mounted there")
+
+
+def _require_homes_apart(source: Source) -> None:
+    """Raise `ServerUnfit` where the homes are in a folder that an upgrade exchanges."""
+    homes = Path(source.settings.homes).resolve()
+    for folder in (source.hub.prefix / name for name in ENVIRONMENTS):
+        if homes.is_relative_to(folder.resolve()):
+            raise ServerUnfit(
+                f"The homes are in {folder}, which an upgrade exchanges: users would lose what "
+                "they write meanwhile. Nothing was changed.",
+                hint=f"Move them out of it, then name their folder in {source.hub.settings_file}: "
+                "homes: /path",
+            )
 
 
 def _unfit(hub: Hub, folder: Path, what: str) -> ServerUnfit:
@@ -120,19 +133,13 @@ def _unfit(hub: Hub, folder: Path, what: str) -> ServerUnfit:
     )
 
 
-def _is_mounted(folder: Path) -> bool:
-    # os.path.ismount does not see a folder of the same disk that is mounted.
-    place = os.path.realpath(folder).translate(SPELT)
-    told = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-    return any(line.split(" ")[4] == place for line in told.splitlines())
-
-
 def upper(source: Source) -> Path | str:
     """Return the folder with which this hub's upgrade can be staged, or why none can serve.
 
     Raises what `require_folders` raises.
     """
     require_folders(source.hub)
+    _require_homes_apart(source)
     for name in ("state", "config"):
         folder = source.hub.prefix / name
         if folder.is_symlink() or os.path.ismount(folder):
@@ -182,7 +189,7 @@ def _made(source: Source, upper: Path) -> Stage:
         (copy.prefix / path.name).mkdir()
     copies.copy(hub.root / "etc", beside(hub) / "etc")
     recorder.write(beside(hub))
-    return Stage(hub, upper, prints, outside)
+    return Stage(hub, upper, prints, outside, Path(source.settings.homes))
 
 
 def copy_environments(hub: Hub, names: Iterable[str] = ENVIRONMENTS) -> dict[str, str]:

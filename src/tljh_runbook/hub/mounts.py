@@ -1,0 +1,61 @@
+"""What is mounted, as the kernel tells (``/proc/self/mountinfo``), and what is to be (fstab)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+MOUNTED = Path("/proc/self/mountinfo")
+SPELT = {ord(sign): f"\\{ord(sign):03o}" for sign in " \t\n\\"}  # in both files
+
+
+def is_mounted(folder: Path) -> bool:
+    """Say whether something is mounted in this very place.
+
+    `os.path.ismount` does not see a folder of the same disk that is mounted.
+    """
+    place = os.path.realpath(folder).translate(SPELT)
+    return any(line[4] == place for line in _mounted())
+
+
+def options(folder: Path) -> list[str]:
+    """Return the options with which the disk is mounted that ``folder`` is on."""
+    parts = Path(os.path.realpath(folder)).parts
+    best: tuple[int, list[str]] = (0, [])
+    for line in _mounted():
+        place = Path(_read(line[4])).parts
+        if place == parts[: len(place)] and len(place) >= best[0]:
+            best = len(place), line[5].split(",")
+    return best[1]
+
+
+def missing(folder: Path, fstab: Path) -> list[Path]:
+    """Return the places at or below ``folder`` where fstab wants a disk and none is mounted."""
+    return [
+        place
+        for place in _wanted(fstab)
+        if (place == folder or place.is_relative_to(folder) or folder.is_relative_to(place))
+        and not is_mounted(place)
+    ]
+
+
+def _wanted(fstab: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        for line in fstab.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            fields = line.split()
+            if len(fields) > 3 and fields[0][0] != "#" and fields[1].startswith("/"):
+                chosen = fields[3].split(",")
+                if "noauto" not in chosen and not any("automount" in each for each in chosen):
+                    yield Path(_read(fields[1]))
+
+
+def _mounted() -> Iterator[list[str]]:
+    told = MOUNTED.read_text(encoding="utf-8", errors="surrogateescape")
+    yield from (line.split(" ") for line in told.splitlines())
+
+
+def _read(spelt: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), spelt)
