@@ -64,8 +64,9 @@ def story(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         servers = []
         for name in ("one", "two"):
             servers.append(machines.boot(name, controller.key))
+            machines.bring_uv(servers[-1])
             stack.callback(engine.docker, "rm", "--force", "--volumes", name)
-        web = Web(folder / "web", engine.GATEWAY)
+        web = Web(folder / "web", engine.SYSTEM.gateway)
         stack.enter_context(web.listening())
         commits = publish(folder / "web", tuple(servers))
         yield Story(controller, servers[0], servers[1], web, commits)

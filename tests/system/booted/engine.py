@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,18 @@ PROGRAMS = {
     "ip": "iproute2",
     "ssh": "openssh-client",
 }
-# A network of our own: another engine on this machine keeps its one.
-BRIDGE = "tljh-test0"
-GATEWAY = "10.213.113.1"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of our own: another engine on this machine keeps its own."""
+
+    bridge: str
+    gateway: str
+
+
+SYSTEM = Network("tljh-test0", "10.213.113.1")
+UPSTREAM = Network("tljh-test1", "10.213.114.1")
 
 
 def docker(*arguments: str, stdin: bytes | None = None) -> str:
@@ -42,12 +52,12 @@ def require() -> None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """Start an engine with a network of its own; yield its address."""
+def running(folder: Path, network: Network = SYSTEM) -> Iterator[str]:
+    """Start an engine with this network; yield its address."""
     address = f"unix://{folder}/docker.sock"
     command = ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
-    command += [f"--pidfile={folder}/pid", f"--host={address}", f"--bridge={BRIDGE}"]
-    with _alone(), _bridge(), (folder / "log").open("wb") as log:
+    command += [f"--pidfile={folder}/pid", f"--host={address}", f"--bridge={network.bridge}"]
+    with _alone(network.bridge), _bridge(network), (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait(process, address, folder / "log")
@@ -67,29 +77,29 @@ def _unmount(folder: Path) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _alone(name: str) -> Iterator[None]:
     """Hold a name in this network that the kernel lets go of however a run ends."""
     with socket.socket(socket.AF_UNIX) as held:
         try:
-            held.bind(f"\0{BRIDGE}")
+            held.bind(f"\0{name}")
         except OSError:
             # To skip here would pass for a machine that cannot boot servers.
-            pytest.fail(f"Another run has {BRIDGE}: wait until it has ended")
+            pytest.fail(f"Another run has {name}: wait until it has ended")
         yield
 
 
 @contextmanager
-def _bridge() -> Iterator[None]:
-    _ip("link", "delete", BRIDGE)  # of a run that was killed: with the lock held, nobody's
-    made = _ip("link", "add", "name", BRIDGE, "type", "bridge")
+def _bridge(network: Network) -> Iterator[None]:
+    _ip("link", "delete", network.bridge)  # of a run that was killed: with the lock held, nobody's
+    made = _ip("link", "add", "name", network.bridge, "type", "bridge")
     if made.returncode:
         pytest.skip(f"no network can be made here: {made.stderr.strip()}")
     try:
-        _ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
-        _ip("link", "set", BRIDGE, "up")
+        _ip("addr", "add", f"{network.gateway}/24", "dev", network.bridge)
+        _ip("link", "set", network.bridge, "up")
         yield
     finally:
-        _ip("link", "delete", BRIDGE)
+        _ip("link", "delete", network.bridge)
 
 
 def _ip(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -49,6 +49,7 @@ useradd --create-home --shell /bin/bash ada
 install --directory --mode 700 --owner ada --group ada /home/ada/.ssh
 install --mode 600 --owner ada --group ada /dev/stdin /home/ada/.ssh/authorized_keys
 echo 'ada ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ada
+echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/test-server  # it is quicker
 """
 Condition = Callable[[], Any]
 
@@ -147,32 +148,38 @@ class Server:
         return self.tried("systemctl", "is-system-running").stdout.strip()
 
 
-def image(cache: Path) -> None:
-    """Make the servers' image of Debian's packages; skip where these are not to be had.
+def image(cache: Path, release: str = RELEASE, name: str = IMAGE) -> None:
+    """Make the servers' image of Debian's packages; skip where these cannot be downloaded.
 
-    They are unpacked once a day, and kept in the folder ``cache``.
+    They are unpacked once a day, and stored in the folder ``cache``.
     """
-    archive = cache / f"{hashlib.sha256(PACKAGES.encode()).hexdigest()[:12]}.tar"
+    key = f"{release} {PACKAGES}"
+    archive = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:12]}.tar"
     if not archive.exists() or time.time() - archive.stat().st_mtime > DAY:
         made = archive.with_suffix(".new.tar")
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"]
-        command += [RELEASE, str(made)]
+        command += [release, str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"Debian's packages are not to be had: {done.stderr.strip()[-300:]}")
         made.rename(archive)
-    docker("import", str(archive), IMAGE)
+    docker("import", str(archive), name)
 
 
-def boot(name: str, key: str) -> Server:
-    """Boot a server that lets ``key`` (a public one) in as the user ada, who may sudo."""
-    docker("run", "--detach", "--name", name, "--hostname", name, *BOOT, IMAGE, "/sbin/init")
+def start(name: str, made_of: str) -> Server:
+    """Boot a server of an image, as it is."""
+    docker("run", "--detach", "--name", name, "--hostname", name, *BOOT, made_of, "/sbin/init")
     address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
     server = Server(name, address)
     server.wait()
+    return server
+
+
+def boot(name: str, key: str, made_of: str = IMAGE) -> Server:
+    """Boot a server that lets ``key`` (a public one) in as the user ada, who may sudo."""
+    server = start(name, made_of)
     _copy(server, INDEXES)
     _settle_pip(server)
-    _bring_uv(server)
     server.run("sh", "-c", PREPARE, stdin=key.encode())
     return server
 
@@ -196,7 +203,7 @@ def _settle_pip(server: Server) -> None:
         server.run("sh", "-c", "mkdir -p /etc/xdg/pip; cat > /etc/xdg/pip/pip.conf", stdin=text)
 
 
-def _bring_uv(server: Server) -> None:
+def bring_uv(server: Server) -> None:
     """Let the stand-in's installer find uv, which takes a tenth of the time that pip does."""
     server.run("mkdir", "-p", "/etc/uv")
     index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")

@@ -1,0 +1,106 @@
+"""What all stories share: the sources, what is put in place, and servers made of both."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import machines
+import sources
+from controller import Controller
+from engine import docker
+from machines import Server
+from sources import Repository
+from story import Web
+
+NOTE = "PLACED.txt"
+"""A file at the top of that folder: one line for each thing in it that is not real."""
+BOOTSTRAP = "bootstrap/bootstrap.py"
+# An overlay file system cannot rename a folder that comes from the image.
+OWN = "cp -a /opt/tljh /opt/own && rm -rf /opt/tljh && mv /opt/own /opt/tljh"
+
+
+@dataclass
+class World:
+    """The machines of all stories, and where the real software comes from."""
+
+    folder: Path
+    cache: Path
+    stack: ExitStack
+    web: Web
+    tljh: Repository
+    plasma: Repository
+    repo2docker: Repository
+    place: Path | None
+    images: set[str] = field(default_factory=set)
+
+    @property
+    def bootstrap(self) -> bytes:
+        """TLJH's installer, as its documentation lets people download it."""
+        return self.tljh.read("HEAD", BOOTSTRAP)
+
+    def controller(self, name: str) -> Controller:
+        """Return the machine of an administrator of one server."""
+        return Controller.make(self.folder / f"checkout-{name}")
+
+    def boot(self, name: str, key: str, release: str = "bookworm") -> Server:
+        """Boot a bare server, and put in place what it cannot download."""
+        made_of = f"{machines.IMAGE}-{release}"
+        if made_of not in self.images:
+            machines.image(self.cache, release, made_of)
+            self.images.add(made_of)
+        server = machines.boot(name, key, made_of)
+        self._until_end(name)
+        sources.hand_over(server, (self.tljh, self.plasma, self.repo2docker))
+        self.put_in_place(server)
+        return server
+
+    def put_in_place(self, server: Server) -> None:
+        """Copy the folder of ``--place`` to the server's root."""
+        if self.place:
+            docker("cp", f"{self.place}/.", f"{server.name}:/")
+            server.run("rm", "-f", f"/{NOTE}")
+
+    def copy(self, server: Server, name: str) -> Server:
+        """Boot a copy of a server's disk; the server itself is switched off and on for it."""
+        docker("stop", "--time", "60", server.name)
+        docker("commit", server.name, f"copy-{name}")
+        docker("start", server.name)
+        server.wait()
+        made = machines.start(name, f"copy-{name}")
+        self._until_end(name)
+        made.run("sh", "-c", OWN)
+        return made
+
+    def drop(self, server: Server) -> None:
+        """Remove a server that is no longer needed."""
+        docker("rm", "--force", "--volumes", server.name)
+
+    def not_real(self) -> list[str]:
+        """Return what of these servers is not as on a server that anyone would rent."""
+        lines = ["each server is a container, with systemd, sshd and Docker in it"]
+        for each in (self.tljh, self.plasma, self.repo2docker):
+            if each.source.elsewhere:
+                lines.append(f"{each.source.upstream} is a local clone of it")
+        if self.place:
+            note = self.place / NOTE
+            lines += (
+                note.read_text(encoding="utf-8").splitlines()
+                if note.exists()
+                else [f"put in place: /{each}" for each in sorted(_parts(self.place))]
+            )
+        return lines
+
+    def _until_end(self, name: str) -> None:
+        self.stack.callback(docker_rm, name)
+
+
+def docker_rm(name: str) -> None:
+    """Remove a server, if it is still there."""
+    docker("rm", "--force", "--volumes", name)
+
+
+def _parts(folder: Path) -> list[str]:
+    """Return what is put in place, three folders deep."""
+    return [str(each.relative_to(folder)) for each in folder.glob("*/*/*")]
