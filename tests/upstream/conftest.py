@@ -26,7 +26,6 @@ HERE = Path(__file__).parent
 UPSTREAM = {
     "tljh": "https://github.com/jupyterhub/the-littlest-jupyterhub",
     "plasma": "https://github.com/plasmabio/plasma",
-    "tljh-repo2docker": "https://github.com/plasmabio/tljh-repo2docker",
 }
 
 

@@ -25,6 +25,13 @@ TESTS = {
     "accept": "Let the pages show what was printed, where it differs.",
 }
 
+UPSTREAM = {
+    "tljh": "The git address of TLJH, in the place of upstream's; a folder will do.",
+    "plasma": "The git address of Plasma.",
+    "place": "A folder of files that each server is given first, such as traefik and conda.",
+    "record": "Store the results in docs/measured/upstream.json.",
+}
+
 # Three parts at a time on two processors: most tests wait for programs of their own.
 PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
 BENCH = {
@@ -96,12 +103,27 @@ def mutants(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the gate, the tests, the site, and every documented example; not the booted servers."""
     check(c)
-    _run(c, DOCTEST, ("pytest", *PARTS, "--ignore", "tests/system"))
+    left_out = ("--ignore", "tests/system", "--ignore", "tests/upstream")
+    _run(c, DOCTEST, ("pytest", *PARTS, *left_out))
 
 
 def system(c: Context) -> None:
     """Boot servers, deploy them over SSH, and use, back up, upgrade and reboot them."""
     _run(c, ("pytest", "-x", "tests/system"))
+
+
+def upstream(
+    c: Context, tljh: str = "", plasma: str = "", place: str = "", record: bool = False
+) -> None:
+    """Run the stories of the real TLJH and Plasma on booted servers; not part of `test`."""
+    given = {
+        "tljh": tljh,
+        "plasma": plasma,
+        "place": place,
+        "record": "docs/measured/upstream.json" if record else "",
+    }
+    options = [f"--{name}={value}" for name, value in given.items() if value]
+    _run(c, ("pytest", "tests/upstream", *options))
 
 
 def faults(c: Context) -> None:
@@ -158,6 +180,7 @@ def add(root: Collection) -> None:
     tests = Collection("test")
     tests.add_task(Task(test), name="all", default=True)
     tests.add_task(Task(system))
+    tests.add_task(Task(upstream, help=UPSTREAM, auto_shortflags=False))
     tests.add_task(Task(faults))
     root.add_collection(tests)
     root.add_task(Task(bench, help=BENCH))

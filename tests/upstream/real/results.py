@@ -29,7 +29,7 @@ class Recorder:
 
     def ran_on(self, world: World) -> None:
         """Note the sources and what was not real."""
-        repositories = (world.tljh, world.plasma, world.repo2docker)
+        repositories = (world.tljh, world.plasma)
         self.facts = {
             "sources": {each.source.upstream: each.commit("HEAD") for each in repositories},
             "not_real": world.not_real(),

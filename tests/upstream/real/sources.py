@@ -1,4 +1,4 @@
-"""Where the real TLJH, Plasma and tljh-repo2docker come from: git repositories."""
+"""Where the real TLJH and Plasma come from: git repositories."""
 
 from __future__ import annotations
 

@@ -31,7 +31,6 @@ class World:
     web: Web
     tljh: Repository
     plasma: Repository
-    repo2docker: Repository
     place: Path | None
     images: set[str] = field(default_factory=set)
 
@@ -52,7 +51,7 @@ class World:
             self.images.add(made_of)
         server = machines.boot(name, key, made_of)
         self._until_end(name)
-        sources.hand_over(server, (self.tljh, self.plasma, self.repo2docker))
+        sources.hand_over(server, (self.tljh, self.plasma))
         self.put_in_place(server)
         return server
 
@@ -80,7 +79,7 @@ class World:
     def not_real(self) -> list[str]:
         """Return what of these servers is not as on a server that anyone would rent."""
         lines = ["each server is a container, with systemd, sshd and Docker in it"]
-        for each in (self.tljh, self.plasma, self.repo2docker):
+        for each in (self.tljh, self.plasma):
             if each.source.elsewhere:
                 lines.append(f"{each.source.upstream} is a local clone of it")
         if self.place:
