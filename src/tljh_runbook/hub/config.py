@@ -6,15 +6,17 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import files, yaml
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.processes import Socket
 
 Flat = dict[str, Any]
 EMPTY: tuple[Any, ...] = (None, {})  # what stands for a section that holds nothing
+PORTS = {"http": 80, "https": 443}  # where TLJH has the proxy listen unless told otherwise
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - as a setting says it; nothing listens here
 
 
@@ -59,13 +61,19 @@ def address(hub: Hub) -> Address:
     """Return the proxy's address. Raises `ConfigBroken`."""
     flat = read(hub)
     https = bool(flat.get("https.enabled"))
-    scheme, usual = ("https", 443) if https else ("http", 80)
-    host = str(flat.get(f"{scheme}.address") or EVERYWHERE)
-    port = _port(hub, f"{scheme}.port", flat.get(f"{scheme}.port") or usual)
+    scheme = "https" if https else "http"
+    host, port = astuple(entry(hub, scheme))
     base = "/" + str(flat.get("base_url") or "/").strip("/") + "/"
     here = {EVERYWHERE: "127.0.0.1", "::": "::1"}.get(host, host)
     here = f"[{here}]" if ":" in here else here
     return Address(scheme, here, port, base.replace("//", "/"))
+
+
+def entry(hub: Hub, name: str) -> Socket:
+    """Return where TLJH has the proxy listen for ``http`` or ``https``. Raises `ConfigBroken`."""
+    flat = read(hub)
+    port = _port(hub, f"{name}.port", flat.get(f"{name}.port") or PORTS[name])
+    return Socket(str(flat.get(f"{name}.address") or EVERYWHERE), port)
 
 
 def _port(hub: Hub, name: str, value: Any) -> int:

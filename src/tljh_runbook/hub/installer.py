@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
-from tljh_runbook.hub import cause, changes, files, interpreter
+from tljh_runbook.hub import cause, changes, files, interpreter, port_80
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
@@ -65,7 +65,8 @@ def install(
     say("running the TLJH installer")
     command = [interpreter.there(source.hub), str(script(source)), "--version", tljh]
     command = [*command, "--plugin", *plugins] if plugins else command
-    carry_out(source.hub, command, say, stage)
+    with port_80.answered(source, staged=stage is not None):
+        carry_out(source.hub, command, say, stage)
 
 
 def force(

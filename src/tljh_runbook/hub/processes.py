@@ -16,7 +16,7 @@ ESTABLISHED, LISTEN = "01", "0A"  # states of a connection, as the kernel number
 
 @dataclass(frozen=True)
 class Socket:
-    """Where a process listens over TCP: an address of this machine (0.0.0.0 and :: are all)."""
+    """Where a process listens over TCP: an address of this machine, or a name for one."""
 
     host: str
     port: int
@@ -24,12 +24,17 @@ class Socket:
     @property
     def loopback(self) -> bool:
         """Whether only this machine itself can reach it."""
-        return ipaddress.ip_address(self.host).is_loopback
+        return self.host == "localhost" or self._is("is_loopback")
 
     def covers(self, other: Socket) -> bool:
         """Say whether whoever reaches the other one reaches this one as well."""
-        everywhere = ipaddress.ip_address(self.host).is_unspecified
-        return self.port == other.port and (everywhere or self.host == other.host)
+        return self.port == other.port and (self._is("is_unspecified") or self.host == other.host)
+
+    def _is(self, what: str) -> bool:
+        try:
+            return bool(getattr(ipaddress.ip_address(self.host), what))
+        except ValueError:  # a name
+            return False
 
 
 def started(pid: int) -> float | None:
