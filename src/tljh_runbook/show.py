@@ -111,8 +111,10 @@ def planned(restoration: Restoration, actions: Sequence[Action]) -> None:
         return
     rows = [[each.what, each.before, each.after] for each in actions]
     terminal.table(["what", "now", "then"], rows)
-    if any(each.stopped for each in actions):
-        terminal.line("The hub and its proxy stop for it; users' servers run on.")
+    if any(each.proxy for each in actions):
+        terminal.line("The hub and its proxy restart for it. Users' servers keep running.")
+    elif any(each.stopped for each in actions):
+        terminal.line("The hub restarts for it. Users' servers keep running and can be reached.")
 
 
 def restored(outcome: dict[str, Any]) -> None:

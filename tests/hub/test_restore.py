@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from hub_fixtures import Live, living, until
 from tljh_runbook.errors import NoSpace, NotKept, RestoreFailed, SettingsInvalid, SnapshotDamaged
 from tljh_runbook.hub import capture, choice, components, extraction, restore, services, snapshot
 from tljh_runbook.hub.choice import Request
+from tljh_runbook.hub.probe import Probe, Target
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
@@ -343,13 +342,15 @@ def test_changes_that_are_only_in_the_log_count(server: tuple[Live, Snapshot]) -
     live, kept = server
     given_back(live.source, kept)
     database = live.hub.state / "tljh_repo2docker.sqlite"
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("DELETE FROM images")
-        connection.commit()
-        assert database.with_name(f"{database.name}-wal").stat().st_size
-        assert str(database) in [each.what for each in planned(live.source, kept, "database")]
-        given_back(live.source, kept, "database")
+    dying = (
+        "import os, sqlite3, sys; connection = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "connection.execute('PRAGMA journal_mode = WAL');"
+        "connection.execute('DELETE FROM images'); os._exit(0)"  # so that nothing closes it
+    )
+    subprocess.run([sys.executable, "-c", dying, database], check=True)
+    assert database.with_name(f"{database.name}-wal").stat().st_size
+    assert str(database) in [each.what for each in planned(live.source, kept, "database")]
+    given_back(live.source, kept, "database")
     assert len(hub_folder.ask(database, "SELECT * FROM images")) == len(hub_folder.IMAGES)
 
 
@@ -370,3 +371,45 @@ def test_a_home_that_refuses_does_not_keep_the_hub_from_coming_back(
         restore.carry_out(wanted, actions)
     assert planned(live.source, kept) == []
     assert restore.cut_off(live.hub.work) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "restarts"),
+    [
+        ("jupyterhub_cookie_secret", False),
+        ("tljh_plasma.sqlite", False),
+        ("../config/config.yaml", False),
+        ("acme.json", True),
+        ("traefik-api.secret", True),
+        ("rules/rules.toml", True),
+    ],
+)
+def test_the_proxy_restarts_for_its_own_files_alone(
+    server: tuple[Live, Snapshot], file: str, restarts: bool
+) -> None:
+    """Whoever works on a server of their own is reached through the proxy all the time."""
+    live, kept = server
+    given_back(live.source, kept)
+    (live.hub.state / file).unlink()
+    before = {name: live.source.services.pid(name) for name in (services.HUB, services.PROXY)}
+    server_of_alice = Target(f"http://127.0.0.1:{live.port}/user/alice/api")
+    with Probe({"server of alice": server_of_alice}) as probe:
+        given_back(live.source, kept)
+    after = {name: live.source.services.pid(name) for name in before}
+    assert (live.hub.state / file).exists()
+    assert before[services.HUB] != after[services.HUB]
+    assert (before[services.PROXY] != after[services.PROXY]) == restarts
+    assert restarts or [each.failed for each in probe.outages] == [0]
+
+
+def test_what_the_proxy_generates_fits_its_secret(server: tuple[Live, Snapshot]) -> None:
+    """TLJH was installed anew: the new files name another password than the saved secret."""
+    live, kept = server
+    given_back(live.source, kept)
+    generated = live.hub.state / "rules" / "rules.toml"
+    saved = generated.read_text()
+    generated.write_text("# of the new secret\n")
+    assert planned(live.source, kept, "config") == []  # an older one is not better
+    (live.hub.state / "traefik-api.secret").write_text("new")
+    given_back(live.source, kept, "config")
+    assert generated.read_text() == saved

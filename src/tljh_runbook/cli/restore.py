@@ -72,8 +72,9 @@ def restore(  # noqa: PLR0913 - each is an option that a person types
     """Give back the hub's state, single components, a user's home, or one file, as it was.
 
     Without a component all are given back; of users' files then only those that are missing, and
-    what users have changed since is left alone. The hub and its proxy are stopped for a moment,
-    users' servers run on. What is replaced is kept.
+    what users have changed since is left alone. The hub is stopped for a moment; users' servers
+    keep running. They keep answering, unless a file of the proxy is restored. What is replaced is
+    kept.
 
     \b
     Examples:

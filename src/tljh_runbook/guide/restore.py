@@ -57,7 +57,8 @@ def everything(  # noqa: PLR0913 - each is an option that a person types
     databases, configuration, plugins. Of users' files it then gives back only those that are
     missing: what users have changed since is theirs. It shows what it would change, and asks.
 
-    The hub and its proxy stop for a moment, users' servers run on. Whatever is replaced is kept.
+    The hub stops for a moment; users' servers keep running. They keep answering, unless a file of
+    the proxy is restored. Whatever is replaced is kept.
     When it is interrupted, run it again.
     """
     texts = {"snapshot": snapshot, "as-of": as_of, "user": user, "path": path, "into": into}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tljh_runbook.errors import RestoreFailed, SnapshotDamaged
 from tljh_runbook.hub import files
+from tljh_runbook.hub.database import replacement, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Entry
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -17,17 +18,18 @@ from tljh_runbook.hub.restoration import Action, Restoration
 STAGED = ".tljh-runbook-restore"
 
 
-def actions(
-    restoration: Restoration, entries: Iterable[Entry], beside: tuple[str, ...] = ()
-) -> Iterator[Action]:
-    """Yield an action for each file that is not on the hub as it was kept.
+def actions(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Action]:
+    """Yield an action for each file that is not on the hub as it was saved."""
+    return _actions(_Place(restoration, each) for each in entries if each.origin is not None)
 
-    ``beside`` are the endings of files that belong to the one replaced and must go with it.
-    """
-    for entry in entries:
-        if entry.origin is None:
-            continue
-        place = _Place(restoration, entry, Path(entry.origin), beside)
+
+def database_actions(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Action]:
+    """Yield an action for each SQLite database that is not on the hub as it was saved."""
+    return _actions(_Database(restoration, each) for each in entries if each.origin is not None)
+
+
+def _actions(places: Iterable[_Place]) -> Iterator[Action]:
+    for place in places:
         before = place.before()
         if before:
             yield Action(
@@ -45,14 +47,14 @@ def actions(
 class _Place:
     """One file of a snapshot and its place on the hub."""
 
-    def __init__(
-        self, restoration: Restoration, entry: Entry, target: Path, beside: tuple[str, ...]
-    ) -> None:
+    beside: tuple[str, ...] = ()
+    """The endings of files that belong to this one."""
+
+    def __init__(self, restoration: Restoration, entry: Entry) -> None:
         self._restoration = restoration
         self._entry = entry
-        self.target = target
-        self._beside = beside
-        self._staged = target.with_name(f".{target.name}{STAGED}")
+        self.target = Path(entry.origin or "")
+        self._staged = staged_name(self.target)
         self._made: list[Path] = []
 
     def before(self) -> str:
@@ -104,23 +106,26 @@ class _Place:
         """Keep what is in the place, then put the staged file there."""
         for live in self._live():
             keep(self._restoration.replaced, live)
-        for live in self._live()[1:]:
-            live.unlink()
-        self._staged.replace(self.target)
-        files.sync_folder(self.target.parent)
+        self._replace(self._staged)
 
     def put_back(self) -> None:
-        """Put what was kept into its place again, with what belonged to it."""
-        for live in self._names():
-            replaced = kept(self._restoration.replaced, live)
-            if os.path.lexists(replaced):
-                copy_file(replaced, live)
-            elif not self._staged.exists():  # it was given back, where nothing had been
-                live.unlink(missing_ok=True)
+        """Put what was replaced into its place again."""
+        replaced = kept(self._restoration.replaced, self.target)
+        if os.path.lexists(replaced):
+            self._return(replaced)
+        elif not self._staged.exists():  # it was restored, where nothing had been
+            self.target.unlink(missing_ok=True)
         files.sync_folder(self.target.parent)
 
+    def _replace(self, new: Path) -> None:
+        new.replace(self.target)
+        files.sync_folder(self.target.parent)
+
+    def _return(self, replaced: Path) -> None:
+        self._replace(stage_copy(replaced, self.target))
+
     def _names(self) -> list[Path]:
-        return [self.target.with_name(f"{self.target.name}{end}") for end in ("", *self._beside)]
+        return [self.target.with_name(f"{self.target.name}{end}") for end in ("", *self.beside)]
 
     def _live(self) -> list[Path]:
         return [path for path in self._names() if os.path.lexists(path)]
@@ -133,6 +138,24 @@ class _Place:
             if not parent.exists():
                 parent.mkdir(mode=folder_mode(hub, parent, mode))
                 self._made.append(parent)
+
+
+class _Database(_Place):
+    """A SQLite database and its place: what SQLite has beside the file is part of it."""
+
+    beside = sqlite.BESIDE
+
+    def _replace(self, new: Path) -> None:
+        replacement.replace(self.target, new)
+
+    def _return(self, replaced: Path) -> None:
+        if replacement.fold(replaced):
+            self._replace(stage_copy(replaced, self.target))
+            return
+        for live in self._names():  # nobody can read it; the file first, or the new one suffers
+            other = kept(self._restoration.replaced, live)
+            if os.path.lexists(other):
+                copy_file(other, live)
 
 
 def folder_mode(hub: Hub, folder: Path, usual: int) -> int:
@@ -188,7 +211,18 @@ def kept(replaced: Path, live: Path) -> Path:
 
 def copy_file(origin: Path, target: Path) -> None:
     """Copy a file, or a link as a link, with mode, owner and times; on the disk, then renamed."""
-    new = target.with_name(f".{target.name}{STAGED}")
+    stage_copy(origin, target).replace(target)
+    files.sync_folder(target.parent)
+
+
+def staged_name(target: Path) -> Path:
+    """Return where a file waits, on the same disk, that is to come to ``target``."""
+    return target.with_name(f".{target.name}{STAGED}")
+
+
+def stage_copy(origin: Path, target: Path) -> Path:
+    """Copy a file as `copy_file` does, and leave it where it waits for its place; return where."""
+    new = staged_name(target)
     new.unlink(missing_ok=True)
     shutil.copy2(origin, new, follow_symlinks=False)
     status = origin.lstat()
@@ -196,5 +230,4 @@ def copy_file(origin: Path, target: Path) -> None:
     if not new.is_symlink():
         with new.open("rb") as written:
             os.fsync(written.fileno())
-    new.replace(target)
-    files.sync_folder(target.parent)
+    return new

@@ -25,9 +25,10 @@ class Action:
 
     ``before`` and ``after`` are a few words or a version.  ``prepare`` is called while nothing has
     been changed yet, and may raise; ``discard`` takes back what it left beside.  ``carry_out``
-    changes the hub; with ``stopped`` it is called while hub and proxy are stopped, and ``undo``
-    takes it back when a later one fails; without ``undo`` there is only doing it again.  What was
-    given back once is not offered again: so an interrupted run can be run again.
+    changes the hub; with ``stopped`` it is called while the hub is stopped, with ``proxy`` the
+    proxy too, and ``undo`` takes it back when a later one fails; without ``undo`` there is only
+    doing it again.  What was given back once is not offered again: so an interrupted run can be
+    run again.
     """
 
     what: str
@@ -37,6 +38,7 @@ class Action:
     prepare: Callable[[], None] = _nothing
     discard: Callable[[], None] = _nothing
     stopped: bool = False
+    proxy: bool = False
     undo: Callable[[], None] | None = None
     replaced: Path | None = None
     """The folder that keeps what it replaces, when that is one of its own."""

@@ -65,7 +65,9 @@ def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
 
 
 def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
-    """Carry the actions out; hub and proxy are stopped only for those that need it.
+    """Carry the actions out; the hub is stopped only for those that need it.
+
+    The proxy keeps running, and users' servers answer, unless an action says otherwise.
 
     The caller holds the hub's lock. When an action fails, those that went before it while the hub
     was stopped are taken back. Raises `HubUnhealthy` and what an action raises.
@@ -147,10 +149,12 @@ def _wait_for_health(restoration: Restoration, actions: Sequence[Action]) -> Non
 def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
     manager = restoration.source.services
     done: list[Action] = []
-    restoration.phase("Stopping the hub and its proxy")
+    restoration.phase("Stopping the hub")
     manager.stop(services.HUB)
     try:
-        manager.stop(services.PROXY)
+        if any(action.proxy for action in actions):
+            restoration.phase("Stopping the proxy")
+            manager.end(services.PROXY)
         with files.disk_errors(restoration.source.hub.prefix, "It was not given back."):
             for action in actions:
                 restoration.phase(action.what)
@@ -162,7 +166,7 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
     finally:
         if manager.stale():  # units that were put back after they had been read
             manager.reload()
-        restoration.phase("Starting the proxy and the hub")
+        restoration.phase("Starting the hub")
         manager.start(services.PROXY)
         manager.start(services.HUB)
 

@@ -1,4 +1,4 @@
-"""The directives ``{component-list}`` and ``{promise-list}``."""
+"""The directives ``{component-list}``, ``{downtime-list}`` and ``{promise-list}``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ class ComponentList(Table):
         kept = "".join(f"- {line}\n" for line in each.kept)
         left_out = "".join(f"- {what}: {why}\n" for what, why in each.left_out)
         return self.parse_text_to_nodes(f"Kept:\n\n{kept}\nNot kept:\n\n{left_out}")
+
+
+class DowntimeList(Table):
+    """What cannot be reached while each component is restored."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table of components."""
+        head = "| Component | What cannot be reached |\n| --- | --- |\n"
+        rows = (
+            f"| {{ref}}`{each.name} <component-{each.name}>` | {each.downtime} |\n"
+            for each in components.every()
+        )
+        return self.parse_text_to_nodes(head + "".join(rows))
 
 
 class PromiseList(Table):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 
 STOPPED = 50  # components of this order and beyond are given back while the hub is stopped
+# What cannot be reached while a component is restored.
+NOTHING, HUB = "nothing", "the hub; users' servers keep answering"
+PROXY = f"{HUB}, but for one or two seconds"
 
 
 class Component(Protocol):
@@ -35,6 +38,8 @@ class Component(Protocol):
     """What is kept, one short line of MyST each."""
     left_out: tuple[tuple[str, str], ...]
     """What is deliberately not kept, and why: two short texts of MyST each."""
+    downtime: str
+    """What cannot be reached while it is restored, and when that differs: one line of MyST."""
 
     def size(self, source: Source) -> int:
         """Return about how many bytes a copy will take in the folder of the snapshots."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from tljh_runbook.hub import files
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.components import NOTHING
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.people import account_return, account_tools, accounts, quotas
@@ -28,6 +29,7 @@ class Accounts:
     name = "accounts"
     title = "Accounts"
     order = 10
+    downtime = NOTHING
     kept = (
         "the account of every user of the hub, and of everybody whose home lies where the users' "
         "homes lie: name, number, home, shell, expiry, ranges of subordinate numbers",

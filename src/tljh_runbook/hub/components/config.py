@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,16 @@ from typing import Any
 from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config, exchange, files, inventory, placed
 from tljh_runbook.hub.capture import Folder
-from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.components import PROXY
+from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
 # The proxy's own files in state/: they are made anew, and kept to compare with.
 MADE_ANEW = ("traefik.toml", "rules/*.toml")
+PASSWORD = "traefik-api.secret"  # noqa: S105 - a file's name
+# What the proxy reads when it starts, and writes while it runs.
+OF_PROXY = (*MADE_ANEW, PASSWORD, "acme.json")
 
 
 class Config:
@@ -26,6 +32,7 @@ class Config:
     name = "config"
     title = "Configuration"
     order = 60
+    downtime = f"{PROXY} where a file of the proxy in `state/` is missing or differs"
     kept = (
         "all of `config/`: `config.yaml`, `jupyterhub_config.d`, `traefik_config.d`",
         "the secrets in `state/`: of cookies, of the proxy, of Let's Encrypt, and passwords that "
@@ -66,11 +73,17 @@ class Config:
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         entries = restoration.entries(self.name)
-        # The proxy's own files are made anew; they are only better than nothing.
-        wanted = [each for each in entries if not _made_anew(each.path) or each.gone]
         kept = restoration.kept.manifest.components[self.name]
         yield from placed.folders(restoration, kept.get("folders", {}))
-        yield from exchange.actions(restoration, wanted)
+        # The proxy's own files are generated; they are only better than nothing, unless the
+        # password in them is another than that in its secret.
+        actions = list(exchange.actions(restoration, [each for each in entries if _is_own(each)]))
+        secret = str(restoration.source.hub.state / PASSWORD)
+        all_ = any(action.what == secret for action in actions)
+        generated = [each for each in entries if not _is_own(each) and (all_ or each.gone)]
+        for action in (*actions, *exchange.actions(restoration, generated)):
+            name = os.path.relpath(action.what, restoration.source.hub.state)
+            yield replace(action, proxy=_matches(name, OF_PROXY))
         yield from placed.links(restoration, kept.get("links", {}))
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
@@ -83,8 +96,13 @@ class Config:
         yield from placed.links_by_hand(kept.get("links", {}))
 
 
-def _made_anew(path: str) -> bool:
-    return any(fnmatch(path, f"config/state/{pattern}") for pattern in MADE_ANEW)
+def _is_own(entry: Entry) -> bool:
+    """Say whether a file is not one that the proxy's start generates."""
+    return not _matches(entry.path.removeprefix("config/state/"), MADE_ANEW)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 COMPONENT = Config()

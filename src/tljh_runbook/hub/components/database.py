@@ -18,6 +18,7 @@ from tljh_runbook.errors import (
 )
 from tljh_runbook.hub import exchange, files, inventory
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.components import HUB
 from tljh_runbook.hub.database import (
     databases,
     postgres_address,
@@ -31,7 +32,6 @@ from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
-BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database file
 DUMP = ".pgdump"
 SECRET = ".pgpass"  # noqa: S105 - how the file's name ends
 
@@ -42,6 +42,7 @@ class Database:
     name = "database"
     title = "Database"
     order = 50
+    downtime = HUB
     kept = (
         "a consistent copy of every database of the hub: users, groups, tokens and servers; the "
         "plugin's permissions; the builds of the environments",
@@ -81,7 +82,7 @@ class Database:
         return kept
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        yield from exchange.actions(restoration, restoration.entries(self.name), beside=BESIDE)
+        yield from exchange.database_actions(restoration, restoration.entries(self.name))
         for name, about in restoration.kept.manifest.components[self.name].items():
             if "variables" in about and not restoration.paths:
                 yield from _server_action(restoration, name, about)
@@ -211,9 +212,13 @@ def _file(name: str, end: str) -> str:
 
 
 def _give_back(entry: Entry, origin: str) -> Iterator[str]:
-    beside = " ".join(shlex.quote(f"{origin}{end}") for end in BESIDE)
+    place, aside = shlex.quote(origin), shlex.quote(f"{origin}.replaced")
     yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
-    yield f"rm -f {beside}"
+    # What SQLite has beside the file goes with it, and after it: none of it is lost.
+    yield (
+        f"for end in '' {' '.join(sqlite.BESIDE)}; do test ! -e {place}$end || "
+        f"mv --backup=numbered {place}$end {aside}$end; done"
+    )
     yield entry.install_line
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import docker, environments, files, saved_image
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.components import NOTHING
 from tljh_runbook.hub.docker import Image
 from tljh_runbook.hub.environments import Environment
 from tljh_runbook.hub.manifest import Manifest
@@ -29,6 +30,7 @@ class Environments:
     name = "environments"
     title = "Environments"
     order = 40
+    downtime = NOTHING
     kept = (
         "of each environment: its image's id and tags, repository, reference, build arguments, "
         "name, limits, owner, date, size, and whether its build was recorded as built or failed",

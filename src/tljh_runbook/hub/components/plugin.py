@@ -10,6 +10,7 @@ from typing import Any
 
 from tljh_runbook.hub import installer, versions
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.components import PROXY
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -22,6 +23,7 @@ class Plugin:
     name = "plugin"
     title = "Plugins"
     order = 70
+    downtime = f"{PROXY}: TLJH's installer restarts the proxy"
     kept = (
         "what pip needs to install each plugin again: its version, repository and commit",
         "a copy of the installed files of each plugin, in case its repository is gone",
@@ -74,6 +76,7 @@ class Plugin:
             prepare=lambda: _require_installer(restoration.source),
             carry_out=lambda: _install(restoration, kept["tljh"], given, now),
             stopped=True,
+            proxy=True,
         )
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:

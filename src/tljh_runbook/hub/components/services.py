@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config, exchange, files, placed, services, trust
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.components import PROXY
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -23,6 +25,7 @@ LINKS = (
     Path("usr/bin/tljh-config"),
     *(UNITS / "multi-user.target.wants" / f"{name}.service" for name in NAMES),
 )
+TLS_FILES = "tls"  # the folder in a snapshot
 TLS = ("https.tls.key", "https.tls.cert")
 
 
@@ -32,6 +35,7 @@ class Services:
     name = "services"
     title = "Services"
     order = 65
+    downtime = f"{PROXY} where the proxy's unit, or a TLS file, is missing or differs"
     kept = (
         "the units `jupyterhub.service` and `traefik.service`, their drop-ins, and whether they "
         "start with the server",
@@ -60,7 +64,7 @@ class Services:
             folder.copy(path, str(path.relative_to(root)))
         tls, links, doubts = _tls(source)
         for path in tls:
-            folder.copy(path, f"tls{path}")
+            folder.copy(path, f"{TLS_FILES}{path}")
         links += [root / name for name in LINKS if (root / name).is_symlink()]
         details: dict[str, Any] = {
             "files": len(folder.entries),
@@ -78,8 +82,10 @@ class Services:
                 restoration.notes.append(f"{entry.origin} is not given back: {reason}.")
             else:
                 entries.append(entry)
+        tls = {each.origin for each in entries if each.path.startswith(f"{self.name}/{TLS_FILES}/")}
         actions = list(exchange.actions(restoration, entries))
-        yield from actions
+        for action in actions:
+            yield replace(action, proxy=action.what in tls or _is_of_proxy(action.what))
         links = manifest.components[self.name]["links"]
         yield from placed.links(restoration, links, missing_only=True)
         manager = restoration.source.services
@@ -148,6 +154,11 @@ def _doubt(path: Path) -> str:
         return trust.doubt(path) or ("" if path.is_file() else f"{path} is no file")
     except OSError as error:
         return f"{error.filename or path}: {error.strerror}"
+
+
+def _is_of_proxy(path: str) -> bool:
+    """Say whether a file is the proxy's unit, or a drop-in of it."""
+    return any(part.startswith(f"{services.PROXY}.service") for part in Path(path).parts)
 
 
 def _is_unit(hub: Hub, path: str) -> bool:

@@ -13,12 +13,13 @@ from typing import Any
 
 from tljh_runbook.hub import files, trust, user_environment, versions
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.components import HUB
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
-HUB, CONDA, PIP, MACHINE = "hub-freeze.txt", "user-explicit.txt", "user-pip.txt", "machine.json"
+FREEZE, CONDA, PIP, MACHINE = "hub-freeze.txt", "user-explicit.txt", "user-pip.txt", "machine.json"
 SECONDS = 10  # that the proxy may take to tell its version
 
 
@@ -28,6 +29,7 @@ class Software:
     name = "software"
     title = "Software"
     order = 80
+    downtime = HUB
     kept = (
         "the version, or the commit, of every package of the hub's environment",
         "the address and checksum of every conda package of the users' environment, and what pip "
@@ -52,7 +54,7 @@ class Software:
         hub = source.hub
         known = versions.packages(hub)
         folder.write(
-            HUB, user_environment.requirements([each for _, each in sorted(known.items())])
+            FREEZE, user_environment.requirements([each for _, each in sorted(known.items())])
         )
         users = hub.prefix / "user"
         records = user_environment.conda(users)
@@ -74,7 +76,7 @@ class Software:
         prefix = shlex.quote(manifest.hub)
         kept = {Path(entry.path).name for entry in manifest.of(self.name)}
         commands = {
-            HUB: f"{prefix}/hub/bin/python -m pip install --no-deps --requirement",
+            FREEZE: f"{prefix}/hub/bin/python -m pip install --no-deps --requirement",
             CONDA: f"{prefix}/user/bin/conda install --yes --prefix {prefix}/user --file",
             PIP: f"{prefix}/user/bin/python -m pip install --no-deps --requirement",
         }

@@ -9,6 +9,7 @@ from typing import Any
 
 from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub.capture import Folder
+from tljh_runbook.hub.components import NOTHING
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -23,6 +24,7 @@ class UserData:
     name = "user-data"
     title = "User data"
     order = 20
+    downtime = NOTHING
     kept = (
         "all that lies in the home directories: content, owners, modes, times, access lists, "
         "extended attributes and links, each as it is and never through a link",

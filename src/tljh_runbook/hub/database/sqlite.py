@@ -169,6 +169,12 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def remove(path: Path) -> None:
+    """Remove a copy of our own that nobody reads, with all that SQLite has beside it."""
+    for suffix in ("", *BESIDE):
+        beside(path, suffix).unlink(missing_ok=True)
+
+
 @contextmanager
 def plainly(path: Path) -> Iterator[None]:
     """Say SQLite's and the system's errors about a file in words that help."""

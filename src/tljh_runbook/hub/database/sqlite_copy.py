@@ -51,12 +51,12 @@ def copy(source: Path, target: Path) -> None:
         _create(target)
     try:
         if not _copied_by_child(source, target):
-            _remove(target)
+            sqlite.remove(target)
             _create(target)
             _copy_by_sqlite(source, target)
         _sync(target)
     except BaseException:
-        _remove(target)
+        sqlite.remove(target)
         raise
 
 
@@ -148,11 +148,6 @@ def _create(path: Path) -> None:
 def _sync(path: Path) -> None:
     with sqlite.plainly(path), path.open("rb") as file:
         os.fsync(file)
-
-
-def _remove(target: Path) -> None:
-    for suffix in ("", *sqlite.BESIDE):
-        sqlite.beside(target, suffix).unlink(missing_ok=True)
 
 
 def _head(path: Path) -> bytes:

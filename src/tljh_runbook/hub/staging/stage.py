@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tljh_runbook.errors import NoSpace, ServerUnfit
 from tljh_runbook.hub import exchange, files, mounts
-from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
@@ -23,7 +23,6 @@ ENVIRONMENTS = ("hub", "user")
 OWN = ("state", "config", *ENVIRONMENTS)
 RUN = Path("/run/tljh-runbook")  # in memory: it takes overlays where the disk itself is one
 ROOM = 1 << 30  # bytes that an installer may add
-BESIDE = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ def _state(source: Source) -> tuple[Path, ...]:
     hub, copy = source.hub, place(source.hub)
     found = databases.find(hub, source.services, source.settings).values()
     kept = [path.resolve() for path in found if isinstance(path, Path)]
-    skipped = {Path(f"{path}{end}") for path in kept for end in ("", *BESIDE)}
+    skipped = {Path(f"{path}{end}") for path in kept for end in ("", *sqlite.BESIDE)}
     for folder in (hub.state, hub.config):
         _tree(folder, copy.prefix / folder.name, skipped)
     for path in kept:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tljh_runbook.errors import DatabaseMissing, NoSpace, RunbookError
 from tljh_runbook.hub import exchange, files, interpreter, services
-from tljh_runbook.hub.database import databases, sql, sqlite
+from tljh_runbook.hub.database import databases, replacement, sql, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.placement import renames
@@ -109,8 +109,7 @@ def servers(source: Source, way: Way) -> dict[str, Server]:
 
 def _keep_database(live: Path, target: Path) -> None:
     new = target.with_name(f".{target.name}.new")
-    for path in (new, *(sqlite.beside(new, end) for end in sqlite.BESIDE)):
-        path.unlink(missing_ok=True)
+    sqlite.remove(new)
     databases.copy(live, new)
     about = live.stat()
     os.chown(new, about.st_uid, about.st_gid)
@@ -226,11 +225,8 @@ def return_database(way: Way, name: str) -> bool:
     live = Path(way.databases[name])
     newer = way.kept / "newer" / name
     files.make_private(newer.parent)
-    if not newer.exists():  # else the way back was gone this far before
-        _keep_database(live, newer)
-    for end in sqlite.BESIDE:  # of the newer one; the old one must not be read with them
-        sqlite.beside(live, end).unlink(missing_ok=True)
-    exchange.copy_file(_told_of_servers(way, name, newer), live)
+    _keep_database(live, newer)  # each time: a hub may have run since a rollback was cut off
+    replacement.replace(live, exchange.stage_copy(_told_of_servers(way, name, newer), live))
     return True
 
 
@@ -240,6 +236,7 @@ def _told_of_servers(way: Way, name: str, newer: Path) -> Path:
         return way.database(name)
     told = way.kept / "told" / name
     files.make_private(told.parent)
+    sqlite.remove(told)  # with the journal that a cut may have left: it is of another copy
     exchange.copy_file(way.database(name), told)
     try:
         adoption.adopt(told, newer)
