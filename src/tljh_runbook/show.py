@@ -179,6 +179,15 @@ def unended(runs: Sequence[dict[str, Any]], left: Mark | None) -> None:
         terminal.warning(f"{told} Bring it to its end: tljh-runbook resume")
 
 
+def python_gone(why: str) -> None:
+    """Print what to do where the hub cannot run for want of its Python."""
+    if why:
+        terminal.warning(
+            f"The hub cannot run: {why}. An upgrade rebuilds its environment at the same versions: "
+            "tljh-runbook upgrade. Or restore the newest snapshot: tljh-runbook restore"
+        )
+
+
 def unconfirmed(waits: Deadline | None) -> None:
     """Print until when an upgrade must be confirmed, if it must."""
     if waits:
@@ -241,7 +250,9 @@ def forecast(found: dict[str, Any]) -> None:
             [f"rows of {table}", str(old), str(new)] for table, (old, new) in each["rows"].items()
         ]
     rows.append(["tokens revoked", "", str(found["tokens_revoked"])])
-    rows.append(["proxy", "", "restarts" if found["proxy_restarts"] else "runs on"])
+    now, then = found.get("proxy_versions", ["", ""])
+    restarts = "restarts" if found["proxy_restarts"] else "keeps running"
+    rows.append(["proxy", now, restarts if now == then else f"{restarts} as {then}"])
     away = found.get("away") or {}
     rows.append(["hub away", "", _expected(away.get("hub"))])
     rows.append(["user servers away", "", _expected(away.get("servers"))])

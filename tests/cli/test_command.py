@@ -524,6 +524,23 @@ def test_a_snapshots_name_stays_whole_on_a_narrow_terminal(hub: Hub, cli: Cli) -
     assert made.name in said
 
 
+def test_a_hub_without_its_state_is_told_to_restore(hub: Hub, cli: Cli) -> None:
+    shutil.rmtree(hub.state)
+    done = cli("status", "--hub", hub.prefix)
+    assert done.returncode == errors.NoHub.code
+    assert "restore it:" in done.stderr
+    assert f"restore --hub {hub.prefix}" in done.stderr
+
+
+def test_a_hub_without_its_python_is_told_what_brings_it_back(hub: Hub, cli: Cli) -> None:
+    hub.python.parent.mkdir(exist_ok=True)
+    hub.python.unlink(missing_ok=True)
+    hub.python.symlink_to("/usr/bin/python2.7-gone")
+    done = cli("status", "--hub", hub.prefix)
+    assert f"upgrade --hub {hub.prefix}" in done.stderr
+    assert f"restore --hub {hub.prefix}" in done.stderr
+
+
 def test_one_cause_is_said_once(hub: Hub, cli: Cli) -> None:
     hub.config_file.write_text("limits:\n  memory: 1G\n  memory: secret\n")
     done = cli("check", "--hub", hub.prefix)

@@ -18,7 +18,9 @@ from hub_fixtures import living, supervisor, until
 from tljh_runbook.errors import DatabaseForeign, DatabaseMissing
 from tljh_runbook.hub import processes, services
 from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.declared import Declared
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.source import Source
 
 NAMES = {
@@ -87,6 +89,25 @@ def test_the_working_directory_of_the_running_hub_counts(source: Source, tmp_pat
     shutil.copytree(source.hub.state, elsewhere)
     with running(source.hub, state=elsewhere):
         assert find(source) == {name: elsewhere / file for name, file in NAMES.items()}
+
+
+def test_a_hub_that_is_just_started_is_not_yet_in_its_directory(source: Source) -> None:
+    """systemd forks first, and changes the directory and the program afterwards."""
+    with running(source.hub, state=Path("/")):
+        declared = replace(source.services.declared(services.HUB), directory=source.hub.state)
+        manager = Starting(source.services, declared)
+        found = databases.find(source.hub, manager, source.settings)  # type: ignore[arg-type]
+    assert found["jupyterhub"] == source.hub.state / "jupyterhub.sqlite"
+
+
+class Starting:
+    """A service manager whose hub has not yet changed to the directory that it declares."""
+
+    def __init__(self, manager: Services, declared: Declared) -> None:
+        self.pid, self._declared = manager.pid, declared
+
+    def declared(self, _: str) -> Declared:
+        return self._declared
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{path}", "sqlite+pysqlite:///{path}", "relative"])

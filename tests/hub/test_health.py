@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import hub_folder
 import pytest
 from hub_fixtures import Live, free_port, living, until
 
@@ -198,3 +199,20 @@ def test_a_hub_that_crashes_again_and_again_is_not_waited_for(live: Live) -> Non
     finally:
         crashing.set()
         thread.join()
+
+
+def test_the_cause_in_the_hubs_log_is_named(live: Live) -> None:
+    own = "/opt/tljh/config/jupyterhub_config.d/own.py"
+    log = live.hub.root / "var" / "log" / "jupyterhub.log"
+    said = (
+        f'Traceback (most recent call last):\n  File "{own}", line 3, in <module>\nNameError: x\n'
+    )
+    hub_folder.keep(log, said, 0o600)
+    live.answer("/hub/api/", 502)
+    with pytest.raises(HubUnhealthy) as told:
+        health.wait(live.hub, live.source.services, 0.1)
+    assert f"Its log says: {own}, line 3: NameError: x." in told.value.message
+    os.utime(log, (1, 1))
+    with pytest.raises(HubUnhealthy) as told:
+        health.wait(live.hub, live.source.services, 0.1)
+    assert "Its log says" not in told.value.message

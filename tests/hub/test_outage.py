@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import hub_folder
@@ -55,6 +56,7 @@ def test_what_is_not_known_is_told_as_that(capsys: Any) -> None:
         "databases": [],
         "tokens_revoked": 0,
         "proxy_restarts": True,
+        "proxy_versions": ["2.10.1", "3.1.4"],
         "away": {"hub": 7.04, "servers": None, "seen": "20260101T000000Z"},
         "size": 0,
         "apt": [],
@@ -64,5 +66,6 @@ def test_what_is_not_known_is_told_as_that(capsys: Any) -> None:
     }
     show.forecast(found)
     shown = capsys.readouterr().out
+    assert re.search(r"^proxy +2\.10\.1 +restarts as 3\.1\.4$", shown, re.MULTILINE)
     assert "7.0 s, as last time" in shown
     assert "not known: no upgrade like it was measured here" in shown

@@ -178,6 +178,7 @@ REHEARSED = {
     "tokens_revoked": 2,
     "complaints": [],
     "proxy_restarts": False,
+    "proxy_versions": ["2.10.1", "3.1.4"],
     "away": {"hub": 7.04, "servers": 0.0, "seen": "20260115T220000Z"},
 }
 AS_ASKED = {"changed": False, "would_change": False}
@@ -196,7 +197,7 @@ TOLD: list[tuple[str, dict[str, Any], list[str]]] = [
             "changes: /etc/systemd/system/jupyterhub.service",
             "database jupyterhub: migrates",
             "tokens revoked: 2",
-            "the proxy runs on",
+            "the proxy keeps running, 2.10.1 → 3.1.4",
             "the hub away: about 7.0 s",
             "nothing was changed: this was a rehearsal",
         ],
@@ -206,7 +207,28 @@ TOLD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("upgrade", {"changed": False}, [outcome.NOTHING]),
     ("upgrade", WENT_BACK, []),
     ("backup", {"changed": True, "path": "/there"}, ["sealed and read back: /there"]),
-    ("restore", {"changed": True, "replaced": ["/a"]}, ["what was replaced is kept in /a"]),
+    ("restore", {"changed": True, "replaced": ["/a"]}, ["what was replaced is in /a"]),
+    ("restore", {"changed": False}, [outcome.NOTHING]),
+    (
+        "restore",
+        {
+            "changed": True,
+            "restarted": True,
+            "changes": [{"what": "/a", "before": "missing", "after": "as saved"}],
+            "servers": {"alice": True, "bob": False},
+        },
+        [
+            "/a: missing, then as saved",
+            "the hub is healthy",
+            "the server of alice keeps running",
+            "the server of bob is not known any more",
+        ],
+    ),
+    (
+        "rollback",
+        {**WENT_BACK, "verdicts": [{"promise": "users", "word": "kept", "measured": "3 users"}]},
+        ["TLJH: 2.0.0, now 1.0.0 again", "users: kept, 3 users", "hub away: 6.5 s"],
+    ),
 ]
 
 

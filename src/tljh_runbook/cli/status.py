@@ -9,7 +9,15 @@ from tljh_runbook import show, terminal
 from tljh_runbook.cli import scheduled as shown
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.snapshots import read
-from tljh_runbook.hub import confirmation, health, journal, scheduled, snapshot, versions
+from tljh_runbook.hub import (
+    confirmation,
+    health,
+    interpreter,
+    journal,
+    scheduled,
+    snapshot,
+    versions,
+)
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
 
@@ -50,6 +58,7 @@ def status(source: Source, *, as_json: bool) -> None:
         show.status(source.hub, seen, found, newest, told)
         shown.runs(timed)
         show.unended(runs, left)
+        show.python_gone(interpreter.gone(source.hub))
         show.unconfirmed(waits)
 
 

@@ -26,6 +26,7 @@ from tljh_runbook.hub import (
     installer,
     interpreter,
     journal,
+    removable,
     restore,
     scheduled,
     snapshot,
@@ -165,7 +166,6 @@ def _python(source: Source) -> Found:
 def _hub(source: Source) -> str:
     if interpreter.gone(source.hub):
         return "cannot run, for want of its Python"
-    config.read(source.hub)  # a broken file is the cause, and not one more symptom
     seen = health.require(source.hub, source.services)
     return f"JupyterHub {seen.version} answers, its login page too"
 
@@ -176,7 +176,7 @@ def _space(source: Source) -> str:
         raise NoSpace(
             f"The disk that holds {source.hub.prefix} has {free >> 20} MB free; an upgrade may "
             f"need {ROOM >> 20}.",
-            hint="Free some room first: a full disk in the middle breaks the hub.",
+            hint=f"Free some room first. {removable.advice(source)}",
         )
     return f"at least {ROOM >> 30} GB free"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from tljh_runbook.errors import ConfigBroken, HubUnhealthy
-from tljh_runbook.hub import endpoint, services, web
+from tljh_runbook.hub import cause, endpoint, hub_log, services, web
 from tljh_runbook.hub.config import Address
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.services import Services
@@ -42,8 +42,8 @@ def look(hub: Hub, manager: Services) -> Look:
     ]
     try:
         address = endpoint.of(hub, manager)
-    except ConfigBroken as error:  # for an instant this is so while the installer writes it
-        return Look("", (*stopped, error.message), pid)
+    except ConfigBroken:  # for an instant this is so while the installer writes it
+        return Look("", (*stopped, f"{hub.config_file} cannot be read"), pid)
     version, wrong = _asked(address)
     return Look(version, (*stopped, *wrong), pid)
 
@@ -105,9 +105,10 @@ def wait(hub: Hub, manager: Services, seconds: float) -> Look:
         if crashes or time.monotonic() > start + seconds:
             again = [] if now.wrong and not crashes else ["it restarts again and again"]
             after = time.monotonic() - start
+            reason = _reason(manager, after)
             raise HubUnhealthy(
                 f"The hub at {hub.prefix} is not healthy after {after:.0f} s: "
-                f"{'; '.join([*now.wrong, *again])}.",
+                f"{'; '.join([*now.wrong, *again])}.{reason}",
                 hint=f"Read the hub's log: {manager.log_line}",
             )
         before = now
@@ -115,3 +116,9 @@ def wait(hub: Hub, manager: Services, seconds: float) -> Look:
 
 def _said(answer: web.Answer) -> str:
     return f"HTTP {answer.status}" if answer.status else f"nothing ({answer.body})"
+
+
+def _reason(manager: Services, seconds: float) -> str:
+    """Return what the hub's log of the last ``seconds`` names as the cause; '' for none."""
+    named = cause.known(hub_log.tail(manager, time.time() - seconds - 1))
+    return f" Its log says: {named.rstrip('.')}." if named else ""

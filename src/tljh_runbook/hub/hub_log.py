@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 
 from tljh_runbook.hub.services import Services
 
@@ -15,10 +17,14 @@ LARGEST = 1 << 18  # bytes
 def tail(manager: Services, since: float | None = None) -> str:
     """Return the last lines of the hub's log, at most `LARGEST` bytes; '' where there is none.
 
-    ``since`` is in seconds since 1970; only systemd's journal can leave out what is older.
+    What is older than ``since``, in seconds since 1970, is left out: line by line of systemd's
+    journal, and a file that was not written since as a whole.
     """
     command = shlex.split(manager.log_line)
-    if command[0] == "journalctl":
+    if command[0] != "journalctl":
+        if since is not None and not _written(Path(command[-1]), since):
+            return ""
+    else:
         command += ["--no-pager", "--output=cat"]
         if since is not None:
             moment = datetime.fromtimestamp(since, timezone.utc)
@@ -30,3 +36,9 @@ def tail(manager: Services, since: float | None = None) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout[-LARGEST:].decode(errors="replace")
+
+
+def _written(file: Path, since: float) -> bool:
+    with suppress(OSError):
+        return file.stat().st_mtime >= since
+    return False

@@ -70,7 +70,7 @@ def find(prefix: Path) -> Hub:
     if missing:
         raise NoHub(
             f"There is no TLJH hub at {hub.prefix}: it has no folder {missing[0]!r}.",
-            hint="Name the hub's folder with --hub DIR. Is this the server that it runs on?",
+            hint=_hint(hub),
         )
     if not os.access(hub.state, os.R_OK | os.X_OK):
         raise AccessDenied(
@@ -78,6 +78,16 @@ def find(prefix: Path) -> Hub:
             hint="Run the same command as root, for example with sudo in front.",
         )
     return hub
+
+
+def _hint(hub: Hub) -> str:
+    """Return what to do where a hub is not whole: restore it, if the runbook knows it."""
+    if os.path.lexists(hub.settings_file) or os.path.lexists(hub.work):
+        return (
+            "If the folder was lost, restore it: tljh-runbook restore. "
+            "tljh-runbook restore --dry-run shows first what would change."
+        )
+    return "Name the hub's folder with --hub DIR. Is this the server that it runs on?"
 
 
 def remains(prefix: Path) -> Hub:

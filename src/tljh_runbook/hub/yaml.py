@@ -28,7 +28,8 @@ def reason(error: YAMLError) -> str:
     """
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    place = f"line {line}, column {column}: " if mark else ""
     return place + " ".join(problem.partition(" with value ")[0].split()).rstrip(".") + "."
 
 

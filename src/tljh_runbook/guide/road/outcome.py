@@ -18,10 +18,11 @@ def told(task: str, event: Mapping[str, Any]) -> list[str]:
         return [*_rehearsed(report)]
     if task == "rollback":
         return [*_went_back(report)]
-    kept = [f"what was replaced is kept in {folder}" for folder in report.get("replaced", [])]
+    if task == "restore":
+        return [*_restored(report)]
     if path := report.get("path"):
         return [f"sealed and read back: {path}"]
-    return kept if report.get("changed") else [NOTHING]
+    return [] if report.get("changed") else [NOTHING]
 
 
 def _rehearsed(report: Report) -> Iterator[str]:
@@ -40,16 +41,38 @@ def _rehearsed(report: Report) -> Iterator[str]:
     yield f"tokens revoked: {report['tokens_revoked']}"
     for line in report["complaints"]:
         yield f"pip finds wrong: {line}"
-    proxy = "restarts, and cuts users off for a moment" if report["proxy_restarts"] else "runs on"
-    yield f"the proxy {proxy}"
+    now, then = report.get("proxy_versions", ["", ""])
+    changes = f", {now} → {then}" if now != then else ""
+    proxy = (
+        "restarts, and users are cut off for a moment"
+        if report["proxy_restarts"]
+        else "keeps running"
+    )
+    yield f"the proxy {proxy}{changes}"
     seconds = (report.get("away") or {}).get("hub")
     yield f"the hub away: {'not known' if seconds is None else f'about {seconds:.1f} s'}"
     yield "nothing was changed: this was a rehearsal"
 
 
+def _restored(report: Report) -> Iterator[str]:
+    """Yield what was restored, and what became of the hub and its users' servers."""
+    if not report.get("changed"):
+        yield NOTHING
+        return
+    for change in report.get("changes", []):
+        yield f"{change['what']}: {change['before']}, then {change['after']}"
+    if report.get("restarted"):
+        yield "the hub is healthy"
+    for name, runs in report.get("servers", {}).items():
+        yield f"the server of {name} {'keeps running' if runs else 'is not known any more'}"
+    yield from (f"what was replaced is in {folder}" for folder in report.get("replaced", []))
+
+
 def _went_back(report: Report) -> Iterator[str]:
-    """Yield what runs again, and how long it was away."""
+    """Yield what runs again, whether the guarantees held, and for how long what was down."""
     for name, before, after in report["changes"]:
         yield f"{name}: {before}, now {after} again"
+    for each in report.get("verdicts", []):
+        yield f"{each['promise']}: {each['word']}, {each['measured']}"
     for each in report["outages"]:
         yield f"{each['name']} away: {each['away']:.1f} s"

@@ -109,6 +109,11 @@ def _proxy(program: Path) -> dict[str, Any]:
     return {}
 
 
+def proxy_version(hub: Hub) -> str:
+    """Return the version of the proxy that is installed; '' where it does not say."""
+    return _version(hub.environment / "bin" / "traefik")
+
+
 def _version(program: Path) -> str:
     """Return what the proxy says of itself; nothing where it will not run, or is not root's."""
     if trust.doubt(program):

@@ -112,11 +112,12 @@ def at(address: str, name: str, directory: Path) -> Database:
 
 
 def _life(hub: Hub, manager: Services) -> _Life:
-    pid = manager.pid(services.HUB)
+    pid, declared = manager.pid(services.HUB), manager.declared(services.HUB)
     if pid:
         directory = processes.working_directory(pid) or hub.state
-        return _Life(pid, directory, processes.environment(pid))
-    declared = manager.declared(services.HUB)
+        # For some milliseconds after a start the process is still systemd's own, in its root.
+        if directory != Path("/") or declared.directory is None:
+            return _Life(pid, directory, processes.environment(pid))
     return _Life(None, declared.directory or hub.state, declared.environment)
 
 

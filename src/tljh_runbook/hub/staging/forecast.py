@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import config, files, system_packages, versions
+from tljh_runbook.hub.components import software
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import DEFAULTS
 from tljh_runbook.hub.source import Source
@@ -37,6 +38,8 @@ class Forecast:
     complaints: list[str]
     proxy: bool
     """Whether the proxy is started anew: then users are cut off for a moment."""
+    proxy_versions: list[str]
+    """The proxy's version now and then; '' where it does not say."""
     away: Outage
     """How long the hub and the users' servers would be away."""
     size: int
@@ -70,6 +73,7 @@ class Forecast:
             "not_done": self.not_done,
             "complaints": self.complaints,
             "proxy_restarts": self.proxy,
+            "proxy_versions": self.proxy_versions,
             "away": self.away.to_json(),
             "size": self.size,
         }
@@ -89,6 +93,7 @@ def of(source: Source, stage: Stage, kept: list[Kept]) -> Forecast:
         asked=[words for words in stage.asked if words and words[0] not in USUAL],
         complaints=rehearsal.complaints(source, stage),
         proxy=proxy,
+        proxy_versions=[software.proxy_version(each) for each in (source.hub, stage.copy)],
         away=outage.expected(source, proxy=proxy),
         size=copies.size(stage.copy.prefix),
     )

@@ -148,8 +148,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """Show what a task of our role has to tell."""
         self._runs.setdefault(_host(result), False)
         if SHOWN in result._task.tags:
-            for line in str(result._result.get("stdout", "")).splitlines():
-                self._screen.line(f"{_host(result)}: {line}")
+            # Warnings, with their reasons, are on standard error.
+            for stream in ("stdout", "stderr"):
+                for line in str(result._result.get(stream, "")).splitlines():
+                    self._screen.line(f"{_host(result)}: {line}")
         elif LAST in result._task.tags:
             self._show_last(result)
         else:
