@@ -35,6 +35,8 @@ html_title = "tljh-runbook"
 html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_logo = html_favicon = "docs/_static/logo.svg"
 html_static_path = ["docs/_static"]
+# What `tljh-runbook security refresh` fetches.
+html_extra_path = ["src/tljh_runbook/hub/security/advisories.json"]
 templates_path = ["docs/_templates"]
 html_css_files = ["runbook.css"]
 html_theme_options = {

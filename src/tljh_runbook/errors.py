@@ -284,3 +284,9 @@ class NothingToConfirm(RunbookError):
     """No upgrade waits to be confirmed: it was confirmed, or taken back, or was never to be."""
 
     code = 57
+
+
+class AdvisoriesUnusable(RunbookError):
+    """The list of known vulnerabilities cannot be fetched or read."""
+
+    code = 60

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.rollback import Going
     from tljh_runbook.hub.snapshot import Snapshot
     from tljh_runbook.hub.staging.mark import Mark
-    from tljh_runbook.hub.versions import Versions
 
 LEFT = {
     "staging": "An upgrade was cut off before it touched the live hub.",
@@ -153,15 +152,14 @@ def _given_back(found: dict[str, Any]) -> None:
 def status(
     hub: Hub,
     seen: Look,
-    found: Versions,
+    rows: dict[str, str],
     newest: Snapshot | SnapshotDamaged | None,
     last: str,
 ) -> None:
-    """Print how a hub is; ``last`` says how its last upgrade went."""
-    rows = [["hub", str(hub.prefix)], ["state", "; ".join(seen.wrong) or "healthy"]]
-    rows += [[name, label] for name, label in found.rows().items()]
-    rows += [["newest snapshot", _newest(newest)], ["last upgrade", last]]
-    terminal.table(["", ""], rows)
+    """Print how a hub is: ``rows`` are its versions and security, ``last`` is its last upgrade."""
+    first = {"hub": str(hub.prefix), "state": "; ".join(seen.wrong) or "healthy"}
+    ended = {"newest snapshot": _newest(newest), "last upgrade": last}
+    terminal.table(["", ""], [list(row) for row in (first | rows | ended).items()])
 
 
 def unended(runs: Sequence[dict[str, Any]], left: Mark | None) -> None:

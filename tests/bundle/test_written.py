@@ -66,9 +66,13 @@ def test_it_holds_the_hub_half_and_nothing_else(pyz: Path) -> None:
     }
     assert ours == {*bundle.PARTS, "BUILD", ""}
     ends = {Path(name).suffix for name in names if ".dist-info" not in name and name[-1] != "/"}
-    assert ends == {".py", ".css", ""}
-    assert [name for name in names if name.endswith(".css")] == ["tljh_runbook/hub/report_page.css"]
-    assert sum("/licenses/" in name and name[-1] != "/" for name in names) == len(bundle.NEEDED)
+    assert ends == {".py", ".css", ".json", ""}
+    assert {name for name in names if name.endswith((".css", ".json"))} == {
+        "tljh_runbook/hub/report_page.css",
+        "tljh_runbook/hub/security/advisories.json",
+    }
+    terms = {name.split("/")[0] for name in names if ".dist-info/licenses/" in name}
+    assert len(terms) == len(bundle.NEEDED)
     assert not [name for name in names if re.search(r"/tests?/", name)]
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import click
+import hub_folder
 import pytest
 from hub_fixtures import Live, living, until
 
@@ -87,6 +88,12 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
         return name, asked(*words, "--hub", str(hub.prefix))
 
     yield run(f"{PROGRAM} check")
+    hub_folder.distribution(hub, "tornado", "6.1")
+    yield run(f"{PROGRAM} security")
+    hub_folder.keep(hub.root / "list.json", '{"as_of": "2020-01-01", "advisories": []}', 0o644)
+    text = hub.settings_file.read_text(encoding="utf-8")
+    hub.settings_file.write_text(f"{text}\nsecurity:\n  advisories: /list.json\n")
+    yield run(f"{PROGRAM} security refresh")
     name, made = run(f"{PROGRAM} backup")
     yield name, made
     (live.hub.root / "var/backups/tljh/20250101T000000Z").mkdir()

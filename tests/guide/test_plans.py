@@ -54,7 +54,7 @@ def test_servers_are_one_line(step: Step) -> None:
     assert (ROOT / file).is_file()
 
 
-@pytest.mark.parametrize("name", ["backup", "upgrade", "rollback", "restore"])
+@pytest.mark.parametrize("name", ["backup", "upgrade", "rollback", "restore", "security"])
 def test_a_playbook_does_by_itself_what_the_step_does_here(name: str) -> None:
     """So the line for servers needs no variable, and a plan stands in one place to be read."""
     step = catalog.find(name)

@@ -123,6 +123,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         "user_data": settings.UserDataSettings,
         "keep": settings.KeepSettings,
         "scheduled": settings.ScheduledSettings,
+        "security": settings.SecuritySettings,
     }
     own = {item.name for item in fields(Settings)} - set(groups)
     below = {f"{name}.{item.name}" for name, kind in groups.items() for item in fields(kind)}

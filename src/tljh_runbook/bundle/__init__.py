@@ -20,8 +20,12 @@ from tljh_runbook.errors import ToolMissing
 
 PACKAGE = Path(__file__).parents[1]
 PARTS = ("__init__", "__main__", "errors", "program", "terminal", "show", "cli", "hub")
-KINDS = {".py", ".css"}  # what belongs to the sources, and is not left by a Python that ran them
-NEEDED = ("click", "rich", "ruamel.yaml")
+KINDS = {
+    ".py",
+    ".css",
+    ".json",
+}  # what belongs to the sources, and is not left by a Python that ran them
+NEEDED = ("click", "packaging", "rich", "ruamel.yaml")
 # rich highlights source and reads Markdown with these, and imports them only then: we draw neither.
 LEFT_OUT = ("pygments", "markdown-it-py")
 KEPT = {"METADATA", "licenses"}  # of what pip leaves: whose work it is, and on what terms

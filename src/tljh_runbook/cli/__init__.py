@@ -17,6 +17,7 @@ MODULES = {
     "progress": ("progress",),
     "status": ("status", "completion"),
     "password": ("password",),
+    "security": ("security",),
     "scheduled": ("scheduled", "notice"),
     "unpack": ("unpack",),
 }

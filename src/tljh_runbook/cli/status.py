@@ -18,6 +18,7 @@ from tljh_runbook.hub import (
     snapshot,
     versions,
 )
+from tljh_runbook.hub.security import assessment
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
 
@@ -39,12 +40,14 @@ def status(source: Source, *, as_json: bool) -> None:
     left, waits = mark.cut_off(source.hub), confirmation.read(source.hub)
     timed = scheduled.look(source)
     newest = read(kept[-1]) if kept else None
+    security = assessment.of(source.hub)
     if as_json:
         values = {
             "hub": str(source.hub.prefix),
             "healthy": seen.healthy,
             "wrong": seen.wrong,
             "versions": found.to_json(),
+            "security": security.to_json(),
             "snapshots": [path.name for path in kept],
             "upgrade": last,
             "confirm_until": waits.until if waits else None,
@@ -55,7 +58,8 @@ def status(source: Source, *, as_json: bool) -> None:
         terminal.data(values)
     else:
         told = show.last_upgrade(last, journal.taken_back(source.hub))
-        show.status(source.hub, seen, found, newest, told)
+        rows = found.rows() | {"security": security.words}
+        show.status(source.hub, seen, rows, newest, told)
         shown.runs(timed)
         show.unended(runs, left)
         show.python_gone(interpreter.gone(source.hub))

@@ -33,6 +33,7 @@ from tljh_runbook.hub import (
 )
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.security import advice
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark, stage
 from tljh_runbook.hub.user_data import user_data_check
@@ -229,5 +230,6 @@ CHECKS: dict[str, Callable[[Source], Found]] = {
     "snapshot": _snapshot,
     "user data": user_data_check.look,
     "scheduled": _scheduled,
+    "security": advice.check,
     "changes": _changes,
 }

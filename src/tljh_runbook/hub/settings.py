@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tljh_runbook.hub import settings_file
 from tljh_runbook.hub.layout import Hub
@@ -21,6 +22,7 @@ from tljh_runbook.hub.settings_groups import (
     TLJH,
     KeepSettings,
     ScheduledSettings,
+    SecuritySettings,
     UpgradeSettings,
     UserDataSettings,
     setting,
@@ -32,11 +34,13 @@ __all__ = [
     "TLJH",
     "KeepSettings",
     "ScheduledSettings",
+    "SecuritySettings",
     "Settings",
     "UpgradeSettings",
     "UserDataSettings",
     "checked",
     "documented",
+    "fetchable",
     "load",
 ]
 
@@ -81,6 +85,9 @@ class Settings:
     )
     upgrade: UpgradeSettings = field(
         default_factory=UpgradeSettings, metadata={"doc": "What an upgrade installs."}
+    )
+    security: SecuritySettings = field(
+        default_factory=SecuritySettings, metadata={"doc": "Where newer advisories come from."}
     )
 
     def asked(self) -> tuple[Requirement, ...]:
@@ -141,6 +148,12 @@ def _placed(hub: Hub, settings: Settings) -> Settings:
             ping_file=settings.scheduled.ping_file and place(settings.scheduled.ping_file),
         ),
         upgrade=replace(settings.upgrade, installer=place(settings.upgrade.installer)),
+        security=replace(
+            settings.security,
+            advisories=place(settings.security.advisories)
+            if settings.security.advisories.startswith("/")
+            else settings.security.advisories,
+        ),
     )
 
 
@@ -162,6 +175,8 @@ def checked(settings: Settings, path: Path) -> Settings:
             raise invalid(path, f"{folder} must name a folder.")
     _check_upgrade(settings, path)
     _check_scheduled(settings.scheduled, path)
+    if not fetchable(settings.security.advisories):
+        raise invalid(path, "security.advisories is neither an https address nor a path.")
     return settings
 
 
@@ -187,3 +202,13 @@ def _check_scheduled(settings: ScheduledSettings, path: Path) -> None:
         raise invalid(path, "scheduled.sample must be between 1 and 100.")
     if settings.mail_to and not _MAILBOX.fullmatch(settings.mail_to):
         raise invalid(path, f"scheduled.mail_to: {settings.mail_to!r} is no address.")
+
+
+def fetchable(place: str) -> bool:
+    """Say whether a setting names a file, or an address whose server proves who it is."""
+    try:
+        parts = urlsplit(place)
+    except ValueError:
+        return False
+    here = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    return place.startswith("/") or (bool(parts.hostname) and (parts.scheme == "https" or here))

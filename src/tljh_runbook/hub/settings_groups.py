@@ -147,3 +147,14 @@ class ScheduledSettings:
         "rolled back or waits for confirmation, where the server has the program `sendmail`; "
         "empty means nobody.",
     )
+
+
+@dataclass(frozen=True)
+class SecuritySettings:
+    """Where newer advisories come from."""
+
+    advisories: str = setting(
+        "https://tljh-runbook.readthedocs.io/en/latest/advisories.json",
+        "Where `tljh-runbook security refresh` fetches the list of known vulnerabilities: an "
+        "`https` address, or the absolute path of a file on the server.",
+    )

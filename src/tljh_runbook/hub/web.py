@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 LIMIT = 1 << 20  # bytes read of an answer
+ERRORS = (OSError, http.client.HTTPException, ValueError)  # what asking a server may raise
 MOVED = {301, 302, 303, 307, 308}
 ASTRAY = "/hub/services/"  # where no service is
 
@@ -72,7 +73,7 @@ class Line:
             if self._is_secured(answer):
                 self._open(answer.location)
                 answer = self._asked()
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except ERRORS as error:
             self.close()
             return Answer(0, str(error) or type(error).__name__)
         return answer
@@ -158,11 +159,11 @@ def post(url: str, data: bytes, *, timeout: float = 5.0) -> str:
     except urllib.error.HTTPError as error:
         with error:
             return f"HTTP {error.code}"
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return _reason(error)
+    except ERRORS as error:
+        return reason(error)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return why, in words that hold nothing of what was asked for."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
