@@ -141,6 +141,8 @@ while (hub.root / "srv" / "wait").exists():
     time.sleep(0.05)
 if (hub.root / "srv" / "fail").exists():
     sys.exit("The network is away")
+if (hub.root / "srv" / "traefik.toml").exists():
+    (hub.state / "traefik.toml").write_bytes((hub.root / "srv" / "traefik.toml").read_bytes())
 site = hub.environment / "lib" / "python3.11" / "site-packages"
 for name, group in (("the-littlest-jupyterhub", "console_scripts"), ("tljh-plasma", "tljh")):
     for info in site.glob(name.replace("-", "_") + "-*.dist-info"):

@@ -26,6 +26,7 @@ from tljh_runbook.hub import (
     installer,
     interpreter,
     journal,
+    listening,
     removable,
     restore,
     scheduled,
@@ -168,6 +169,7 @@ def _hub(source: Source) -> str:
     if interpreter.gone(source.hub):
         return "cannot run, for want of its Python"
     seen = health.require(source.hub, source.services)
+    listening.require_same(source, listening.configured(source.hub))
     return f"JupyterHub {seen.version} answers, its login page too"
 
 

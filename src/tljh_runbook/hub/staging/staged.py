@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import InstallerFailed, RehearsalFailed
-from tljh_runbook.hub import config, rebuilding
+from tljh_runbook.hub import config, listening, rebuilding
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.source import Source
@@ -42,6 +42,7 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
         config.set_unset(made.copy, source.settings.upgrade.defaults)
         rebuilding.install(source, wanted, log.line, made)
         log.phase("Rehearse")
+        listening.require_same(source, listening.written(made.copy, source.hub.python))
         kept = rehearsal.rehearse(source, made, log.line)
         seen = forecast.of(source, made, kept)
     except InstallerFailed as error:
