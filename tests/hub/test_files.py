@@ -90,7 +90,7 @@ class Overtaken(io.FileIO):
         super().__init__(descriptor, "rb")
         self._act = act
 
-    def read(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002
+    def read(self, size: int | None = -1, /) -> bytes:
         half = os.fstat(self.fileno()).st_size // 2
         first = super().read(half) or b""
         self._act()

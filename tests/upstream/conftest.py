@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).with_name("real")))
 
 import engine
 import results
+from life import Life
 from sources import Repository, Source
 from story import Web
 from world import BOOTSTRAP, World
@@ -35,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, address in UPSTREAM.items():
         group.addoption(f"--{name}", default=address, help=f"git address of {name}")
     group.addoption("--place", type=Path, help="folder of files that servers are given first")
+    group.addoption("--network", type=int, default=1, help="another one runs beside this one")
     group.addoption("--record", type=Path, help="file that keeps the results")
 
 
@@ -69,6 +72,7 @@ def world(
     folder = tmp_path_factory.mktemp("upstream")
     for each in ("engine", "web", "git"):
         (folder / each).mkdir()
+    network = engine.upstream(pytestconfig.getoption("--network"))
     with ExitStack() as stack:
         repositories = [
             Repository(Source(address, str(pytestconfig.getoption(f"--{name}"))), folder / "git")
@@ -79,9 +83,9 @@ def world(
         (folder / "web" / "bootstrap.py").write_bytes(repositories[0].read("HEAD", BOOTSTRAP))
         stack.enter_context(pytest.MonkeyPatch.context()).setenv(
             "DOCKER_HOST",
-            stack.enter_context(engine.running(folder / "engine", engine.UPSTREAM)),
+            stack.enter_context(engine.running(folder / "engine", network)),
         )
-        web = Web(folder / "web", engine.UPSTREAM.gateway)
+        web = Web(folder / "web", network.gateway)
         stack.enter_context(web.listening())
         place = pytestconfig.getoption("--place")
         made = World(
@@ -89,3 +93,59 @@ def world(
         )
         recorder.ran_on(made)
         yield made
+
+
+@pytest.fixture(scope="module")
+def adopted(life: Life) -> dict[str, Any]:
+    """The tool is brought to the server: files and processes before and after."""
+    life.work()
+    real = life.real
+    before = (real.files(), real.processes())
+    real.adopt()
+    return {"before": before, "after": (real.files(), real.processes())}
+
+
+@pytest.fixture(scope="module")
+def backed_up(life: Life, adopted: dict[str, Any]) -> str:
+    """A snapshot of everything."""
+    return life.real.says("backup")
+
+
+@pytest.fixture(scope="module")
+def rehearsed(life: Life, backed_up: str) -> str:
+    """The upgrade is tried on copies."""
+    return life.real.says("rehearse")
+
+
+@pytest.fixture(scope="module")
+def upgraded(life: Life, backed_up: str) -> dict[str, Any]:
+    """The upgrade: versions and processes of users' servers before and after."""
+    life.work()
+    before, versions = life.processes(), life.real.tool("status")["versions"]
+    life.do("tljh-runbook upgrade", "upgrade")
+    had = [name for name, each in versions.items() if each]
+    return {
+        "before": before,
+        "after": life.processes(),
+        "versions before": versions,
+        "had": had,
+    }
+
+
+@pytest.fixture(scope="module")
+def rolled_back(life: Life, upgraded: dict[str, Any]) -> Any:
+    """The upgrade is rolled back."""
+    return life.do("tljh-runbook rollback", "rollback", "--yes")
+
+
+@pytest.fixture(scope="module")
+def upgraded_again(life: Life, rolled_back: Any) -> str:
+    """The same upgrade, after the rollback."""
+    life.real.says("backup")
+    return life.real.says("upgrade")
+
+
+@pytest.fixture(scope="module")
+def safe(life: Life, adopted: dict[str, Any]) -> str:
+    """A snapshot of what is going to be lost."""
+    return life.real.says("backup")

@@ -32,7 +32,11 @@ class Network:
 
 
 SYSTEM = Network("tljh-test0", "10.213.113.1")
-UPSTREAM = Network("tljh-test1", "10.213.114.1")
+
+
+def upstream(number: int) -> Network:
+    """Return a network for the tests of the real TLJH; several can run beside one another."""
+    return Network(f"tljh-test{number}", f"10.213.{113 + number}.1")
 
 
 def docker(*arguments: str, stdin: bytes | None = None) -> str:

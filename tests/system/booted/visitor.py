@@ -25,12 +25,19 @@ class Visitor:
 
     def log_in(self) -> None:
         """Fill in the login page. Fails where the hub shows it again."""
-        page = self._ask("GET", "hub/login")
-        found = re.search(r'name="_xsrf"\s+value="([^"]*)"', page)
         form = {"username": self.name, "password": self._password}
-        form |= {"_xsrf": found[1]} if found else {}
-        self._ask("POST", "hub/login?next=%2Fhub%2Fhome", form=form)
+        self.submit("hub/login", form, "?next=%2Fhub%2Fhome")
         assert self.api("GET", "user")["name"] == self.name
+
+    def submit(self, path: str, form: dict[str, str], query: str = "") -> str:
+        """Fill in the form of a page; return the page that follows."""
+        found = re.search(r'name="_xsrf"\s+value="([^"]*)"', self.page(path))
+        form = form | ({"_xsrf": found[1]} if found else {})
+        return self._ask("POST", f"{path}{query}", form=form)
+
+    def page(self, path: str) -> str:
+        """Return a page of the hub."""
+        return self._ask("GET", path)
 
     def start_server(self, image: str) -> None:
         """Ask for a server in this environment, unless one runs; it takes its time to start."""

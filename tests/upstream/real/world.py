@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import machines
 import sources
 from controller import Controller
 from engine import docker
+from hub import Hub
 from machines import Server
 from sources import Repository
 from story import Web
@@ -17,6 +19,10 @@ from story import Web
 NOTE = "PLACED.txt"
 """A file at the top of that folder: one line for each thing in it that is not real."""
 BOOTSTRAP = "bootstrap/bootstrap.py"
+KEYS = "/home/ada/.ssh/authorized_keys"
+APT = "/etc/apt/sources.list.d/*.sources"
+# A newer one brings no greenlet, without which no JupyterHub starts: a new server needs it by hand.
+OF_ITS_TIME = "sqlalchemy<2.1\n"
 # An overlay file system cannot rename a folder that comes from the image.
 OWN = "cp -a /opt/tljh /opt/own && rm -rf /opt/tljh && mv /opt/own /opt/tljh"
 
@@ -33,6 +39,7 @@ class World:
     plasma: Repository
     place: Path | None
     images: set[str] = field(default_factory=set)
+    _tljh_1: Server | None = None
 
     @property
     def bootstrap(self) -> bytes:
@@ -51,6 +58,8 @@ class World:
             self.images.add(made_of)
         server = machines.boot(name, key, made_of)
         self._until_end(name)
+        here = platform.freedesktop_os_release()["VERSION_CODENAME"]
+        server.run("sh", "-c", f"sed -i s/{here}/{release}/g {APT}")
         sources.hand_over(server, (self.tljh, self.plasma))
         self.put_in_place(server)
         return server
@@ -61,7 +70,7 @@ class World:
             docker("cp", f"{self.place}/.", f"{server.name}:/")
             server.run("rm", "-f", f"/{NOTE}")
 
-    def copy(self, server: Server, name: str) -> Server:
+    def copy(self, server: Server, name: str, key: str) -> Server:
         """Boot a copy of a server's disk; the server itself is switched off and on for it."""
         docker("stop", "--time", "60", server.name)
         docker("commit", server.name, f"copy-{name}")
@@ -70,7 +79,16 @@ class World:
         made = machines.start(name, f"copy-{name}")
         self._until_end(name)
         made.run("sh", "-c", OWN)
+        made.run("sh", "-c", f"cat > {KEYS}", stdin=key.encode())
         return made
+
+    def tljh_1(self, name: str, key: str) -> Server:
+        """Boot a server with TLJH 1.0.0 by its own installer, which runs once for all of them."""
+        if self._tljh_1 is None:
+            self._tljh_1 = self.boot("first", key)
+            options = ("--version", "1.0.0", "--admin", "admin")
+            Hub(self._tljh_1).install(self.bootstrap, *options, pip=OF_ITS_TIME)
+        return self.copy(self._tljh_1, name, key)
 
     def drop(self, server: Server) -> None:
         """Remove a server that is no longer needed."""
