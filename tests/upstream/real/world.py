@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from story import Web
 NOTE = "PLACED.txt"
 """A file at the top of that folder: one line for each thing in it that is not real."""
 BOOTSTRAP = "bootstrap/bootstrap.py"
+TLJH_1 = "tljh-1.0.0"
 KEYS = "/home/ada/.ssh/authorized_keys"
 APT = "/etc/apt/sources.list.d/*.sources"
 # A newer one brings no greenlet, without which no JupyterHub starts: a new server needs it by hand.
@@ -39,7 +41,6 @@ class World:
     plasma: Repository
     place: Path | None
     images: set[str] = field(default_factory=set)
-    _tljh_1: Server | None = None
 
     @property
     def bootstrap(self) -> bytes:
@@ -76,19 +77,33 @@ class World:
         docker("commit", server.name, f"copy-{name}")
         docker("start", server.name)
         server.wait()
-        made = machines.start(name, f"copy-{name}")
+        return self._start(name, f"copy-{name}", key)
+
+    def _start(self, name: str, made_of: str, key: str) -> Server:
+        """Boot a server of a disk; let the administrator with this key in."""
+        made = machines.start(name, made_of)
         self._until_end(name)
         made.run("sh", "-c", OWN)
         made.run("sh", "-c", f"cat > {KEYS}", stdin=key.encode())
         return made
 
     def tljh_1(self, name: str, key: str) -> Server:
-        """Boot a server with TLJH 1.0.0 by its own installer, which runs once for all of them."""
-        if self._tljh_1 is None:
-            self._tljh_1 = self.boot("first", key)
-            options = ("--version", "1.0.0", "--admin", "admin")
-            Hub(self._tljh_1).install(self.bootstrap, *options, pip=OF_ITS_TIME)
-        return self.copy(self._tljh_1, name, key)
+        """Boot a server with TLJH 1.0.0 by its own installer, which runs once a day."""
+        disk = self.cache / f"tljh-1.0.0-{self.tljh.commit('HEAD')[:12]}.tar"
+        if not disk.exists() or time.time() - disk.stat().st_mtime > machines.DAY:
+            self._install_tljh_1(key, disk)
+        docker("load", "--input", str(disk))
+        return self._start(name, TLJH_1, key)
+
+    def _install_tljh_1(self, key: str, disk: Path) -> None:
+        server = self.boot("first", key)
+        options = ("--version", "1.0.0", "--admin", "admin")
+        Hub(server).install(self.bootstrap, *options, pip=OF_ITS_TIME)
+        docker("stop", "--time", "60", server.name)
+        docker("commit", server.name, TLJH_1)
+        self.drop(server)
+        docker("save", "--output", f"{disk}.new", TLJH_1)
+        Path(f"{disk}.new").rename(disk)
 
     def drop(self, server: Server) -> None:
         """Remove a server that is no longer needed."""
@@ -114,7 +129,7 @@ class World:
 
 
 def docker_rm(name: str) -> None:
-    """Remove a server, if it is still there."""
+    """Remove a server, unless that was done."""
     docker("rm", "--force", "--volumes", name)
 
 
