@@ -30,13 +30,8 @@ DOCKER = "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q
 def life(world: World, recorder: Recorder) -> Life:
     """Plasma v0.4, as its playbook installs it, with accounts, environments and permissions."""
     controller = world.controller("plasma")
-    hub = Hub(world.boot("plasma", controller.key), services=SERVICES)
-    server = hub.server
-    server.run("sh", "-c", DOCKER)
-    server.run("mkdir", "-p", "/srv/data")
-    plugin = f"git+{world.plasma.source.upstream}@v0.4#subdirectory=tljh-plasma"
-    options = ("--version", "2.0.0", "--plugin", plugin, "tljh_repo2docker==3.0.12")
-    hub.install(world.bootstrap, *options, pip=OF_ITS_TIME)
+    server = world.installed("plasma", controller.key, "plasma-0.4", partial(_install, world))
+    hub = Hub(server, services=SERVICES)
     server.run("groupadd", environments.GROUP)
     for name in PEOPLE:
         server.run("useradd", "-m", "-s", "/bin/bash", "-G", environments.GROUP, name)
@@ -61,6 +56,15 @@ def life(world: World, recorder: Recorder) -> Life:
         inspect=partial(_inspect, server, environments.permissions(server)),
         add=partial(recorder.add, STORY),
     )
+
+
+def _install(world: World, server: Server) -> None:
+    """Install Docker, TLJH and Plasma v0.4 as Plasma's playbook does."""
+    server.run("sh", "-c", DOCKER)
+    server.run("mkdir", "-p", "/srv/data")
+    plugin = f"git+{world.plasma.source.upstream}@v0.4#subdirectory=tljh-plasma"
+    options = ("--version", "2.0.0", "--plugin", plugin, "tljh_repo2docker==3.0.12")
+    Hub(server).install(world.bootstrap, *options, pip=OF_ITS_TIME)
 
 
 def _inspect(server: Server, permissions: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,6 @@ from story import Web
 NOTE = "PLACED.txt"
 """A file at the top of that folder: one line for each thing in it that is not real."""
 BOOTSTRAP = "bootstrap/bootstrap.py"
-TLJH_1 = "tljh-1.0.0"
 KEYS = "/home/ada/.ssh/authorized_keys"
 APT = "/etc/apt/sources.list.d/*.sources"
 # A newer one brings no greenlet, without which no JupyterHub starts: a new server needs it by hand.
@@ -87,23 +87,36 @@ class World:
         made.run("sh", "-c", f"cat > {KEYS}", stdin=key.encode())
         return made
 
-    def tljh_1(self, name: str, key: str) -> Server:
-        """Boot a server with TLJH 1.0.0 by its own installer, which runs once a day."""
-        disk = self.cache / f"tljh-1.0.0-{self.tljh.commit('HEAD')[:12]}.tar"
-        if not disk.exists() or time.time() - disk.stat().st_mtime > machines.DAY:
-            self._install_tljh_1(key, disk)
-        docker("load", "--input", str(disk))
-        return self._start(name, TLJH_1, key)
+    def installed(
+        self, name: str, key: str, disk: str, install: Callable[[Server], None]
+    ) -> Server:
+        """Boot a server of a disk on which ``install`` has installed a hub, once a day."""
+        commits = f"{self.tljh.commit('HEAD')[:12]}-{self.plasma.commit('HEAD')[:12]}"
+        file = self.cache / f"{disk}-{commits}.tar"
+        if not file.exists() or time.time() - file.stat().st_mtime > machines.DAY:
+            self._write_disk(disk, key, file, install)
+        docker("load", "--input", str(file))
+        return self._start(name, disk, key)
 
-    def _install_tljh_1(self, key: str, disk: Path) -> None:
+    def _write_disk(
+        self, disk: str, key: str, file: Path, install: Callable[[Server], None]
+    ) -> None:
         server = self.boot("first", key)
-        options = ("--version", "1.0.0", "--admin", "admin")
-        Hub(server).install(self.bootstrap, *options, pip=OF_ITS_TIME)
+        install(server)
         docker("stop", "--time", "60", server.name)
-        docker("commit", server.name, TLJH_1)
+        docker("commit", server.name, disk)
         self.drop(server)
-        docker("save", "--output", f"{disk}.new", TLJH_1)
-        Path(f"{disk}.new").rename(disk)
+        docker("save", "--output", f"{file}.new", disk)
+        Path(f"{file}.new").rename(file)
+
+    def tljh_1(self, name: str, key: str) -> Server:
+        """Boot a server with TLJH 1.0.0, by its own installer."""
+        options = ("--version", "1.0.0", "--admin", "admin")
+
+        def install(server: Server) -> None:
+            Hub(server).install(self.bootstrap, *options, pip=OF_ITS_TIME)
+
+        return self.installed(name, key, "tljh-1.0.0", install)
 
     def drop(self, server: Server) -> None:
         """Remove a server that is no longer needed."""
