@@ -290,3 +290,9 @@ class AdvisoriesUnusable(RunbookError):
     """The list of known vulnerabilities cannot be fetched or read."""
 
     code = 60
+
+
+class LoginsLost(RunbookError):
+    """After the upgrade some users could not log in any more; the live hub was not touched."""
+
+    code = 58

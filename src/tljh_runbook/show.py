@@ -254,6 +254,7 @@ def forecast(found: dict[str, Any]) -> None:
     away = found.get("away") or {}
     rows.append(["hub away", "", _expected(away.get("hub"))])
     rows.append(["user servers away", "", _expected(away.get("servers"))])
+    rows.append(["users who can log in", "", str(found["logins"]["allowed"])])
     rows.append(["disk needed", "", terminal.size(found["size"])])
     terminal.line("")
     terminal.table(["what", "now", "then"], rows)
@@ -262,6 +263,7 @@ def forecast(found: dict[str, Any]) -> None:
         ("Asked for, and not done", [" ".join(words) for words in found["not_done"]]),
         ("Would be written by the installer, and is not carried over", found["left"]),
         ("pip finds wrong", found["complaints"]),
+        ("Logins", found["logins"]["warnings"]),
     ):
         for line in lines:
             terminal.warning(f"{title}: {line}")

@@ -94,6 +94,12 @@ def set_unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
         return _set(hub, unset(hub, defaults))
 
 
+def put(hub: Hub, values: Flat) -> None:
+    """Write values under dotted names, in one moment, as ``tljh-config set`` does."""
+    with locked(hub):
+        _set(hub, values)
+
+
 @contextmanager
 def locked(hub: Hub) -> Iterator[None]:
     """Hold the lock that ``tljh-config`` of newer TLJH versions holds while it writes."""

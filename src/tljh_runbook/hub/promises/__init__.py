@@ -70,9 +70,13 @@ def every() -> tuple[Promise, ...]:
     return tuple(sorted((module.PROMISE for module in modules), key=lambda each: each.order))
 
 
-def measure(source: Source) -> Measures:
-    """Measure every promise on the hub as it is now."""
-    return {promise.name: promise.measure(source) for promise in every()}
+def measure(source: Source, known: Measures | None = None) -> Measures:
+    """Measure every promise on the hub as it is now, but for those that are ``known``."""
+    have = known or {}
+    return {
+        each.name: have[each.name] if each.name in have else each.measure(source)
+        for each in every()
+    }
 
 
 def judge(before: Measures, after: Measures) -> list[Verdict]:

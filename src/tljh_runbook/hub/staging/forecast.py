@@ -11,6 +11,7 @@ from typing import Any
 from tljh_runbook.hub import config, files, system_packages, versions
 from tljh_runbook.hub.components import software
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.logins.requirement import Compared
 from tljh_runbook.hub.settings import DEFAULTS
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import carry, copies, outage, rehearsal
@@ -43,6 +44,7 @@ class Forecast:
     away: Outage
     """How long the hub and the users' servers would be away."""
     size: int
+    logins: Compared
 
     @property
     def tokens(self) -> int:
@@ -76,10 +78,11 @@ class Forecast:
             "proxy_versions": self.proxy_versions,
             "away": self.away.to_json(),
             "size": self.size,
+            "logins": self.logins.to_json(),
         }
 
 
-def of(source: Source, stage: Stage, kept: list[Kept]) -> Forecast:
+def of(source: Source, stage: Stage, kept: list[Kept], compared: Compared) -> Forecast:
     """Return what the staged upgrade would change, compared with the live hub."""
     carried = carry.changed(source, stage)
     proxy = carry.restarts_proxy(source, stage, carried)
@@ -96,6 +99,7 @@ def of(source: Source, stage: Stage, kept: list[Kept]) -> Forecast:
         proxy_versions=[software.proxy_version(each) for each in (source.hub, stage.copy)],
         away=outage.expected(source, proxy=proxy),
         size=copies.size(stage.copy.prefix),
+        logins=compared,
     )
 
 

@@ -58,7 +58,7 @@ def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
     Raises `RehearsalFailed` with the last words of what failed; nothing live was touched.
     """
     before = _databases(source, stage)
-    config = _config(stage)
+    config = config_file(stage.copy, stage.hub)
     python = str(source.hub.python)
     say("loading the configuration")
     _carry_out(source, stage, [python, "-c", LOAD, config], "The configuration does not load")
@@ -103,27 +103,35 @@ def _lines(command: Sequence[str], hub: Hub) -> set[str]:
     return set(done.stdout.splitlines())
 
 
-def _config(stage: Stage) -> str:
-    """Return the configuration file of the staged TLJH, as it is named once it is live."""
-    for folder in versions.site_packages(stage.copy):
+def config_file(installed: Hub, seen: Hub) -> str:
+    """Return the configuration file of the TLJH in ``installed``, as it is named in ``seen``.
+
+    Raises `RehearsalFailed`.
+    """
+    for folder in versions.site_packages(installed):
         if (folder / CONFIG).exists():
-            return str(
-                stage.hub.environment / (folder / CONFIG).relative_to(stage.copy.environment)
-            )
+            return str(seen.environment / (folder / CONFIG).relative_to(installed.environment))
     raise RehearsalFailed(
         f"The staged TLJH has no {CONFIG}. The live hub was not touched.",
         hint="Is upgrade.tljh in the settings file a version of TLJH?",
     )
 
 
-def _carry_out(source: Source, stage: Stage, command: list[str], wrong: str) -> None:
+def surroundings(source: Source) -> tuple[dict[str, str], Path]:
+    """Return the environment and the working directory in which the hub runs."""
     declared = source.services.declared(services.HUB)
     path = declared.environment.get("PATH") or os.defpath
     # JupyterHub looks for its own tools there.
     own = {"PATH": f"{source.hub.environment / 'bin'}{os.pathsep}{path}"}
+    environment = installer.environment(source.hub) | declared.environment | own
+    return environment, declared.directory or source.hub.state
+
+
+def _carry_out(source: Source, stage: Stage, command: list[str], wrong: str) -> None:
+    environment, directory = surroundings(source)
     done = subprocess.run(
-        stage.command(command, declared.directory or source.hub.state),
-        env=installer.environment(source.hub) | declared.environment | own | stage.environment,
+        stage.command(command, directory),
+        env=environment | stage.environment,
         cwd=source.hub.work,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

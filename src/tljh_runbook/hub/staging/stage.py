@@ -62,18 +62,21 @@ class Stage:
 
     def command(self, command: Sequence[str], directory: Path) -> list[str]:
         """Return the command line that sees the copies in the place of the live hub."""
+        return self.view().command(command, directory)
+
+    def view(self, more: Iterable[tuple[Path, Path]] = ()) -> View:
+        """Return the isolated mount namespace; ``more`` is what is seen in which other place."""
         recording = beside(self.hub) / "recorder"
         tools = [(recording, path) for path in recorder.places(self.hub)]
         others = [(path, self.copy.prefix / path.name) for path in _others(self.hub)]
         etc, prefix = (self.etc, self.hub.root / "etc"), (self.copy.prefix, self.hub.prefix)
         covered = [self.hub.root / "usr", *(path.parent for path in self.outside)]
         folders = [path for path in covered if path.exists()]
-        view = View(
+        return View(
             overlays=tuple((self.upper / f"upper-{i}", path) for i, path in enumerate(folders)),
-            binds=(*tools, etc, *others, prefix),
+            binds=(*tools, etc, *others, prefix, *more),
             read_only=(self.homes,) if self.homes and self.homes.is_dir() else (),
         )
-        return view.command(command, directory)
 
     def outdated(self) -> list[str]:
         """Return the environments that somebody has changed since they were copied."""

@@ -10,6 +10,7 @@ from tljh_runbook.errors import InstallerFailed, RehearsalFailed
 from tljh_runbook.hub import config, listening, rebuilding
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.logins import requirement
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, forecast, rehearsal, requested, stage, swap, way_back
 from tljh_runbook.hub.staging.forecast import Forecast
@@ -31,8 +32,8 @@ class Prepared:
 def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -> Prepared:
     """Install and rehearse beside the live hub, of which nothing is touched.
 
-    Raises what `stage.make`, `rebuilding.install` and `rehearsal.rehearse` raise; nothing is left
-    then.
+    Raises what `stage.make`, `rebuilding.install` and `rehearsal.rehearse` raise, and `LoginsLost`;
+    nothing is left then.
     """
     log.phase("Copy the hub")
     base = way_back.config_text(source.hub)
@@ -44,7 +45,9 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
         log.phase("Rehearse")
         listening.require_same(source, listening.written(made.copy, source.hub.python))
         kept = rehearsal.rehearse(source, made, log.line)
-        seen = forecast.of(source, made, kept)
+        log.line("asking who could log in")
+        compared = requirement.require(source, made)
+        seen = forecast.of(source, made, kept, compared)
     except InstallerFailed as error:
         error.add("The live hub was not touched.")
         stage.discard(source.hub)
