@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+
+import supported
 
 TOP = Path(__file__).parents[1]
 MAKING = "Making .venv"
@@ -12,16 +17,22 @@ MAKING = "Making .venv"
 
 def checkout(folder: Path) -> Path:
     """A checkout that needs next to nothing, so that its environment is soon made."""
-    shutil.copy(TOP / "invoke", folder)
+    for name in ("invoke", "pyproject.toml"):
+        shutil.copy(TOP / name, folder)
     wanted = (TOP / "requirements.txt").read_text(encoding="utf-8").splitlines()
     needed = [line for line in wanted if line.startswith(("invoke==", "uv=="))]
     (folder / "requirements.txt").write_text("\n".join([*needed, ""]), encoding="utf-8")
     return folder
 
 
-def said(folder: Path) -> str:
+def said(folder: Path, **environment: str) -> str:
     done = subprocess.run(
-        ["./invoke", "--version"], cwd=folder, capture_output=True, text=True, check=False
+        ["./invoke", "--version"],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -36,3 +47,24 @@ def test_an_environment_whose_packages_are_not_found_is_made_again(tmp_path: Pat
     packages.rename(packages.with_name("of-another-python"))
     assert MAKING in said(folder)
     assert MAKING not in said(folder)
+
+
+# A Python that says to be of a version which does not exist yet.
+FUTURE = """\
+#!/bin/sh
+exec {python} -c "import sys; sys.version_info = (3, 39, 0, 'final', 0)
+$2"
+"""
+
+
+def test_a_newer_python_than_those_of_the_tests_is_taken_and_named(tmp_path: Path) -> None:
+    folder = checkout(tmp_path)
+    program = folder / "bin" / "python3"
+    program.parent.mkdir()
+    python = shlex.quote(sys._base_executable)  # type: ignore[attr-defined]
+    program.write_text(FUTURE.format(python=python), encoding="utf-8")
+    program.chmod(0o755)
+    told = said(folder, PATH=f"{program.parent}:{os.environ['PATH']}")
+    newest = supported.ENDS[1]
+    assert f"tested with Python 3.10 to {newest}, and this is 3.39." in told
+    assert MAKING in told

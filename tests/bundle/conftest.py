@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import supported
 
 import tljh_runbook
 
 SOURCES = Path(tljh_runbook.__file__).parents[1]
 SYSTEM = Path("/usr/bin/python3")
-VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+VERSIONS = supported.VERSIONS
 TOO_OLD = ("2.7", "3.6", "3.8", "3.9")
 BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 

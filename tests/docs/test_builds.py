@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import supported
 from documented.folder import Folder
 
 from tljh_runbook.hub import yaml
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 LIST = ROOT / "docs" / "published-urls.txt"
 LABELS = {"persistence-user-data", "install-ansible", "install-individual-playbook"}
 ADDRESS = "https://tljh-runbook.readthedocs.io/en/latest/"
-OLDEST = "3.10"
+OLDEST = supported.ENDS[0]
 # Their anchors come and go with the code; test_complete holds that each thing has one.
 MADE_FROM_CODE = ("error-", "setting-", "variable-", "playbook-", "component-", "promise-")
 

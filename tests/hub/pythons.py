@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import supported
 
 from tljh_runbook.hub import interpreter
 
-OLDEST, NEWEST = 10, 13
+OLDEST, NEWEST = (int(each.partition(".")[2]) for each in supported.ENDS)
 
 
 def own() -> Path:
