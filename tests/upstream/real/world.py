@@ -26,7 +26,14 @@ APT = "/etc/apt/sources.list.d/*.sources"
 # A newer one brings no greenlet, without which no JupyterHub starts: a new server needs it by hand.
 OF_ITS_TIME = "sqlalchemy<2.1\n"
 # An overlay file system cannot rename a folder that comes from the image.
-OWN = "cp -a /opt/tljh /opt/own && rm -rf /opt/tljh && mv /opt/own /opt/tljh"
+OWN = """
+set -e
+systemctl stop jupyterhub traefik
+cp -a /opt/tljh /opt/own
+rm -rf /opt/tljh
+mv /opt/own /opt/tljh
+systemctl start traefik jupyterhub
+"""
 
 
 @dataclass
