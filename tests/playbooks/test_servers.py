@@ -178,7 +178,7 @@ def test_what_is_wrong_with_servers(road: Road, hub: Hub) -> None:
         "toolless": "tljh-runbook is not on the server: there is no /nowhere/tljh-runbook.",
     }
     assert f"ssh -p {closed} " in hints["away"]
-    assert "ansible-playbook -i hosts src/tljh_runbook/playbooks/runbook.yml" in hints["toolless"]
+    assert "ansible-playbook -i hosts src/tljh_runbook/playbooks/setup.yml" in hints["toolless"]
 
 
 def test_one_that_fails_gives_its_code(road: Road) -> None:

@@ -56,7 +56,7 @@ def test_another_version_of_the_tool(alone: Story) -> None:
     finally:
         alone.one.run("mv", "/root/kept", zipped)
     assert any("another version of tljh-runbook" in line for line in lines(said, "one"))
-    assert "runbook.yml" in said
+    assert "setup.yml" in said
 
 
 def test_a_server_without_a_hub(alone: Story) -> None:

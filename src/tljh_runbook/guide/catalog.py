@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import ModuleType
 
 from tljh_runbook.errors import StepUnknown
-from tljh_runbook.guide import backup, look, restore, rollback, security, upgrade
+from tljh_runbook.guide import backup, look, restore, rollback, security, setup, upgrade
 from tljh_runbook.guide.steps import Step
 
-CHAPTERS = (backup, upgrade, rollback, restore, security, look)
+CHAPTERS = (setup, backup, upgrade, rollback, restore, security, look)
 
 
 def every() -> tuple[Step, ...]:

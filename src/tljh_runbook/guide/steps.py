@@ -49,6 +49,11 @@ class Run:
         return shlex.join(self.argv)
 
     @property
+    def is_playbook(self) -> bool:
+        """Whether it is a playbook that asks nothing of tljh-runbook: the same for servers."""
+        return self.argv[0] == "ansible-playbook" and not self.asks
+
+    @property
     def asked(self) -> list[str]:
         """What tljh-runbook is asked, on whatever hub."""
         return list(self.asks or self.argv[1:-2])  # the last two are --hub and the hub
@@ -94,7 +99,9 @@ class Step:
     def plan(self, target: Target, **options: Any) -> Plan:
         """Return the commands: here as they are, over an inventory one playbook that does them."""
         here = self.here(target, **options)
-        return [self._over(target, here)] if target.remote else here
+        if not target.remote or all(command.is_playbook for command in here):
+            return here
+        return [self._over(target, here)]
 
     def _over(self, target: Target, here: Plan) -> Run:
         asked = [command.asked for command in here]

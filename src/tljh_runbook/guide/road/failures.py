@@ -106,8 +106,7 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
         (
             ServerUnfit,
             "tljh-runbook is not on the server: there is no {tool}.",
-            "Bring it there: ansible-playbook -i {inventory} "
-            "src/tljh_runbook/playbooks/runbook.yml",
+            "Bring it there: ansible-playbook -i {inventory} src/tljh_runbook/playbooks/setup.yml",
         ),
     ),
     (
@@ -116,7 +115,7 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
             ServerUnfit,
             "The server has another version of tljh-runbook than this checkout: {theirs}.",
             "Bring this one there: ansible-playbook -i {inventory} "
-            "src/tljh_runbook/playbooks/runbook.yml",
+            "src/tljh_runbook/playbooks/setup.yml",
         ),
     ),
 )
