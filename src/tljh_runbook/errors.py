@@ -296,3 +296,9 @@ class LoginsLost(RunbookError):
     """After the upgrade some users could not log in any more; the live hub was not touched."""
 
     code = 58
+
+
+class HomesLost(RunbookError):
+    """Home directories that held files are empty, unmounted or unreadable."""
+
+    code = 63

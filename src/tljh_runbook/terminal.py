@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 1000  # columns: a pipe has no edge at which to cut
 COMMANDS = re.compile(
     r"tljh-runbook "
-    r"(backup|check|confirm|notice|password|progress|prove|prune|restore|scheduled|security|snapshots|status"
-    r"|unpack|upgrade|verify|rehearse|resume|rollback)\b"
+    r"(acknowledge|backup|check|confirm|notice|password|progress|prove|prune|restore|scheduled"
+    r"|security|snapshots|status|unpack|upgrade|verify|rehearse|resume|rollback)\b"
 )
 STYLES = {
     "ok": "green",

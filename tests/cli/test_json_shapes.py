@@ -129,6 +129,7 @@ def _day(live: Live) -> Iterator[tuple[str, tuple[int, Any]]]:
     yield run(f"{PROGRAM} status")
     yield run(f"{PROGRAM} verify", made[1]["id"])
     yield run(f"{PROGRAM} password")
+    yield run(f"{PROGRAM} acknowledge")
     yield run(f"{PROGRAM} snapshots fetch", made[1]["id"])
     pyz = str(live.hub.root / "tljh-runbook.pyz")
     subprocess.run([sys.executable, "-m", "tljh_runbook.bundle", pyz], check=True)

@@ -18,6 +18,7 @@ MODULES = {
     "status": ("status", "completion"),
     "password": ("password",),
     "security": ("security",),
+    "acknowledge": ("acknowledge",),
     "scheduled": ("scheduled", "notice"),
     "unpack": ("unpack",),
 }

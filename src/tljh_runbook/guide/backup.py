@@ -251,6 +251,26 @@ def services(target: Target) -> Plan:
 
 
 @step(
+    "backup.acknowledge",
+    "Acknowledge missing homes",
+    why="You moved or removed home directories on purpose, and the scheduled backup fails since.",
+    changes="Which home directories the next backup expects. No file of a user, and no snapshot.",
+    check="It names each home that is no longer expected; {step}`upgrade.check` says *ok* again.",
+    undo="As soon as a home holds files again, the next backup expects it again.",
+    fails="Nothing has changed then. The message says what is in the way.",
+)
+def acknowledge(target: Target) -> Plan:
+    """Acknowledge that home directories that held files before are gone on purpose.
+
+    A disk that is not mounted leaves empty folders, and a backup of them would look good. So a
+    home that held files and is empty, unmounted or unreadable makes the scheduled backup fail
+    every night, and {step}`upgrade.check` says *NO*, until it holds files again or you acknowledge
+    it. The snapshots that hold it are retained meanwhile.
+    """
+    return [Run(("tljh-runbook", "acknowledge", "--hub", target.hub))]
+
+
+@step(
     "backup.verify",
     "Verify the newest snapshot",
     why="A backup that was never read back is a hope.",

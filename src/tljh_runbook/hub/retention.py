@@ -87,11 +87,13 @@ def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str
     """Return name and reason of what the settings keep.
 
     Snapshots of different components are counted apart: ten of the configuration alone do not
-    push out the last one of everything.
+    push out the last one of everything. Nor do those in which homes were missing push out those
+    that hold them.
     """
-    kinds: dict[tuple[str, ...], list[str]] = {}
+    kinds: dict[tuple[object, ...], list[str]] = {}
     for each in reversed(found):
-        kinds.setdefault(tuple(sorted(each.manifest.held)), []).append(each.path.name)
+        kind = (bool(each.lost), *sorted(each.manifest.held))
+        kinds.setdefault(kind, []).append(each.path.name)
     return [chosen for newest_first in kinds.values() for chosen in _chosen(newest_first, keep)]
 
 
@@ -141,12 +143,13 @@ def _needed(source: Source, found: list[Snapshot], say: Say) -> list[tuple[str, 
 def _newest_whole(found: list[Snapshot], say: Say) -> list[str]:
     """Return the newest snapshot of all components that are kept at all, when it verifies."""
     most = max((len(each.manifest.held) for each in found), default=0)
-    for each in reversed(found):
-        if len(each.manifest.held) == most:
-            say(f"Verifying {each.path.name}")
-            try:
-                snapshot.verify(each.path)
-            except SnapshotDamaged:
-                continue
-            return [each.path.name]
+    whole = [each for each in found if len(each.manifest.held) == most]
+    good = [each for each in whole if not each.lost]
+    for each in reversed(good or whole):
+        say(f"Verifying {each.path.name}")
+        try:
+            snapshot.verify(each.path)
+        except SnapshotDamaged:
+            continue
+        return [each.path.name]
     return []

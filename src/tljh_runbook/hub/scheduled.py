@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tljh_runbook.errors import BackupIncomplete, RunbookError
+from tljh_runbook.errors import BackupIncomplete, HomesLost, RunbookError
 from tljh_runbook.hub import (
     capture,
     components,
@@ -30,7 +30,7 @@ from tljh_runbook.hub.run_record import Record, Values
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.timer import Timer
-from tljh_runbook.hub.user_data import user_files
+from tljh_runbook.hub.user_data import presence, user_files
 
 USER_DATA = "user-data"
 Say = Callable[[str], None]
@@ -149,6 +149,12 @@ def _require_whole(made: Snapshot, wanted: tuple[Component, ...]) -> None:
     unread = [what for each in found for what in each.get("unread", {})]
     if unread:
         why = f"{why} {len(unread)} files could not be read.".strip()
+    if not why and made.lost:
+        raise HomesLost(
+            f"The snapshot {made.path.name} does not hold all users' files: "
+            f"{presence.told(made.lost)}. Older snapshots that do are retained.",
+            hint=presence.HINT,
+        )
     if why:
         raise BackupIncomplete(
             f"The snapshot {made.path.name} does not hold everything: {why}",

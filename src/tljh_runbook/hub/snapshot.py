@@ -49,6 +49,12 @@ class Snapshot:
         return {name: each["unread"] for name, each in details if each.get("unread")}
 
     @property
+    def lost(self) -> dict[str, str]:
+        """The places that held users' files before, and did not when it was taken, and why."""
+        details = self.manifest.components.values()
+        return {path: why for each in details for path, why in each.get("lost", {}).items()}
+
+    @property
     def left_out(self) -> dict[str, str]:
         """What was found, and left out on purpose: each path, or name, and the reason."""
         details = self.manifest.components.values()

@@ -14,7 +14,7 @@ from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import homecoming, homes, repository, user_files
+from tljh_runbook.hub.user_data import homecoming, homes, presence, repository, user_files
 from tljh_runbook.hub.user_data.homes import Homes
 
 
@@ -49,6 +49,7 @@ class UserData:
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         try:
             found = homes.find(source)
+            lost = presence.remember(source, found)
             opened = repository.opened(source, make=True)
             stored = user_files.keep(opened, source, found, folder.kept_as, folder.say)
         except RunbookError as error:
@@ -65,6 +66,7 @@ class UserData:
             "homes": found.of,
             "owners": {user: Path(home).stat().st_uid for user, home in found.of.items()},
             "homeless": list(found.homeless),
+            "lost": lost,
             "files": stored.files,
             "bytes": stored.size,
             "added": stored.added,
@@ -72,7 +74,7 @@ class UserData:
             "password_file": str(opened.password_file),
             "options": dict(opened.options),
             "environment_file": source.settings.user_data.environment_file,
-        } | _note(found, stored.unread)
+        } | _note(found, stored.unread, lost)
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         return homecoming.actions(restoration, restoration.kept.manifest.components[self.name])
@@ -102,9 +104,9 @@ def _restic(kept: dict[str, Any]) -> str:
     return shlex.join(["restic", *place, *options])
 
 
-def _note(found: Homes, unread: list[str]) -> dict[str, str]:
+def _note(found: Homes, unread: list[str], lost: dict[str, str]) -> dict[str, str]:
     """Return the line for the person who makes the backup, if there is something to say."""
-    said = []
+    said = [f"Users' files are missing: {presence.told(lost)}. {presence.HINT}"] if lost else []
     if unread:
         named = ", ".join(map(ascii, unread[: user_files.NAMED]))
         more = " and more" if len(unread) > user_files.NAMED else ""

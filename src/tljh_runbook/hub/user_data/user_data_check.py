@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tljh_runbook.errors import RunbookError
+from contextlib import suppress
+
+from tljh_runbook.errors import RunbookError, SettingsInvalid
 from tljh_runbook.hub import snapshot
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import password, restic, user_files
+from tljh_runbook.hub.user_data import password, presence, restic, user_files
 
 COMPONENT = "user-data"
 
@@ -13,8 +15,11 @@ COMPONENT = "user-data"
 def look(source: Source) -> str | tuple[str, None, str]:
     """Return what is kept of the users' files; with a warning where that is not enough.
 
-    An upgrade touches none of these files, so nothing here speaks against one.
+    An upgrade touches none of these files. But one that starts while homes are missing lets users
+    in without them: `HomesLost`.
     """
+    with suppress(SettingsInvalid):  # told below
+        presence.require(source)
     try:
         restic.program()
         kept = _newest(source)
