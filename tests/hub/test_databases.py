@@ -16,7 +16,7 @@ import pytest
 from hub_fixtures import living, supervisor, until
 
 from tljh_runbook.errors import DatabaseForeign, DatabaseMissing
-from tljh_runbook.hub import processes, services
+from tljh_runbook.hub import capture, components, processes, services
 from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.declared import Declared
 from tljh_runbook.hub.layout import Hub
@@ -62,6 +62,17 @@ def test_a_hub_without_its_own_database_is_told(source: Source) -> None:
     with pytest.raises(DatabaseMissing, match="'jupyterhub'") as told:
         find(source)
     assert "databases: {jupyterhub:" in told.value.hint
+
+
+@pytest.mark.parametrize("name", ["jupyterhub", "plasma"])
+def test_a_folder_in_the_place_of_a_database_is_told(source: Source, name: str) -> None:
+    place = source.hub.state / NAMES[name]
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(DatabaseMissing, match="is no file"):
+        find(source)
+    with pytest.raises(DatabaseMissing, match="is no file"):
+        capture.create(source, components.chosen(["database"]))
 
 
 def test_the_settings_come_first(source: Source, tmp_path: Path) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
+from shutil import which
 
 import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tljh_runbook.errors import SettingsInvalid
-from tljh_runbook.hub import settings
+from tljh_runbook.errors import DatabaseForeign, SettingsInvalid
+from tljh_runbook.hub import services, settings, settings_checks
+from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.settings import Settings
+from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.user_data import repository_settings, user_files
 
 
 def load(folder: Path, text: str) -> Settings:
@@ -85,6 +92,36 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
         ("scheduled: {mail_to: '-oQ/tmp'}", "'-oQ/tmp' is no address"),
         ('scheduled: {mail_to: "a b"}', "'a b' is no address"),
         ('scheduled: {mail_to: "root\\nBcc: x"}', "is no address"),
+        ("user_data: {repository: backups}", "user_data.repository must be an absolute path"),
+        ("user_data: {repository: ''}", "user_data.repository must be an absolute path"),
+        ("user_data: {repository: ./b}", "user_data.repository must be an absolute path"),
+        ("user_data: {repository: 'local:b'}", "user_data.repository must be an absolute path"),
+        ("user_data: {repository: 'sftp:'}", "user_data.repository must be an absolute path"),
+        ("user_data: {repository: 'ftp:h:/x'}", "user_data.repository must be an absolute path"),
+        ("user_data: {also: ['']}", "user_data.also: the entry '' must name a folder"),
+        ("user_data: {also: [' ']}", "user_data.also: the entry ' ' must name a folder"),
+        ("user_data: {also: [/srv, /]}", "user_data.also: the entry '/' must not be all"),
+        ("user_data: {also: [.]}", "user_data.also: the entry '.' must not be all"),
+        ("user_data: {also: [/srv/../..]}", "must not contain .."),
+        ("user_data: {exclude: ['a[']}", r"user_data.exclude: the pattern 'a\[' cannot be read"),
+        ("user_data: {exclude: ['']}", "user_data.exclude: the pattern '' is empty"),
+        ("user_data: {exclude: ['#x']}", "user_data.exclude: the pattern '#x' is a comment"),
+        ("user_data: {exclude: [' x']}", "begins or ends with a blank"),
+        ('user_data: {exclude: ["a\\nb"]}', "user_data.exclude holds a control character"),
+        ("user_data: {password_file: ''}", "user_data.password_file must name a file"),
+        ("user_data: {options: {a: b}}", "user_data.options: 'a' is no option"),
+        ("user_data: {options: {s3.x: [1]}}", "user_data.options: 's3.x' is no option"),
+        ("user_data: {options: {'s.x=y': 1}}", "is no option"),
+        ("upgrade: {installer: ''}", "upgrade.installer must name a file"),
+        ("upgrade: {defaults: {a..b: 1}}", "upgrade.defaults: 'a..b' is no name"),
+        ("upgrade: {defaults: {'': 1}}", "upgrade.defaults: '' is no name"),
+        ("upgrade: {healthy_within: 99999999999999}", "must be at most"),
+        ("backups: /", "backups must not be all of the server"),
+        ("homes: ' '", "homes must name a folder"),
+        ("homes: ..", "homes must not contain"),
+        ('backups: "/a\\0b"', "backups holds a control character"),
+        ("databases: {plasma: 'postgresql://h:x/d'}", "databases.plasma is no address"),
+        ("databases: {plasma: 'sqlite://['}", "databases.plasma is no address"),
         ("services: cron", "neither systemd nor supervisor"),
         ("databases: {mysql: /x}", "no database is called 'mysql'"),
         ("databases: {plasma: 5}", "databases.plasma must be an absolute path"),
@@ -175,3 +212,55 @@ def test_no_text_makes_more_of_it_than_settings_or_a_refusal(text: str) -> None:
             found = refusal
     assert isinstance(found, Settings | SettingsInvalid)
     assert isinstance(found, Settings) or str(file) in found.message
+
+
+PATTERNS = ["a[", "[]", "[]a]", "[a", "[^", "[a-]", "[-a]", "a\\", "[\\]", "x/[/y", "[a-b-c]"]
+GOOD = ["*", "**/x", "a?b", "[a-z]", "[^a]", "\\[", "[\\]]", "!keep", "$HOME", "-", "a]"]
+
+
+@pytest.mark.skipif(not which("restic"), reason="restic is not installed")
+@pytest.mark.parametrize("pattern", [*PATTERNS, *GOOD])
+def test_a_pattern_is_refused_exactly_when_restic_refuses_it(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "patterns").write_text(f"{pattern}\n")
+    (tmp_path / "password").write_text("x")
+    (tmp_path / "data").mkdir()
+    restic = [
+        "restic",
+        "--repo",
+        str(tmp_path / "r"),
+        "--password-file",
+        str(tmp_path / "password"),
+    ]
+    subprocess.run([*restic, "init"], check=True, capture_output=True)
+    backup = [*restic, "backup", "--dry-run", f"--exclude-file={tmp_path}/patterns"]
+    done = subprocess.run([*backup, str(tmp_path / "data")], check=False, capture_output=True)
+    assert bool(settings_checks.no_pattern(pattern)) == (done.returncode != 0)
+    assert (pattern in PATTERNS) == (done.returncode != 0)
+
+
+USER_DATA = st.dictionaries(
+    st.sampled_from(["repository", "name", "also", "exclude", "options", "password_file"]),
+    st.text(max_size=8)
+    | st.lists(st.text(max_size=8), max_size=3)
+    | st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.none(), max_size=2),
+)
+
+
+@given(values=USER_DATA, name=st.sampled_from(["jupyterhub", "plasma"]), place=st.text(max_size=30))
+@example(values={}, name="plasma", place="postgresql://[")
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_what_is_accepted_can_be_used(values: dict[str, object], name: str, place: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        hub = Hub(Path(folder) / "opt" / "tljh")
+        file = Path(folder) / "settings.yaml"
+        file.write_text(json.dumps({"user_data": values, "databases": {name: place}}))
+        try:
+            found = settings.load(hub, file)
+        except SettingsInvalid:
+            return
+        assert repository_settings.of(Source(hub, found, services.of(hub, found))).address
+        with suppress(DatabaseForeign):
+            databases.at(place, name, hub.state)
+        assert all(Path(each).is_relative_to(folder) for each in found.user_data.also)
+        hub.work.mkdir(parents=True)
+        user_files.excludes(Source(hub, found, services.of(hub, found)), ())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tljh_runbook.hub import settings_file
+from tljh_runbook.hub import settings_checks, settings_file
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.requirements import Requirement
 from tljh_runbook.hub.settings_file import invalid
@@ -170,11 +170,9 @@ def checked(settings: Settings, path: Path) -> Settings:
         if not isinstance(place, str) or not (place.startswith("/") or "://" in place):
             # What it says instead may hold a password.
             raise invalid(path, f"databases.{name} must be an absolute path or an address.")
-    for folder in ("backups", "homes"):
-        if not getattr(settings, folder):
-            raise invalid(path, f"{folder} must name a folder.")
     _check_upgrade(settings, path)
     _check_scheduled(settings.scheduled, path)
+    settings_checks.check(settings, path)
     if not fetchable(settings.security.advisories):
         raise invalid(path, "security.advisories is neither an https address nor a path.")
     return settings
@@ -184,6 +182,8 @@ def _check_upgrade(settings: Settings, path: Path) -> None:
     for number in ("snapshot_age", "healthy_within"):
         if getattr(settings.upgrade, number) <= 0:
             raise invalid(path, f"upgrade.{number} must be greater than 0.")
+        if getattr(settings.upgrade, number) > MOST_MINUTES:
+            raise invalid(path, f"upgrade.{number} must be at most {MOST_MINUTES}.")
     for number in ("quiet_within", "confirm_within"):
         if not 0 <= getattr(settings.upgrade, number) <= MOST_MINUTES:
             raise invalid(path, f"upgrade.{number} must be from 0 to {MOST_MINUTES}, a year.")

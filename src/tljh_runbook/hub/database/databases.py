@@ -60,6 +60,13 @@ def find(hub: Hub, manager: Services, settings: Settings) -> dict[str, Database]
         for name, (place, _) in places.items()
         if isinstance(place, Server) or place.exists()
     }
+    for name, place in found.items():
+        if isinstance(place, Path) and not place.is_file():
+            raise DatabaseMissing(
+                f"{place} is no file, so it cannot be the hub's database {name!r}. "
+                "Nothing was changed.",
+                hint=f"Move it away; or, if the database lies elsewhere, {_name_it(name)}",
+            )
     needed = {name for name, (_, named) in places.items() if named} | {REQUIRED}
     for name in sorted(needed - set(found)):
         raise DatabaseMissing(

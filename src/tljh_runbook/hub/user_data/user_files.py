@@ -88,9 +88,9 @@ def excludes(source: Source, paths: tuple[Path, ...]) -> list[str]:
     """Return the options of restic that leave out what the settings name, and our own files."""
     file = source.hub.work / "exclude"
     file.unlink(missing_ok=True)
-    files.write_new(
-        file, "".join(f"{each}\n" for each in source.settings.user_data.exclude).encode()
-    )
+    # restic puts variables of its environment into such a file; $$ is the sign itself.
+    patterns = [each.replace("$", "$$") for each in source.settings.user_data.exclude]
+    files.write_new(file, "".join(f"{each}\n" for each in patterns).encode())
     own = [source.backups, source.hub.work]
     folder = source.settings.user_data.repository.removeprefix("local:")
     if folder.startswith("/"):
