@@ -7,17 +7,21 @@ from machines import Server
 GROUP = "students"
 COURSE = "course:4f1c2ab"
 STATISTICS = "statistics:9d03e7f"
-# What Plasma starts in an image, and what its entry point expects to be there.
+# What Plasma starts in an image, and what its entry point expects: it adds the user itself.
 LAYOUT = """
 set -e
-mkdir -p /srv/conda/envs /home/jovyan
+mkdir -p /srv/conda/envs /home/jovyan /srv/image/etc
+for each in passwd shadow group gshadow; do
+    grep -vE '^(ada|admin|alice|bob|students|jupyter[a-z-]*):' /etc/$each > /srv/image/etc/$each
+done
 ln -sfn /opt/tljh/user /srv/conda/envs/notebook
 touch /home/jovyan/.started
 """
-PARTS = "bin sbin lib lib64 usr etc opt/tljh/user srv/conda home/jovyan"
+PARTS = "bin sbin lib lib64 usr etc opt/tljh/user srv/conda home/jovyan srv/image/etc"
 LEFT_OUT = (
     *("usr/share/*", "usr/libexec", "usr/lib/gcc", "usr/bin/docker*", "usr/sbin/dockerd"),
     *("etc/ssh", "etc/tljh-runbook*", "etc/resolv.conf", "etc/hosts", "etc/hostname"),
+    *("etc/passwd", "etc/shadow", "etc/group", "etc/gshadow"),
 )
 ENTRYPOINT = 'ENTRYPOINT ["/usr/local/bin/repo2docker-entrypoint"]'
 PATH = "ENV PATH=/srv/conda/envs/notebook/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -39,7 +43,8 @@ def build(server: Server) -> None:
     """Import the images of two environments; only the first one is large."""
     server.run("sh", "-c", LAYOUT)
     left_out = " ".join(f"--exclude='{each}'" for each in LEFT_OUT)
-    whole = f"tar --create --one-file-system --directory / {left_out} {PARTS}"
+    moved = "--transform 's,^srv/image/,,'"
+    whole = f"tar --create --one-file-system --directory / --anchored {left_out} {moved} {PARTS}"
     for name, files in ((COURSE, whole), (STATISTICS, "tar --create --directory / etc/hostname")):
         changes = [ENTRYPOINT, PATH, *(f"LABEL {each}" for each in _labels(name))]
         options = " ".join(f"--change '{each}'" for each in changes)
