@@ -286,6 +286,12 @@ class NothingToConfirm(RunbookError):
     code = 57
 
 
+class VersionUnknown(RunbookError):
+    """The settings name a branch or the newest version, and it cannot be resolved."""
+
+    code = 59
+
+
 class AdvisoriesUnusable(RunbookError):
     """The list of known vulnerabilities cannot be fetched or read."""
 

@@ -285,6 +285,13 @@ def stopped_services() -> Iterator[Path]:
             yield hub.root / "etc" / "supervisor"
 
 
+@pytest.fixture(autouse=True)
+def _local_git(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have git refuse the addresses of the internet where a hub is only a folder."""
+    if request.path.parent.name in {"hub", "cli"}:
+        monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file")
+
+
 @pytest.fixture
 def hub(tmp_path: Path, stopped_services: Path) -> Hub:
     """A folder that looks like a hub whose services are stopped."""

@@ -14,7 +14,9 @@ from tljh_runbook.hub.source import Source
 
 def asking(source: Source, **wanted: object) -> Source:
     upgrade = replace(UpgradeSettings(), **wanted)  # type: ignore[arg-type]
-    return replace(source, settings=replace(source.settings, upgrade=upgrade))
+    return replace(
+        source, settings=replace(source.settings, upgrade=upgrade, written=frozenset(wanted))
+    )
 
 
 def names(source: Source) -> list[str]:
@@ -29,7 +31,7 @@ def without_plugins(source: Source) -> None:
 def test_a_hub_without_plasma_does_not_become_one(source: Source) -> None:
     without_plugins(source)
     assert names(asking(source)) == ["TLJH"]
-    assert changes.asked(asking(source)) == []
+    assert asking(source).targets.plugins == []
 
 
 def test_a_plugin_that_is_asked_for_is_installed(source: Source) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import files, installer
+from tljh_runbook.hub import files, installer, interpreter
 from tljh_runbook.hub.source import Source
 
 # As bootstrap.py of TLJH asks, first of all.
@@ -45,5 +45,5 @@ def test_the_installer_finds_systemd_where_debian_13_has_it(
 
 
 def test_the_systemd_of_path_comes_first(source: Source) -> None:
-    path = installer.environment(source.hub)["PATH"]
+    path = interpreter.environment(source.hub)["PATH"]
     assert path == f"{os.environ['PATH']}:{source.hub.root}/usr/lib/systemd"

@@ -57,7 +57,7 @@ def live(shared: Live, tmp_path: Path) -> Iterator[Live]:
 
 def judged(live: Live, act: Callable[[], object]) -> dict[str, Verdict]:
     """Measure, act, measure again as upgrades do, with what was measured kept on disk between."""
-    before = json.loads(json.dumps(promises.measure(live.source)))
+    before = json.loads(json.dumps(promises.measure(live.source.settled())))
     act()
     verdicts = promises.judge(before, promises.measure(live.source))
     return {verdict.promise: verdict for verdict in verdicts}

@@ -46,7 +46,7 @@ class Broken:
         script = Path(self.source.settings.upgrade.installer)
         hub_folder.keep(script, INSTALLER.format(brings=brings), 0o755)
         told: list[str] = []
-        rebuilding.install(self.source, [], told.append)
+        rebuilding.install(self.source, told.append)
         return told
 
 

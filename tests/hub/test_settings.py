@@ -76,16 +76,17 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
         ("backups: ''", "backups must name a folder"),
         ("backups: null", "backups must be a text"),
         ("upgrade: {tljh: 2.0}", "upgrade.tljh must be a text"),
-        ("upgrade: {tljh: main}", "neither a release nor a full commit"),
-        ("upgrade: {tljh: ''}", "neither a release nor a full commit"),
+        ("upgrade: {tljh: main}", "neither a release, nor a full commit, @BRANCH or newest"),
+        ("upgrade: {tljh: ''}", "neither a release, nor a full commit, @BRANCH or newest"),
         ("upgrade: {snapshot_age: 1.5}", "upgrade.snapshot_age must be a whole number"),
         ("upgrade: {snapshot_age: true}", "upgrade.snapshot_age must be a whole number"),
         ("upgrade: {snapshot_age: 0}", "must be greater than 0"),
         ("upgrade: {healthy_within: -1}", "must be greater than 0"),
         ("upgrade: {plugins: tljh-plasma==1}", "must be a list of texts"),
         ("upgrade: {plugins: [1]}", "must be a list of texts"),
-        ("upgrade: {plugins: [tljh-plasma]}", "'tljh-plasma' is not pinned"),
-        ("upgrade: {plugins: ['x @ git+https://h/x@main']}", "is not pinned"),
+        ("upgrade: {plugins: [tljh-plasma]}", "'tljh-plasma' names no version"),
+        ("upgrade: {plugins: ['x @ git+https://h/x']}", "names no version"),
+        ("written: [upgrade.tljh]", "does not know the setting written"),
         ("upgrade: {defaults: [a]}", "upgrade.defaults must hold names and values"),
         ("scheduled: {sample: 0}", "between 1 and 100"),
         ("scheduled: {sample: 101}", "between 1 and 100"),
@@ -162,10 +163,16 @@ def test_every_setting_is_documented_with_its_default() -> None:
         "scheduled": settings.ScheduledSettings,
         "security": settings.SecuritySettings,
     }
-    own = {item.name for item in fields(Settings)} - set(groups)
+    own = {item.name for item in fields(Settings)} - {*groups, "written"}
     below = {f"{name}.{item.name}" for name, kind in groups.items() for item in fields(kind)}
     assert set(documented) == own | below
     assert documented["upgrade.snapshot_age"] == Settings().upgrade.snapshot_age
+
+
+def test_what_is_written_is_known_even_where_it_is_the_default(tmp_path: Path) -> None:
+    found = load(tmp_path, f"upgrade: {{tljh: '{settings.TLJH}'}}\nbackups: /b\n")
+    assert found.written == {"upgrade", "upgrade.tljh", "backups"}
+    assert load(tmp_path, "").written == frozenset()
 
 
 @pytest.mark.parametrize("value", ["/var/kept", "var/kept", "{root}/var/kept"])

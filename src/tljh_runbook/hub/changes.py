@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from tljh_runbook.hub import config, interpreter, versions
+from tljh_runbook.hub import config, interpreter, targets, versions
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.requirements import Requirement
-from tljh_runbook.hub.settings import DEFAULTS, PLUGINS, TLJH
+from tljh_runbook.hub.settings import DEFAULTS
 from tljh_runbook.hub.source import Source
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is to be changed.
-
-    ``hidden`` is a requirement that pip takes for satisfied: every commit of the Plasma plugin
-    has the same version.
-    """
+    """One thing that is to be changed."""
 
     name: str
     before: str
     after: str
-    hidden: Requirement | None = None
-
-
-def asked(source: Source) -> list[Requirement]:
-    """Return the plugins to upgrade to.
-
-    Our defaults are for plugins that are there: a hub without Plasma does not become one.
-    """
-    installed = versions.packages(source.hub)
-    default = source.settings.upgrade.plugins == PLUGINS
-    return [each for each in source.settings.asked() if not default or each.name in installed]
 
 
 def software(source: Source) -> list[Change]:
-    """Return the versions and commits that are not as asked, and a Python that is gone."""
-    packages = versions.packages(source.hub)
-    found = _python(source.hub)
-    found += _tljh(packages.get(versions.TLJH_NAME), source.settings.upgrade.tljh)
-    for each in asked(source):
-        package = packages.get(each.name)
-        if package is None or not (package.satisfies(each) or _beyond(package, each)):
-            before = package.label if package else "not installed"
-            hidden = each.commit or (package and package.version == each.version)
-            found.append(Change(each.name, before, each.wanted[:12], each if hidden else None))
-    return found
+    """Return the packages that are not at their target, and a Python that is gone."""
+    moved = [each for each in source.targets if each.changes]
+    return _python(source.hub) + [Change(each.title, each.before, each.after) for each in moved]
+
+
+def left(source: Source) -> set[str]:
+    """Return the names of what is still to be changed, where an upgrade has resolved it."""
+    unmet = source.targets.left(versions.packages(source.hub))
+    return {
+        *(each.title for each in unmet),
+        *(each.name for each in [*_python(source.hub), *settings(source)]),
+    }
+
+
+def remarks(source: Source) -> list[str]:
+    """Say of each package that stays, although another version was looked at, why it does."""
+    known = {targets.NEWER, targets.INCOMPARABLE, targets.UNKNOWN}
+    staying = [each for each in source.targets if each.why in known and each.installed]
+    return [f"{each.title} stays at {each.before}: {each.note}" for each in staying]
 
 
 def settings(source: Source) -> list[Change]:
@@ -63,21 +54,3 @@ def _python(hub: Hub) -> list[Change]:
         return []
     after = interpreter.version(interpreter.there(hub)) or "none"
     return [Change("Python", f"{versions.python(hub)}, gone", after)]
-
-
-def _tljh(package: versions.Package | None, asked: str) -> list[Change]:
-    if package and (package.version == asked or (package.commit or "-").startswith(asked)):
-        return []
-    if package and asked == TLJH and _release(package.version) > _release(asked):
-        return []
-    return [Change("TLJH", package.version if package else "not installed", asked)]
-
-
-def _beyond(package: versions.Package, asked: Requirement) -> bool:
-    """Say whether a plugin is already newer than our default: a default never goes back."""
-    newer = bool(asked.version) and _release(package.version) > _release(asked.version or "")
-    return newer and asked.text in PLUGINS
-
-
-def _release(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]

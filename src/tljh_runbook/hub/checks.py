@@ -58,6 +58,7 @@ def run(source: Source) -> list[Finding]:
     """Make every check, whatever the others found."""
     files.make_private(source.hub.work)
     _idle(source)
+    source = source.settled()
     return [_finding(name, check, source) for name, check in CHECKS.items()]
 
 
@@ -193,10 +194,10 @@ def _snapshot(source: Source) -> str:
 
 
 def _changes(source: Source) -> str:
+    source.targets.require()
     wanted = [*changes.software(source), *changes.settings(source)]
-    if not wanted:
-        return "none: everything is as asked"
-    return ", ".join(f"{each.name} {each.before} → {each.after}" for each in wanted)
+    found = ", ".join(f"{each.name} {each.before} → {each.after}" for each in wanted)
+    return "; ".join([found or "none: everything is as asked", *changes.remarks(source)])
 
 
 def _scheduled(source: Source) -> Found:

@@ -7,20 +7,18 @@ import shutil
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
-from tljh_runbook.hub import cause, changes, files, interpreter, port_80
+from tljh_runbook.hub import cause, files, interpreter, port_80, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
+from tljh_runbook.hub.targets import TLJH_ADDRESS, Target
 
 LOG = "installer.log"
-# TLJH's bootstrap.py refuses a server where PATH has no program `systemd`. Debian 12 has a link to
-# it in /usr/bin; Debian 13 has it here alone.
-SYSTEMD = Path("usr/lib/systemd")
 PAUSE = 0.1  # seconds between two looks at what the installer writes
 Say = Callable[[str], None]
 TAIL = 200  # lines of the output in which the cause is looked for
@@ -43,16 +41,51 @@ def script(source: Source) -> Path:
     return path
 
 
-def run(
-    source: Source, wanted: Sequence[changes.Change], say: Say, stage: Stage | None = None
-) -> None:
-    """Upgrade the plugins and TLJH as asked, in a stage where one is given.
+def run(source: Source, say: Say, stage: Stage | None = None) -> bool:
+    """Bring every package to its target, in a stage where one is given.
 
-    Raises `InstallerFailed`.
+    Returns whether something was installed after the installer has restarted the hub. Raises
+    `InstallerFailed`.
     """
-    force([change.hidden.text for change in wanted if change.hidden], source, say, stage)
-    plugins = [asked.text for asked in changes.asked(source)]
-    install(source.settings.upgrade.tljh, plugins, source, say, stage)
+    targets = source.targets
+    force([each.requirement for each in targets.plugins if each.hidden], source, say, stage)
+    plugins = [each.requirement for each in targets.plugins]
+    _installer(targets.tljh, plugins, source, say, stage)
+    place = stage.copy if stage else source.hub
+    if targets.tljh.commit and targets.tljh in targets.left(versions.packages(place)):
+        # To pip, another commit of the same version is the same.
+        force([targets.tljh.requirement], source, say, stage)
+        _installer(targets.tljh, plugins, source, say, stage)
+    named = {targets.tljh, *targets.plugins}
+    left = [each for each in targets.left(versions.packages(place)) if each not in named]
+    for each in left:
+        settle(each, source, say, stage)
+    return bool(left)
+
+
+def _installer(
+    tljh: Target, plugins: Sequence[str], source: Source, say: Say, stage: Stage | None
+) -> None:
+    """Run TLJH's installer for the target of TLJH, which may be what is installed."""
+    address = (tljh.source or "").removeprefix("git+")
+    if address.startswith(TLJH_ADDRESS) or not (tljh.commit or tljh.kept):
+        install(str(tljh.commit or tljh.version), plugins, source, say, stage)
+        return
+    # The installer has one address of its own; this TLJH came from another, or from a folder.
+    say("running the TLJH installer")
+    spec = {"TLJH_BOOTSTRAP_PIP_SPEC": tljh.requirement}
+    with port_80.answered(source, staged=stage is not None):
+        carry_out(source.hub, _command(source, plugins), say, stage, spec)
+
+
+def settle(target: Target, source: Source, say: Say, stage: Stage | None) -> None:
+    """Bring one package to its target, where the installer has left or brought another version."""
+    if target.commit:
+        force([target.requirement], source, say, stage)
+        return
+    say(f"installing {target.requirement}")
+    pip = [str(source.hub.python), "-m", "pip", "install", "--no-input"]
+    carry_out(source.hub, [*pip, target.requirement], say, stage)
 
 
 def install(
@@ -63,10 +96,13 @@ def install(
     Raises `InstallerFailed`.
     """
     say("running the TLJH installer")
-    command = [interpreter.there(source.hub), str(script(source)), "--version", tljh]
-    command = [*command, "--plugin", *plugins] if plugins else command
     with port_80.answered(source, staged=stage is not None):
-        carry_out(source.hub, command, say, stage)
+        carry_out(source.hub, _command(source, plugins, "--version", tljh), say, stage)
+
+
+def _command(source: Source, plugins: Sequence[str], *version: str) -> list[str]:
+    command = [interpreter.there(source.hub), str(script(source)), *version]
+    return [*command, "--plugin", *plugins] if plugins else command
 
 
 def force(
@@ -88,7 +124,13 @@ def note(hub: Hub, text: str) -> None:
         output.write(text)
 
 
-def carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> None:
+def carry_out(
+    hub: Hub,
+    command: list[str],
+    say: Say,
+    stage: Stage | None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Run one command; its output goes to the log, and line by line to ``say``.
 
     It writes to a file, not to us, and inherits our lock: when this process is killed, the command
@@ -106,7 +148,11 @@ def carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> No
         read.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             stage.command(command, hub.work) if stage else command,
-            env=environment(hub) | (stage.environment if stage else {}),
+            env={
+                **interpreter.environment(hub),
+                **(stage.environment if stage else {}),
+                **(environment or {}),
+            },
             cwd=hub.work,  # the plugin leaves an empty database wherever it is imported
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -121,14 +167,6 @@ def carry_out(hub: Hub, command: list[str], say: Say, stage: Stage | None) -> No
             f"{process.returncode}: {reason}",
             hint=f"Read {log}. Correct the cause and run the upgrade again: tljh-runbook upgrade.",
         )
-
-
-def environment(hub: Hub) -> dict[str, str]:
-    """Return our environment without what is meant for our own Python."""
-    foreign = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_REQUIRE_VIRTUALENV")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    path = os.pathsep.join([kept.get("PATH", os.defpath), str(hub.root / SYSTEMD)])
-    return kept | {"PATH": path, "TLJH_INSTALL_PREFIX": str(hub.prefix)}
 
 
 def _appended(log: Path) -> TextIO:

@@ -14,6 +14,9 @@ from tljh_runbook.errors import ToolMissing
 from tljh_runbook.hub import versions
 from tljh_runbook.hub.layout import Hub
 
+# TLJH's bootstrap.py refuses a server where PATH has no program `systemd`. Debian 12 has a link to
+# it in /usr/bin; Debian 13 has it here alone.
+SYSTEMD = Path("usr/lib/systemd")
 # Nothing of the environment is imported for this: -S leaves all packages out.
 TELL = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 
@@ -57,6 +60,14 @@ def there(hub: Hub) -> str:
     """Return a Python that is there: what the environment leads to, or else the system's."""
     own = hub.python.resolve()
     return str(own) if own.exists() and hub.environment not in own.parents else "python3"
+
+
+def environment(hub: Hub) -> dict[str, str]:
+    """Return our environment without what is meant for our own Python."""
+    foreign = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_REQUIRE_VIRTUALENV")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    path = os.pathsep.join([kept.get("PATH", os.defpath), str(hub.root / SYSTEMD)])
+    return kept | {"PATH": path, "TLJH_INSTALL_PREFIX": str(hub.prefix)}
 
 
 def require(hub: Hub) -> str:

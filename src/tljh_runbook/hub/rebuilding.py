@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from importlib.metadata import Distribution
 from pathlib import Path
 
 from tljh_runbook.errors import InstallerFailed
 from tljh_runbook.hub import files, installer, interpreter, versions
-from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.installer import Say
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
@@ -26,14 +24,15 @@ ASIDE = "lib.aside"
 Known = dict[Package, Distribution]
 
 
-def install(source: Source, wanted: Sequence[Change], say: Say, stage: Stage | None = None) -> None:
+def install(source: Source, say: Say, stage: Stage | None = None) -> bool:
     """Upgrade as asked, in an environment that is made again first where its Python is gone.
 
-    Raises `ToolMissing`, `InstallerFailed`.
+    Returns what `installer.run` returns. Raises `ToolMissing`, `InstallerFailed`.
     """
     left = _rebuild(source, say, stage) if interpreter.gone(source.hub) else []
-    installer.run(source, wanted, say, stage)
+    late = installer.run(source, say, stage)
     _require_brought(_place(source, stage), left)
+    return late
 
 
 def _rebuild(source: Source, say: Say, stage: Stage | None) -> list[Package]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Report:
     """After how long the hub began to be asked all the time."""
     probe_seconds: float = 0.0
     """And for how long."""
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    """What was decided for each package, and why."""
     forecast: dict[str, Any] | None = None
     confirm_until: str = ""
     """Until when it must be confirmed; empty where it need not."""
@@ -47,7 +49,7 @@ class Report:
 
 
 def changed(
-    source: Source, before: dict[str, str], wanted: Iterable[Change] = ()
+    source: Source, before: dict[str, str], wanted: Sequence[Change] = ()
 ) -> list[list[str]]:
     """Return name, before and after of all that has changed."""
     now = versions.installed(source.hub).rows()
@@ -56,11 +58,8 @@ def changed(
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
-    told = {row[0] for row in software}
-    left = {each.name for each in [*changes.software(source), *changes.settings(source)]}
-    others = [
-        [each.name, each.before, each.after] for each in wanted if each.name not in told | left
-    ]
+    known = {row[0] for row in software} | (changes.left(source) if wanted else set())
+    others = [[each.name, each.before, each.after] for each in wanted if each.name not in known]
     return software + others
 
 

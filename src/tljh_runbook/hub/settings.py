@@ -44,7 +44,6 @@ __all__ = [
     "load",
 ]
 
-_RELEASE = re.compile(r"\d+\.\d+\.\w+|[0-9a-f]{40}")
 # It is a word of a command line, so it begins with no dash.
 _MAILBOX = re.compile(r"[\w.+][\w.+-]*(@[\w.-]+)?", re.ASCII)
 
@@ -90,6 +89,9 @@ class Settings:
         default_factory=SecuritySettings, metadata={"doc": "Where newer advisories come from."}
     )
 
+    written: frozenset[str] = frozenset()
+    """The names that are in the settings file, such as ``upgrade.tljh``: not our defaults."""
+
     def asked(self) -> tuple[Requirement, ...]:
         """Return the plugins to upgrade to."""
         return tuple(Requirement.parse(text) for text in self.upgrade.plugins)
@@ -100,6 +102,8 @@ def documented(kind: type = Settings, prefix: str = "") -> list[tuple[str, Any, 
     found: list[tuple[str, Any, str]] = []
     for item in fields(kind):
         default = item.default_factory() if callable(item.default_factory) else item.default
+        if item.name == "written":
+            continue
         if is_dataclass(default):
             found += documented(type(default), f"{prefix}{item.name}.")
         else:
@@ -114,9 +118,9 @@ def load(hub: Hub, file: Path | None = None) -> Settings:
     Raises `SettingsInvalid` with the name of the key.
     """
     path = file or hub.settings_file
-    settings: Settings = settings_file.filled(
-        Settings(), settings_file.read(path, required=file is not None), path, ""
-    )
+    values = settings_file.read(path, required=file is not None)
+    settings: Settings = settings_file.filled(Settings(), values, path, "")
+    settings = replace(settings, written=frozenset(settings_file.names(values)))
     return _placed(hub, checked(settings, path))
 
 
@@ -187,10 +191,10 @@ def _check_upgrade(settings: Settings, path: Path) -> None:
     for number in ("quiet_within", "confirm_within"):
         if not 0 <= getattr(settings.upgrade, number) <= MOST_MINUTES:
             raise invalid(path, f"upgrade.{number} must be from 0 to {MOST_MINUTES}, a year.")
-    if not _RELEASE.fullmatch(settings.upgrade.tljh):
-        raise invalid(
-            path, f"upgrade.tljh: {settings.upgrade.tljh!r} is neither a release nor a full commit."
-        )
+    try:
+        Requirement.of_tljh(settings.upgrade.tljh)
+    except ValueError as error:
+        raise invalid(path, f"upgrade.tljh: {error}") from error
     try:
         settings.asked()
     except ValueError as error:

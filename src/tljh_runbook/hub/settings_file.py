@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,21 @@ def filled(into: Any, values: Any, path: Path, prefix: str) -> Any:
     """Return ``into``, a group of settings, with ``values`` in the place of its defaults."""
     if not isinstance(values, Mapping):
         raise invalid(path, f"{prefix.rstrip('.') or 'the file'} must hold names and values.")
-    known = {item.name for item in fields(into)}
+    known = {item.name for item in fields(into) if "doc" in item.metadata}
     changes = {}
     for key, value in values.items():
         if key not in known:
             raise invalid(path, f"it does not know the setting {prefix}{key}.")
         changes[key] = _value(getattr(into, key), value, path, f"{prefix}{key}")
     return replace(into, **changes)
+
+
+def names(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of all settings in a file that was read, and of their groups."""
+    for key, value in values.items():
+        yield key
+        if isinstance(value, Mapping):
+            yield from (f"{key}.{below}" for below in value)
 
 
 def _value(default: Any, value: Any, path: Path, name: str) -> Any:

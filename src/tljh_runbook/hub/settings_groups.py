@@ -36,11 +36,19 @@ def setting(default: Any, doc: str) -> Any:
 class UpgradeSettings:
     """What an upgrade installs, and how careful it is."""
 
-    tljh: str = setting(TLJH, "The TLJH version to upgrade to: a release or a full commit.")
+    tljh: str = setting(
+        TLJH,
+        'The TLJH version to upgrade to: a release, a full commit, a branch (`"@main"`), or '
+        "`newest`, the newest release. The default never replaces a newer TLJH; what you write "
+        "here does.",
+    )
     plugins: tuple[str, ...] = setting(
         PLUGINS,
-        "The plugins to upgrade to, as pip requirements. Each is pinned, by `==version` or by a "
-        "full commit, because every commit of the Plasma plugin carries the same version.",
+        "The plugins to upgrade to, as pip requirements: `NAME==VERSION`, or `NAME @ git+URL@REF` "
+        "with a full commit, a branch or a tag for `REF`. Without `git+URL@` it comes from the "
+        "address that it was installed from. `newest`, as the version or as `REF`, is the newest "
+        "release. The default upgrades the plugins that the hub has, and never replaces a newer "
+        "one; what you write here is installed in any case.",
     )
     installer: str = setting(
         "/srv/tljh-installer.py", "TLJH's `bootstrap.py` on the hub, below the server's root."

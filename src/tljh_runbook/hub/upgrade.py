@@ -45,14 +45,14 @@ def run(source: Source, log: Journal) -> Report:
     """Upgrade the hub as its settings ask and prove that the promises held.
 
     Changes and restarts nothing when all is as asked. An upgrade that was cut off is brought to
-    an end first. Raises what `checks.require`, `staged.ready` and `installer.run` raise, and
-    `UpgradeTakenBack`.
+    an end first. Raises what `checks.require`, `staged.ready` and `installer.run` raise,
+    `VersionUnknown`, and `UpgradeTakenBack`.
     """
     if mark.read(source.hub):
         ending.resume(source, log)
     start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     log.phase("Compare what is installed with what is asked")
-    wanted = [*changes.software(source), *changes.settings(source)]
+    source, wanted = _resolved(source)
     if not wanted:
         health.require(source.hub, source.services)
         return Report(changed=False, at=moment, confirm_until=confirmation.until(source.hub))
@@ -70,6 +70,7 @@ def run(source: Source, log: Journal) -> Report:
         seconds=round(time.monotonic() - start, 1),
         changes=report.changed(source, begun.labels, wanted),
         verdicts=verdicts,
+        targets=source.targets.to_json(),
         outages=[outage.to_json() for outage in probe.outages],
         probe_after=probed_after,
         probe_seconds=round(probe.seconds, 2),
@@ -86,7 +87,7 @@ def rehearse(source: Source, log: Journal) -> None:
 
     Raises what `staged.prepare` raises, and `NoSpace` and `RehearsalFailed`.
     """
-    wanted = [*changes.software(source), *changes.settings(source)]
+    source, wanted = _resolved(source)
     upper = stage.upper(source)
     if isinstance(upper, str):
         raise staged.impossible(source, upper)
@@ -94,10 +95,25 @@ def rehearse(source: Source, log: Journal) -> None:
         log.report = {"changed": False, "would_change": False}
         return
     try:
-        prepared = staged.prepare(source, _software(wanted), upper, log)
+        prepared = staged.prepare(source, upper, log)
     finally:
         stage.discard(source.hub)
-    log.report = {"changed": False, "would_change": True, **prepared.forecast.to_json()}
+    log.report = {
+        "changed": False,
+        "would_change": True,
+        "targets": source.targets.to_json(),
+        **prepared.forecast.to_json(),
+    }
+
+
+def _resolved(source: Source) -> tuple[Source, list[Change]]:
+    """Resolve once what the upgrade brings; return it with what has to change for it.
+
+    Raises `VersionUnknown`.
+    """
+    settled = source.settled()
+    settled.targets.require()
+    return settled, [*changes.software(settled), *changes.settings(settled)]
 
 
 def _begin(source: Source, moment: str, log: Journal) -> Mark:
@@ -131,7 +147,7 @@ def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) ->
     beside = _beside(source) if software else None
     window = Window(source, log, source.settings.upgrade.quiet_within * 60)
     try:
-        prepared = staged.ready(source, software, beside, log, window.wait) if beside else None
+        prepared = staged.ready(source, beside, log, window.wait) if beside else None
         way, measured = _last_look(source, software, prepared, window, log)
         if prepared:
             staged.require_current(source, prepared)

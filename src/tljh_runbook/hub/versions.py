@@ -15,9 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.requirements import Requirement, canonical
+from tljh_runbook.hub.requirements import TLJH_NAME, canonical
 
-TLJH_NAME = "the-littlest-jupyterhub"
 ADDRESS = "/:@%?&=+~#!$'(),;*[]"  # signs that have a meaning in an address, or none anywhere
 PLUGIN_GROUP = "tljh"
 # Installed beside the plugin and upgraded with it, but not itself an entry point everywhere.
@@ -44,11 +43,6 @@ class Package:
     def requirement(self) -> str:
         """What pip installs the same thing from."""
         return f"{self.name} @ {self.source}" if self.source else f"{self.name}=={self.version}"
-
-    def satisfies(self, asked: Requirement) -> bool:
-        if asked.commit:
-            return self.commit == asked.commit
-        return self.version == asked.version and self.commit is None
 
 
 @dataclass(frozen=True)
@@ -104,6 +98,15 @@ def plugins(hub: Hub) -> dict[str, Distribution]:
         for package, item in reversed(found(site_packages(hub)))
         if _plugs_in(package, item)
     }
+
+
+def requires(hub: Hub, name: str) -> list[str]:
+    """Return what an installed distribution requires, as pip requirements; [] for none."""
+    items = [item for package, item in found(site_packages(hub)) if package.name == name]
+    try:
+        return list(items[0].requires or []) if items else []
+    except (OSError, ValueError):  # pip is just writing it
+        return []
 
 
 def installed(hub: Hub) -> Versions:

@@ -13,6 +13,7 @@ from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
+from tljh_runbook.hub.requirements import TLJH_NAME
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
@@ -47,7 +48,7 @@ class Plugin:
         requirements = {name: known[name].requirement for name in plugins if name in known}
         folder.write("requirements.txt", "".join(f"{text}\n" for text in requirements.values()))
         return {
-            "tljh": found.version if (found := known.get(versions.TLJH_NAME)) else None,
+            "tljh": found.version if (found := known.get(TLJH_NAME)) else None,
             "installer": source.settings.upgrade.installer,
             "requirements": requirements,
             "copied": {
@@ -66,7 +67,7 @@ class Plugin:
         now = {name: known[name].requirement for name in given if name in known}
         if any(each.origin and each.gone for each in restoration.entries(self.name)):
             now = {}  # half a plugin is none: all are installed anew
-        tljh = found.version if (found := known.get(versions.TLJH_NAME)) else None
+        tljh = found.version if (found := known.get(TLJH_NAME)) else None
         if (tljh, now) == (kept["tljh"], given):
             return
         yield Action(

@@ -1,11 +1,14 @@
-"""The hub runs what was asked for."""
+"""The hub runs what was announced."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from tljh_runbook.hub import changes
+from tljh_runbook.hub import versions
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.targets import Targets
+from tljh_runbook.hub.versions import Package
 
 
 class VersionsAsked:
@@ -14,13 +17,20 @@ class VersionsAsked:
     order = 8
 
     def measure(self, source: Source) -> Any:
-        return [
-            f"{change.name} is {change.before}, not {change.after}"
-            for change in changes.software(source)
-        ]
+        """Return what is installed, and what a running upgrade brings."""
+        now = versions.packages(source.hub).values()
+        return {
+            "installed": [asdict(each) for each in now],
+            "targets": source.resolved.to_json() if source.resolved else None,
+        }
 
-    def judge(self, before: Any, after: Any) -> tuple[bool, str]:  # noqa: ARG002
-        return not after, "; ".join(after) or "as asked"
+    def judge(self, before: Any, after: Any) -> tuple[bool | None, str]:
+        known = before.get("targets") if isinstance(before, dict) else None
+        if known is None:
+            return None, "what was asked for is not known"
+        now = [Package(**each) for each in after["installed"]]
+        wrong = Targets.from_json(known).unmet({each.name: each for each in now})
+        return not wrong, "; ".join(wrong) or "as asked"
 
 
 PROMISE = VersionsAsked()

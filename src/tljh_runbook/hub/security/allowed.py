@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from tljh_runbook.hub import versions
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.requirements import TLJH_NAME
 
 # What TLJH's installer asks pip for; it is no dependency of the package itself.
 TLJH_RANGES = "tljh/requirements-hub-env.txt"
@@ -44,7 +45,7 @@ def of(hub: Hub) -> Allowed:
         for line in item.metadata.get_all("Requires-Dist") or []:
             _add(asked, package.name, line, python)
     for line in _tljh_ranges(folders):
-        _add(asked, versions.TLJH_NAME, line, python)
+        _add(asked, TLJH_NAME, line, python)
     return Allowed(dict(asked))
 
 

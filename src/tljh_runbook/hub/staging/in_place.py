@@ -43,12 +43,15 @@ def install(source: Source, wanted: Sequence[Change], way: Way, log: Journal) ->
     pids = {name: manager.pid(name) for name in (services.PROXY, services.HUB)}
     log.phase("Set the settings that are unset")
     config.set_unset(source.hub, source.settings.upgrade.defaults)
+    late = False
     if wanted:
         log.phase("Install")
-        rebuilding.install(source, wanted, log.line)
+        late = rebuilding.install(source, log.line)
     for name, pid in pids.items():
-        # The installer restarts both; what it has restarted is not restarted twice.
-        if manager.pid(name) == pid and (wanted or name == services.HUB):
+        # The installer restarts both; what it has restarted is not restarted twice, unless it is
+        # the hub and a package has come after that.
+        old = manager.pid(name) == pid
+        if (old and (wanted or name == services.HUB)) or (late and name == services.HUB):
             log.phase(f"Restart {name}")
             manager.restart(name)
     return replace(way, config=way_back.config_text(source.hub))

@@ -69,6 +69,18 @@ def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
     return [_kept(name, before[name], after[name]) for name in before if name in after]
 
 
+def require_targets(source: Source, stage: Stage) -> None:
+    """Raise `RehearsalFailed` where the installer brought other versions than were announced."""
+    if wrong := source.targets.unmet(versions.packages(stage.copy)):
+        raise RehearsalFailed(
+            f"TLJH's installer brought other versions: {'; '.join(wrong)}. The live hub was not "
+            "touched.",
+            hint=f"Read {source.hub.work / installer.LOG}. Another package may ask for that "
+            "version: name in the settings file what you want, then rehearse again: "
+            "tljh-runbook rehearse",
+        )
+
+
 def complaints(source: Source, stage: Stage) -> list[str]:
     """Return what pip finds wrong with the staged packages and not with the live ones.
 
@@ -91,7 +103,7 @@ def unmet(line: str) -> str:
 def _lines(command: Sequence[str], hub: Hub) -> set[str]:
     done = subprocess.run(
         command,
-        env=installer.environment(hub),
+        env=interpreter.environment(hub),
         cwd=hub.work,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -123,7 +135,7 @@ def surroundings(source: Source) -> tuple[dict[str, str], Path]:
     path = declared.environment.get("PATH") or os.defpath
     # JupyterHub looks for its own tools there.
     own = {"PATH": f"{source.hub.environment / 'bin'}{os.pathsep}{path}"}
-    environment = installer.environment(source.hub) | declared.environment | own
+    environment = interpreter.environment(source.hub) | declared.environment | own
     return environment, declared.directory or source.hub.state
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import InstallerFailed, RehearsalFailed
 from tljh_runbook.hub import config, listening, rebuilding
-from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.logins import requirement
 from tljh_runbook.hub.source import Source
@@ -29,7 +28,7 @@ class Prepared:
     forecast: Forecast
 
 
-def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal) -> Prepared:
+def prepare(source: Source, upper: Path, log: Journal) -> Prepared:
     """Install and rehearse beside the live hub, of which nothing is touched.
 
     Raises what `stage.make`, `rebuilding.install` and `rehearsal.rehearse` raise, and `LoginsLost`;
@@ -41,8 +40,9 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
     try:
         log.phase("Install beside the live hub")
         config.set_unset(made.copy, source.settings.upgrade.defaults)
-        rebuilding.install(source, wanted, log.line, made)
+        rebuilding.install(source, log.line, made)
         log.phase("Rehearse")
+        rehearsal.require_targets(source, made)
         listening.require_same(source, listening.written(made.copy, source.hub.python))
         kept = rehearsal.rehearse(source, made, log.line)
         log.line("asking who could log in")
@@ -58,19 +58,13 @@ def prepare(source: Source, wanted: Sequence[Change], upper: Path, log: Journal)
     return Prepared(made, base, seen)
 
 
-def ready(
-    source: Source,
-    wanted: Sequence[Change],
-    upper: Path,
-    log: Journal,
-    wait: Callable[[], None],
-) -> Prepared:
+def ready(source: Source, upper: Path, log: Journal, wait: Callable[[], None]) -> Prepared:
     """Prepare an upgrade that fits the hub as it is after ``wait``: again, where it was changed.
 
     Raises what `prepare` and ``wait`` raise, and `Busy` where it changes again and again.
     """
     for _ in range(ATTEMPTS):
-        prepared = prepare(source, wanted, upper, log)
+        prepared = prepare(source, upper, log)
         requested.carry_out(source, prepared.forecast, log)
         wait()
         changed = prepared.stage.outdated()

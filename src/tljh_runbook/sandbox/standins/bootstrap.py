@@ -4,6 +4,7 @@
 
 Unknown options go on to the installer.  TLJH comes from the git repository beside this file.
 TLJH_INSTALL_PREFIX names the prefix; without it, it is the opt/tljh beside the folder of this file.
+Without --version, TLJH_BOOTSTRAP_PIP_SPEC names what pip installs TLJH from, as in TLJH.
 Standard library only: nothing is installed yet when this runs.
 """
 
@@ -36,8 +37,11 @@ def main():
         logger.info("Existing TLJH installation not detected, installing...")
         make_environment()
     logger.info("Installing TLJH...")
-    version = args.version or newest_tag()
-    pip_install(f"the-littlest-jupyterhub @ git+file://{quote(str(REPOSITORY))}@{version}")
+    spec = os.environ.get("TLJH_BOOTSTRAP_PIP_SPEC")
+    if args.version or not spec:
+        version = args.version or newest_tag()
+        spec = f"the-littlest-jupyterhub @ git+file://{quote(str(REPOSITORY))}@{version}"
+    pip_install(spec)
     logger.info("Running TLJH installer...")
     environment = {**os.environ, "TLJH_INSTALL_PREFIX": str(PREFIX)}
     os.execve(PYTHON, [PYTHON, "-m", "tljh.installer", *installer_args], environment)
