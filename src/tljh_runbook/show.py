@@ -28,6 +28,8 @@ LEFT = {
     "proving": "An upgrade was cut off when the new version was in its place and was not proved.",
 }
 
+NAMED = 20  # things of one kind that are left out; --json names all
+
 
 def findings(found: Sequence[Finding]) -> None:
     """Print what the checks found, then the remedies."""
@@ -300,8 +302,9 @@ def _components(found: Snapshot) -> None:
     for note in found.notes:
         terminal.warning(note)
     for why in dict.fromkeys(found.left_out.values()):
-        named = ", ".join(what for what, each in found.left_out.items() if each == why)
-        terminal.line(f"Left out: {named} ({why})")
+        named = [what for what, each in found.left_out.items() if each == why]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        terminal.line(f"Left out: {', '.join(named[:NAMED])}{more} ({why})")
 
 
 def _amount(kept: Manifest, name: str) -> tuple[str, str]:

@@ -203,14 +203,12 @@ ODD = [
     "a b:x:1702:1702::/home/a b:/bin/sh",
     "a$(id):x:1703:1703::/home/a:/bin/sh",
     "a'b:x:1704:1704::/home/a:/bin/sh",
-    "é:x:1705:1705::/home/é:/bin/sh",
     "short:x:1706",
     "negative:x:-5:5::/home/x:/bin/sh",
     "text:x:abc:5::/home/x:/bin/sh",
     "huge:x:4294967295:5::/home/x:/bin/sh",
     "relative:x:1707:5::home/x:/bin/sh",
     "control:x:1708:5::/home/\x1b[2J:/bin/sh",
-    "1709:x:1709:5::/home/x:/bin/sh",
     "alice:x:0:0::/home/alice:/bin/bash",
     ":x:1710:5::/home/x:/bin/sh",
 ]
@@ -222,6 +220,50 @@ def test_what_cannot_be_understood_is_left_out_and_counted(server: Source) -> No
     assert len(records(kept)["users"]) == 4
     assert records(kept)["users"]["alice"]["uid"] == 1001
     assert kept.manifest.components["accounts"]["skipped"] == len(ODD)
+
+
+def test_what_is_left_out_is_named(server: Source) -> None:
+    write_etc(server.hub.root, PASSWD + "\n" + "\n".join(ODD) + "\n", SHADOW, GROUP)
+    database = server.hub.state / "jupyterhub.sqlite"
+    add = "INSERT INTO users (name, cookie_id) VALUES (?, ?)"
+    for name in ("nowhere", "daemon"):
+        hub_folder.change(database, add, (name, name))
+    kept = backup(server)
+    named = " ".join(kept.left_out)
+    assert "'-evil'" in named
+    assert kept.left_out["user 'nowhere'"] == "it has no account in /etc/passwd"
+    assert kept.left_out["user 'daemon'"] == "an account of the system"
+
+
+UNUSUAL = ("müller", "DOM\\user", "a+b", "12345", "jupyter-x.y@example.org")
+
+
+@NEEDS_ROOT
+def test_unusual_names_are_kept_and_come_back(server: Source) -> None:
+    records_ = [f"{name}:x:{2000 + n}:1001::/home/{n}:/bin/sh" for n, name in enumerate(UNUSUAL)]
+    hashes = [f"{name}:$6$salt$hash{n:08}:19000:0:99999:7:::" for n, name in enumerate(UNUSUAL)]
+    write_etc(
+        server.hub.root,
+        PASSWD + "\n".join(records_) + "\n",
+        SHADOW + "\n".join(hashes) + "\n",
+        GROUP,
+    )
+    kept = backup(server)
+    assert set(UNUSUAL) <= set(records(kept)["users"])
+    assert not any("record" in what for what in kept.left_out)
+    before = {file: lines(server, file) for file in ("passwd", "shadow")}
+    reinstall(server)
+    done = by_hand(server, kept)
+    assert done.returncode == 0, done.stderr
+    again = {file: lines(server, file) for file in ("passwd", "shadow")}
+    assert {name: again["passwd"][name] for name in UNUSUAL} == {
+        name: before["passwd"][name] for name in UNUSUAL
+    }
+    reinstall(server)
+    carry_out(server, kept)
+    for file, kept_lines in before.items():
+        now = lines(server, file)
+        assert {name: now[name] for name in UNUSUAL} == {name: kept_lines[name] for name in UNUSUAL}
 
 
 def test_a_link_in_the_place_of_a_file_is_not_followed(server: Source, tmp_path: Path) -> None:

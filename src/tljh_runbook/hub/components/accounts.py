@@ -39,7 +39,7 @@ class Accounts:
     )
     left_out = (
         (
-            "accounts of the system and of its packages",
+            "accounts of the system and of its packages, also those that a hub user is named like",
             "Packages make them, with other numbers on another server. Who is in such a group, "
             "for example `docker`, is kept.",
         ),
@@ -52,6 +52,11 @@ class Accounts:
             "They stay as they are: giving back adds what is missing and removes nothing.",
         ),
         ("other files of `/etc/sudoers.d`", "They are for the administrator to write."),
+        (
+            "users of the hub without a record in `/etc/passwd`",
+            "Their account is created when their server starts for the first time, or is in a "
+            "directory such as LDAP. The output of the backup names them.",
+        ),
         ("empty passwords", "Nobody should get into the server without one."),
     )
 
@@ -65,7 +70,8 @@ class Accounts:
             return {"accounts": 0, "groups": 0, "why": f"there is no passwd in {root / 'etc'}"}
         found = databases.find(source.hub, source.services, source.settings)
         hub_users = hubdb.users(found[databases.REQUIRED])
-        kept = accounts.of_hub(accounts.read(root), hub_users, root, Path(source.settings.homes))
+        every = accounts.read(root)
+        kept = accounts.of_hub(every, hub_users, root, Path(source.settings.homes))
         limits = quotas.of(kept.users.values(), root)
         data = {**kept.to_json(), "quotas": [vars(each) for each in limits]}
         folder.write(RECORDS, json.dumps(data, indent=2) + "\n")
@@ -77,7 +83,8 @@ class Accounts:
             "accounts": len(kept.users),
             "groups": len(kept.groups),
             "quotas": len(limits),
-            "skipped": kept.skipped,
+            "skipped": len(kept.skipped),
+            "left_out": accounts.not_kept(every, kept, hub_users),
             "without_account": sum(not _has_account(name, kept) for name in hub_users),
             **_note(kept),
         }

@@ -154,7 +154,7 @@ def _pattern(name: str) -> str:
 
 
 def _escaped(name: str) -> str:
-    return re.sub(r"\.", r"\\.", name)
+    return re.sub(r"[][\\.*^$]", r"\\\g<0>", name)  # in grep's basic patterns + is a plain sign
 
 
 def _range(first: int, count: int) -> str:

@@ -18,7 +18,8 @@ from tljh_runbook.hub import files
 
 FIRST, LAST = 1000, 59999  # the numbers that useradd gives to people
 NOBODY = 65534
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,31}")
+# Wider than `useradd` asks for: LDAP, Samba and --badname make such names, and only digits too.
+_NAME = re.compile(r"\w[\w.@+\\-]{0,63}")
 _SECRET = re.compile(r"[!*]+|!?[!-9;-~]{8,512}")  # a hash, or a lock; a : would end the field
 _AGING = ("changed", "min", "max", "warn", "inactive", "expire")
 
@@ -59,7 +60,8 @@ class Records:
     users: dict[str, User] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     passwords: dict[str, str] | None = field(default_factory=dict, repr=False)
-    skipped: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    """What could not be understood: file, line and name, and why."""
 
     def to_json(self) -> dict[str, Any]:
         """Return accounts and groups as data, without any password."""
@@ -90,7 +92,7 @@ def read(root: Path) -> Records:
         }
     except PermissionError:
         shadow, found.passwords = {}, None
-    found.skipped = 0  # a shadow without its account, or the other way round, is no loss
+    found.skipped = {}  # a shadow without its account, or the other way round, is no loss
     ranges = _ranges(etc / "subuid"), _ranges(etc / "subgid")
     for line in _lines(etc / "passwd", found, 7):
         user = _user(line, shadow.get(line[0], []), *ranges)
@@ -98,6 +100,19 @@ def read(root: Path) -> Records:
     for line in _lines(etc / "group", found, 4):
         _enter(found, found.groups, _group(line), line[0])
     return found
+
+
+def not_kept(every: Records, kept: Records, hub_users: Iterable[str]) -> dict[str, str]:
+    """Return which accounts of the hub are not among those kept, and why."""
+    reasons = dict(kept.skipped)
+    for name in hub_users:
+        names = (system_name(f"jupyter-{name}"), name)
+        if any(each in kept.users for each in names):
+            continue
+        known = any(each in every.users for each in names)
+        why = "an account of the system" if known else "it has no account in /etc/passwd"
+        reasons[f"user {name!a}"] = why
+    return reasons
 
 
 def of_hub(found: Records, hub_users: Iterable[str], root: Path, homes: Path) -> Records:
@@ -145,18 +160,22 @@ def _lines(path: Path, found: Records, fields: int) -> Iterator[list[str]]:
     with suppress(FileNotFoundError):
         for line in files.read(path).decode(errors="replace").split("\n"):
             parts = line.split(":")
-            if len(parts) == fields and _NAME.fullmatch(parts[0]) and not parts[0].isdecimal():
+            if len(parts) == fields and _NAME.fullmatch(parts[0]):
                 yield parts
             elif line.strip() and not line.startswith("#"):
-                found.skipped += 1
+                _skip(found, path.name, parts[0], "neither a name nor a record that is understood")
 
 
 def _enter(found: Records, table: dict[str, Any], record: Any, name: str) -> None:
     """Enter a record; of two of one name the first counts, as it does for the system."""
     if record is None or name in table:
-        found.skipped += 1
+        _skip(found, "passwd and group", name, "a second one, or its fields are not understood")
     else:
         table[name] = record
+
+
+def _skip(found: Records, file: str, name: str, why: str) -> None:
+    found.skipped[f"{name[:64]!a}, record {len(found.skipped) + 1} of {file}"] = why
 
 
 def _user(line: list[str], shadow: list[str], *ranges: dict[str, list[list[int]]]) -> User | None:

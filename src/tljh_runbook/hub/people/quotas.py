@@ -38,7 +38,12 @@ class Quota:
 
 def of(users: Iterable[User], root: Path) -> list[Quota]:
     """Return the limits that are set for these users; none where there are no quotas."""
-    return read(*_asked(root), {user.uid: user.name for user in users})
+    return read(*_asked(root), {user.uid: _told(user) for user in users})
+
+
+def _told(user: User) -> str:
+    """Return a user as setquota is told: it takes a name of digits for a number."""
+    return str(user.uid) if user.name.isdecimal() else user.name
 
 
 def mounts(root: Path) -> set[str]:
