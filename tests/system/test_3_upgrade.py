@@ -11,6 +11,8 @@ import sessions
 from machines import Server, until
 from story import Story, Working
 
+from tljh_runbook.errors import UpgradeTakenBack
+
 LONG = 600  # minutes in which upgrades wait to be confirmed: none is taken back in these tests
 CONFIRM = "tljh-runbook-confirm-*"  # the timers that take an upgrade back
 MARK = "/var/lib/tljh-runbook/upgrade.json"
@@ -171,6 +173,23 @@ def test_after_a_power_cut_the_hub_is_old_or_new(story: Story, rolled_back: str)
     assert version(server) == "4.1.6"
     assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows
     assert server.tried("test", "-e", "/opt/tljh/runbook-stage").returncode
+
+
+def test_a_killed_upgrade_is_resumed_by_systemd(story: Story, rolled_back: str) -> None:
+    """As the kernel kills a process when memory runs out, here while files are exchanged."""
+    server = story.one
+    rows = server.run("/opt/tljh/hub/bin/python", "-c", ROWS)
+    server.run("tljh-runbook", "backup")
+    server.run("tljh-runbook", "upgrade", "--detach")
+    until(lambda: '"swapping"' in server.seen(MARK), "the upgrade begins to swap", 600)
+    run = "tljh-runbook-run-upgrade.service"
+    server.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", run)
+    until(lambda: not server.seen(MARK), "systemd resumes the upgrade", 600)
+    end = until(lambda: server.tool("progress", "upgrade")["end"], "the end is recorded", 60)
+    assert end["code"] == UpgradeTakenBack.code
+    until(server.serves, "the services answer after a kill", 600)
+    assert version(server) == "4.1.6"
+    assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows
 
 
 def test_an_upgrade_that_nobody_confirms_is_taken_back(story: Story, rolled_back: str) -> None:
