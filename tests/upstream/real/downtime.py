@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hub import Hub
+from machines import until
 from visitor import Visitor
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from tljh_runbook.hub import web
 from tljh_runbook.hub.probe import Probe, Target
 
 USER = "server of "
 SERVICE = "service "
+BACK_WITHIN = 300  # seconds
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,14 @@ def measured(
     """Probe the hub ten times a second while ``act`` runs and until the hub has wholly started."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(each.websocket(each.token())) for each in people]
-        with Probe(_targets(hub, people)) as probe:
+        targets = _targets(hub, people)
+        with Probe(targets) as probe:
             begun = time.monotonic()
             act()
             seconds = time.monotonic() - begun
             hub.wait()
+            # A hub that has just started adds the routes to users' servers one after the other.
+            until(lambda: _all_answer(targets), "the users' servers answer", BACK_WITHIN)
         closed = sum(not _open(each) for each in sockets)
     down = {each.name: round(each.away, 2) for each in probe.outages}
     users = [value for name, value in down.items() if name.startswith(USER)]
@@ -72,6 +78,10 @@ def _targets(hub: Hub, people: Iterable[Visitor]) -> dict[str, Target]:
     for each in people:
         found[f"{USER}{each.name}"] = Target(f"{top}/user/{each.name}/api")
     return found
+
+
+def _all_answer(targets: dict[str, Target]) -> bool:
+    return all(target.there(web.get(target.url)) for target in targets.values())
 
 
 def _open(socket: ClientConnection) -> bool:

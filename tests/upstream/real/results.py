@@ -61,9 +61,10 @@ class Recorder:
                 "why": _reason(report),
             }
         )
+        self.write()
 
-    def pytest_sessionfinish(self) -> None:
-        """Write the record; what another run found of other stories stays."""
+    def write(self) -> None:
+        """Write the record after each test: a run may be ended. Other stories of the file stay."""
         if not self.file or not self.facts:
             return
         found = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
