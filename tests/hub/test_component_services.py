@@ -122,6 +122,73 @@ def test_it_comes_back_as_it_was_and_the_manager_is_told_once(server: Source) ->
     assert planned(server, kept) == []
 
 
+def test_linked_units_and_what_units_refer_to_come_back(server: Source) -> None:
+    root = server.hub.root
+    units, srv = root / UNITS, root / "srv"
+    hub_folder.keep(srv / "units/traefik.service", "[Service]\nUser=root\n", 0o644)
+    (units / "traefik.service").unlink()
+    (units / "traefik.service").symlink_to(srv / "units/traefik.service")
+    hub_folder.keep(srv / "limits/memory.conf", "[Service]\nMemoryMax=1G\n", 0o644)
+    (units / "traefik.service.d").symlink_to(srv / "limits")
+    (units / "jupyter-.service.d").mkdir()
+    hub_folder.keep(srv / "one.conf", "[Service]\nCPUQuota=50%\n", 0o644)
+    (units / "jupyter-.service.d" / "10.conf").symlink_to(srv / "one.conf")
+    text = f"""[Service]
+EnvironmentFile=-/etc/hub/*.env
+EnvironmentFile=-/etc/nowhere.env
+EnvironmentFile=%E/computed.env
+ExecStartPre=+/usr/local/sbin/prepare --key={srv}/key \\
+  "/srv/with.arguments"
+LoadCredential=token:/etc/hub/token
+ExecStart=/usr/bin/python3 {server.hub.prefix}/hub/bin/jupyterhub
+# see /etc/hub/comment
+"""
+    hub_folder.keep(units / "jupyterhub.service.d" / "own.conf", text, 0o644)
+    wanted = ("etc/hub/a.env", "etc/hub/token", "usr/local/sbin/prepare", "srv/key")
+    for name in (*wanted, "srv/with.arguments", "etc/hub/comment", "usr/bin/python3"):
+        hub_folder.keep(root / name, name, 0o600)
+    (root / "etc/hub/b.env").symlink_to(srv / "key")
+    kept = backup(server)
+    assert {*wanted, "srv/with.arguments", "srv/units/traefik.service"} <= names(kept)
+    assert {"srv/limits/memory.conf", "srv/one.conf"} <= names(kept)
+    assert not {"etc/hub/comment", "usr/bin/python3"} & names(kept)
+    assert "only systemd knows" in kept.left_out["%E/computed.env"]
+    assert note(kept) == ""
+    before = contents(root)
+    assert planned(server, kept) == []
+    for name in (*wanted, "srv/with.arguments", "etc/hub/b.env"):
+        (root / name).unlink()
+    shutil.rmtree(root / "etc/systemd")
+    shutil.rmtree(srv)
+    carry_out(planned(server, kept))
+    other = f"{UNITS}/other.service"
+    hub_folder.keep(root / other, before[other][3], 0o644)  # type: ignore[index]
+    now = contents(root)
+    differing = {name for name in before if before[name] != now.get(name)}
+    assert {name for name in differing if not name.startswith("var/")} == set()
+
+
+@NEEDS_ROOT
+def test_what_a_user_could_have_put_where_a_unit_refers_to_is_named(server: Source) -> None:
+    theirs = server.hub.root / "srv" / "theirs"
+    hub_folder.keep(theirs / "x.env", "A=1\n", 0o644)
+    os.chown(theirs, 1234, 1234)
+    text = "[Service]\nEnvironmentFile=/srv/theirs/x.env\n"
+    hub_folder.keep(server.hub.root / f"{UNITS}/jupyterhub.service.d/x.conf", text, 0o644)
+    kept = backup(server)
+    assert "is not root's" in kept.left_out[str(theirs / "x.env")]
+    assert not any("theirs" in name for name in names(kept))
+
+
+def test_a_masked_unit_is_kept_as_a_link(server: Source) -> None:
+    unit = server.hub.root / f"{UNITS}/traefik.service"
+    unit.unlink()
+    unit.symlink_to("/dev/null")
+    kept = backup(server)
+    assert kept.manifest.components["services"]["links"][str(unit)] == "/dev/null"
+    assert kept.left_out == {}
+
+
 def test_a_sudo_rule_alone_does_not_bother_the_manager(server: Source) -> None:
     kept = backup(server)
     (server.hub.root / "etc/sudoers.d/jupyterhub-admins").unlink()

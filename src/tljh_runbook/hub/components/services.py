@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
-from tljh_runbook.hub import config, exchange, files, placed, services, trust
+from tljh_runbook.hub import config, exchange, files, placed, services, trust, unit_files
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
 from tljh_runbook.hub.layout import Hub
@@ -18,7 +18,9 @@ from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
 UNITS = Path("etc/systemd/system")
+MANAGED = Path("etc/systemd")  # what systemd must read again
 NAMES = (services.HUB, services.PROXY)
+UNIT_NAMES = (*NAMES, "jupyter-")  # drop-ins of jupyter-.service hold for every user server
 SUDOERS = Path("etc/sudoers.d/jupyterhub-admins")
 SUPERVISOR = Path("etc/supervisor/supervisord.conf")
 LINKS = (
@@ -37,13 +39,25 @@ class Services:
     order = 65
     downtime = f"{PROXY} where the proxy's unit, or a TLS file, is missing or differs"
     kept = (
-        "the units `jupyterhub.service` and `traefik.service`, their drop-ins, and whether they "
-        "start with the server",
+        "the units `jupyterhub.service` and `traefik.service`, their drop-ins, those of "
+        "`jupyter-.service`, and whether they start with the server; links as links, with what "
+        "they lead to",
+        "the files that units and drop-ins refer to: `EnvironmentFile=`, credentials, your own "
+        "scripts",
         "the sudo rule of the hub's administrators, and where `tljh-config` leads",
         "the key and the certificate that `config.yaml` names",
         "the settings of supervisor, in a sandbox",
     )
     left_out = (
+        (
+            "programs that a unit starts and that a package or TLJH brings",
+            "They are installed again.",
+        ),
+        (
+            "a file that a unit refers to, in a folder that users can write to, larger than 16 MB, "
+            "or by a specifier such as `%E`",
+            "The output of the backup names each.",
+        ),
         (
             "a key or certificate in a folder that users can write to",
             "Root does not follow where others may lead it; a note names it.",
@@ -56,11 +70,15 @@ class Services:
     )
 
     def size(self, source: Source) -> int:
-        return sum(path.stat().st_size for path in (*_files(source), *_tls(source)[0]))
+        units = unit_files.of(source.hub, UNIT_NAMES).files
+        return sum(map(files.size, (*units, *_others(source), *_tls(source)[0])))
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         root = source.hub.root
-        for path in _files(source):
+        units = unit_files.of(source.hub, UNIT_NAMES)
+        for path, name in units.files.items():
+            folder.copy(path, name)
+        for path in _others(source):
             folder.copy(path, str(path.relative_to(root)))
         tls, links, doubts = _tls(source)
         for path in tls:
@@ -68,7 +86,8 @@ class Services:
         links += [root / name for name in LINKS if (root / name).is_symlink()]
         details: dict[str, Any] = {
             "files": len(folder.entries),
-            "links": {str(link): str(link.readlink()) for link in links},
+            "links": units.links | {str(link): str(link.readlink()) for link in links},
+            "left_out": units.left_out,
             "reload": source.services.reload_line,
         }
         return details | ({"note": " ".join(doubts)} if doubts else {})
@@ -110,21 +129,12 @@ class Services:
             yield kept["reload"]
 
 
-def _files(source: Source) -> Iterator[Path]:
+def _others(source: Source) -> list[Path]:
+    """Return the other files that are kept: none is a link."""
     root = source.hub.root
-    for name in NAMES:
-        unit = root / UNITS / f"{name}.service"
-        extra = unit.with_name(f"{unit.name}.d")
-        yield from _plain([unit])
-        if extra.is_dir() and not extra.is_symlink():
-            yield from _plain(files.walk(extra))
-    yield from _plain([root / SUDOERS])
-    if source.settings.services == "supervisor":
-        yield from _plain([root / SUPERVISOR])
-
-
-def _plain(paths: Iterable[Path]) -> Iterator[Path]:
-    return (path for path in paths if path.is_file() and not path.is_symlink())
+    supervisor = [SUPERVISOR] if source.settings.services == "supervisor" else []
+    places = [root / each for each in (SUDOERS, *supervisor)]
+    return [path for path in places if path.is_file() and not path.is_symlink()]
 
 
 def _tls(source: Source) -> tuple[list[Path], list[Path], list[str]]:
@@ -162,7 +172,7 @@ def _is_of_proxy(path: str) -> bool:
 
 
 def _is_unit(hub: Hub, path: str) -> bool:
-    return any(Path(path).is_relative_to(hub.root / each) for each in (UNITS, SUPERVISOR))
+    return any(Path(path).is_relative_to(hub.root / each) for each in (MANAGED, SUPERVISOR))
 
 
 COMPONENT = Services()
