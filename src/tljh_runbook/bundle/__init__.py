@@ -24,6 +24,7 @@ KINDS = {
     ".py",
     ".css",
     ".json",
+    ".yaml",
 }  # what belongs to the sources, and is not left by a Python that ran them
 NEEDED = ("click", "packaging", "rich", "ruamel.yaml")
 # rich highlights source and reads Markdown with these, and imports them only then: we draw neither.

@@ -27,6 +27,7 @@ from tljh_runbook.hub import (
     interpreter,
     journal,
     listening,
+    releases,
     removable,
     restore,
     scheduled,
@@ -222,6 +223,16 @@ def _way(source: Source) -> Found:
     return "prepared beside the live hub: the hub is away for one restart"
 
 
+def _releases(source: Source) -> Found:
+    """Name the breaking changes between the two releases that concern this hub."""
+    found = releases.concerns(source.hub, source.settings.upgrade.tljh)
+    if not found:
+        return "no breaking change concerns this hub"
+    told = " ".join(f"{each.change.reason} {each.change.hint}" for each in found)
+    names = ", ".join(f"{each.change.name} ({each.seen})" for each in found)
+    return f"breaking changes concern this hub: {names}", None, told
+
+
 CHECKS: dict[str, Callable[[Source], Found]] = {
     "configuration": _config,
     "databases": _databases,
@@ -235,4 +246,5 @@ CHECKS: dict[str, Callable[[Source], Found]] = {
     "scheduled": _scheduled,
     "security": advice.check,
     "changes": _changes,
+    "releases": _releases,
 }
