@@ -125,6 +125,8 @@ def restored(outcome: dict[str, Any]) -> None:
         terminal.line(f"Given back in {outcome['seconds']:.1f} s{healthy}.")
     for name, runs in outcome["servers"].items():
         terminal.line(f"The server of {name} {'runs on' if runs else 'is not known any more'}.")
+    for each in outcome["different"]:
+        terminal.warning(f"Still different from the snapshot: {each}.")
     for folder in outcome["replaced"]:
         terminal.line(f"What was replaced is kept in {folder}")
 

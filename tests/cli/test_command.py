@@ -254,7 +254,7 @@ def test_a_backup_and_a_restore_go_on_apart_from_the_terminal(live: Live, cli: C
     assert live.hub.config_file.read_text() != changed
     shown = cli("progress", "restore", *where)
     assert shown.returncode == 0
-    for part in ("Stopping the hub", "Starting the proxy", "Waiting for", "What was replaced"):
+    for part in ("Stopping the hub", "Starting the hub", "Waiting for", "What was replaced"):
         assert part in shown.stdout
     report = journal.state(live.hub, "restore")["end"]["report"]
     assert (report["changed"], report["servers"]) == (True, {"alice": True})

@@ -14,6 +14,7 @@ from tljh_runbook.errors import AccessDenied, DiskFailed, NoSpace, SettingsInval
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 CHUNK = 1 << 20
 ATTEMPTS = 5
@@ -104,11 +105,16 @@ def steady(source: Path) -> tuple[bytes, os.stat_result]:
 
 def digest(path: Path) -> tuple[int, str]:
     """Return size in bytes and SHA-256 (hexadecimal) of a regular file."""
-    total, sha = 0, hashlib.sha256()
     with os.fdopen(open_regular(path), "rb") as file:
-        while chunk := file.read(CHUNK):
-            total += len(chunk)
-            sha.update(chunk)
+        return digest_of(file)
+
+
+def digest_of(file: BinaryIO) -> tuple[int, str]:
+    """Return size in bytes and SHA-256 (hexadecimal) of what an open file still holds."""
+    total, sha = 0, hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        total += len(chunk)
+        sha.update(chunk)
     return total, sha.hexdigest()
 
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
 from tljh_runbook.hub import cause, files, interpreter, port_80, versions
@@ -124,11 +124,26 @@ def note(hub: Hub, text: str) -> None:
         output.write(text)
 
 
+class Elsewhere(Protocol):
+    """Copies of a hub that a command sees in the place of the live one."""
+
+    @property
+    def copy(self) -> Hub:
+        """The copies: a prefix like the hub's own."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command must find in its environment."""
+
+    def command(self, command: Sequence[str], directory: Path) -> list[str]:
+        """Return the command line that sees the copies."""
+
+
 def carry_out(
     hub: Hub,
     command: list[str],
     say: Say,
-    stage: Stage | None,
+    stage: Elsewhere | None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run one command; its output goes to the log, and line by line to ``say``.

@@ -59,6 +59,10 @@ class Restoration:
     """What is typed to do the same again, without the program and the hub."""
     begin: Say | None = None
     """Told what begins, where ``say`` is told only how far it is."""
+    components: frozenset[str] = frozenset()
+    """The names of all components that are restored with it."""
+    left: list[str] = field(default_factory=list)
+    """What stays different although it was restored: lines for a person."""
     notes: list[str] = field(default_factory=list)
     """What is not given back, why, and what to do about it: lines for a person."""
     moment: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):{MOMENT}}")

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Outcome:
     restarted: bool = False
     servers: dict[str, bool] = field(default_factory=dict)
     """User servers that ran before, and whether they answer again."""
+    different: list[str] = field(default_factory=list)
+    """What stays different from the snapshot, although it was restored: a line each."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -38,6 +40,7 @@ class Outcome:
             "replaced": [str(folder) for folder in self.replaced],
             "restarted": self.restarted,
             "servers": self.servers,
+            "different": self.different,
         }
 
 
@@ -49,7 +52,9 @@ def told(action: Action) -> dict[str, str]:
 def plan(restoration: Restoration, components: Iterable[Component]) -> list[Action]:
     """Return what giving back takes, in the order in which it is done. Looks only."""
     found: list[Action] = []
-    for component in components:
+    wanted = tuple(components)
+    restoration = replace(restoration, components=frozenset(each.name for each in wanted))
+    for component in wanted:
         restoration.say(f"Comparing: {component.title}")
         found += component.give_back(restoration)
     return found
@@ -91,7 +96,8 @@ def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
         refused.add("All else was given back.")
         raise refused
     seconds = round(time.monotonic() - start, 1)
-    return Outcome(list(actions), seconds, _replaced(restoration, actions), restarted, seen)
+    replaced = _replaced(restoration, actions)
+    return Outcome(list(actions), seconds, replaced, restarted, seen, restoration.left)
 
 
 def cut_off(work: Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import installer, versions
+from tljh_runbook.hub import environment_restore, installer, versions
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
 from tljh_runbook.hub.layout import Hub
@@ -59,6 +59,8 @@ class Plugin:
         }
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        if "software" in restoration.components and environment_restore.recorded(restoration.kept):
+            return  # with all other packages of the hub
         kept = restoration.kept.manifest.components[self.name]
         known = versions.packages(restoration.source.hub)
         given = {

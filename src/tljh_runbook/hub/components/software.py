@@ -11,15 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import files, trust, user_environment, versions
+from tljh_runbook.hub import (
+    environment_restore,
+    files,
+    trust,
+    user_environment,
+    users_packages,
+    versions,
+)
 from tljh_runbook.hub.capture import Folder
-from tljh_runbook.hub.components import HUB
+from tljh_runbook.hub.components import PROXY
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 
-FREEZE, CONDA, PIP, MACHINE = "hub-freeze.txt", "user-explicit.txt", "user-pip.txt", "machine.json"
+FREEZE, MACHINE = environment_restore.FREEZE, environment_restore.MACHINE
+CONDA, PIP = users_packages.EXPLICIT, users_packages.BY_PIP
 SECONDS = 10  # that the proxy may take to tell its version
 
 
@@ -29,7 +37,7 @@ class Software:
     name = "software"
     title = "Software"
     order = 80
-    downtime = HUB
+    downtime = f"{PROXY} where the proxy's program is missing or another one"
     kept = (
         "the version, or the commit, of every package of the hub's environment",
         "the address and checksum of every conda package of the users' environment, and what pip "
@@ -39,9 +47,8 @@ class Software:
     left_out = (
         (
             "the environments themselves",
-            "They are large, and are made again from the lists. Giving back changes no package "
-            "but TLJH and its plugins, which belong to the component `plugin`; the notes say how "
-            "to install the others by hand.",
+            "They are large. A restore installs the hub's packages again, one by one as they are "
+            "listed, and what is missing of the users'; it names what cannot be had any more.",
         ),
         ("the installer's log", "It tells what was done once, and nothing that is needed."),
     )
@@ -69,8 +76,9 @@ class Software:
         return {**counts, **({"note": _note(left)} if left else {})}
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        del restoration
-        return ()
+        if not restoration.paths:
+            yield from environment_restore.actions(restoration)
+            yield from users_packages.actions(restoration, restoration.kept.path / self.name)
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         prefix = shlex.quote(manifest.hub)

@@ -26,7 +26,7 @@ def main():
     ensure_config(manager)
     ensure_admins(args.admin)
     ensure_sudoers()
-    ensure_user_environment()
+    ensure_user_environment("")
     logger.info("Setting up JupyterHub...")
     packages.install(HUB_ENV_PREFIX, "-r", packages.REQUIREMENTS)
     traefik.ensure_binary()
@@ -92,7 +92,7 @@ def ensure_sudoers():
     path.write_text("%jupyterhub-admins ALL = (ALL) NOPASSWD: ALL\n", encoding="utf-8")
 
 
-def ensure_user_environment():
+def ensure_user_environment(user_requirements_txt_file):
     logger.info("Setting up user environment...")
     extras = []
     if not (USER_ENV_PREFIX / "bin" / "python3").exists():

