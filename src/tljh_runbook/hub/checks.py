@@ -225,7 +225,8 @@ def _way(source: Source) -> Found:
 
 def _releases(source: Source) -> Found:
     """Name the breaking changes between the two releases that concern this hub."""
-    found = releases.concerns(source.hub, source.settings.upgrade.tljh)
+    target = source.targets.tljh
+    found = releases.concerns(source.hub, target.version or target.asked)
     if not found:
         return "no breaking change concerns this hub"
     told = " ".join(f"{each.change.reason} {each.change.hint}" for each in found)

@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from tljh_runbook.hub import versions, yaml
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.releases.detectors import DETECTORS
+from tljh_runbook.hub.requirements import TLJH_NAME
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _installed(hub: Hub, known: dict[str, Any]) -> dict[str, Version]:
     packages = versions.packages(hub)
     texts = {name: each.version for name, each in packages.items()}
     texts["python"] = versions.python(hub)
-    tljh = texts.get(versions.TLJH_NAME, "")
+    tljh = texts.get(TLJH_NAME, "")
     texts["traefik"] = known.get(tljh, {}).get("traefik", "").lstrip("=")
     return {name: version for name, text in texts.items() if (version := _version(text))}
 
