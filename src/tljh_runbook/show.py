@@ -265,6 +265,10 @@ def forecast(found: dict[str, Any]) -> None:
     for title, lines in (
         ("Installed before, with apt-get", found["apt"]),
         ("Asked for, and not done", [" ".join(words) for words in found["not_done"]]),
+        (
+            "Edited by hand, and written again by the installer",
+            list(found.get("overwritten") or {}),
+        ),
         ("Would be written by the installer, and is not carried over", found["left"]),
         ("pip finds wrong", found["complaints"]),
         ("Logins", found["logins"]["warnings"]),

@@ -368,3 +368,53 @@ def test_a_fingerprint_sees_what_pip_does_and_not_what_python_compiles(tmp_path:
     (tmp_path / "bin").unlink()
     (tmp_path / "bin").symlink_to("elsewhere")
     assert copies.fingerprint(tmp_path) != seen
+
+
+# What TLJH writes again, as an installation would: the names are its own.
+WRITERS = """
+import os
+from pathlib import Path
+
+PREFIX = Path(os.environ["TLJH_INSTALL_PREFIX"])
+
+
+def ensure_usergroups():
+    sudoers = PREFIX.parents[1] / "etc" / "sudoers.d" / "jupyterhub-admins"
+    sudoers.write_text("%jupyterhub-admins ALL = (ALL) NOPASSWD: ALL\\n")
+
+
+def ensure_jupyterhub_service(prefix):
+    (PREFIX / "state" / "traefik.toml").write_text("[api]\\n")
+"""
+
+
+def written_by(live: Live, code: str) -> None:
+    """Have the installed TLJH write its files with this code."""
+    (site,) = live.hub.environment.glob(f"lib/python3.{sys.version_info.minor}/site-packages")
+    hub_folder.keep(site / "tljh" / "__init__.py", "", 0o644)
+    hub_folder.keep(site / "tljh" / "config.py", "HUB_ENV_PREFIX = ''\n", 0o644)
+    hub_folder.keep(site / "tljh" / "installer.py", code, 0o644)
+
+
+def test_a_rehearsal_names_the_hand_edits_that_would_be_lost(staged: Live) -> None:
+    live = staged
+    written_by(live, WRITERS)
+    hub_folder.keep(live.hub.root / "srv" / "traefik.toml", "[api]\n[log]\n", 0o644)
+    hub_folder.keep(live.hub.state / "traefik.toml", "[api]\n", 0o600)
+    sudoers = live.hub.root / "etc" / "sudoers.d" / "jupyterhub-admins"
+    hub_folder.keep(sudoers, "%jupyterhub-admins ALL = (ALL) ALL\n", 0o440)
+    # The installer of this hub leaves that file alone, and so nothing is lost of it.
+    assert done(live, "rehearse")["report"]["overwritten"] == {}
+    hub_folder.keep(live.hub.state / "traefik.toml", "[api]\ndashboard = true\n", 0o600)
+    before = everything(live.hub)
+    found = done(live, "rehearse")["report"]["overwritten"]
+    assert found == {str(live.hub.state / "traefik.toml"): ""}
+    assert everything(live.hub) == before
+
+
+def test_edits_that_cannot_be_told_stop_nothing(staged: Live) -> None:
+    written_by(staged, "raise RuntimeError('an old one')\n")
+    end = done(staged, "rehearse")
+    assert end["code"] == 0
+    assert end["report"]["overwritten"] == {}
+    assert any("not known which files were edited" in each for each in texts(staged, "rehearse"))

@@ -124,9 +124,9 @@ def proxy_version(hub: Hub) -> str:
 
 def _version(program: Path) -> str:
     """Return what the proxy says of itself; nothing where it will not run, or is not root's."""
-    if trust.doubt(program):
-        return ""
     with suppress(OSError, subprocess.SubprocessError):
+        if trust.doubt(program):
+            return ""
         done = subprocess.run(
             [str(program), "version"],
             env={"LC_ALL": "C"},

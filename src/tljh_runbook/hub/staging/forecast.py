@@ -15,6 +15,7 @@ from tljh_runbook.hub.logins.requirement import Compared
 from tljh_runbook.hub.settings import DEFAULTS
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import carry, copies, outage, rehearsal
+from tljh_runbook.hub.staging.hand_edits import Edits
 from tljh_runbook.hub.staging.outage import Outage
 from tljh_runbook.hub.staging.rehearsal import Kept
 from tljh_runbook.hub.staging.stage import Stage
@@ -31,6 +32,8 @@ class Forecast:
     packages: list[list[str]]
     settings: list[list[str]]
     files: dict[str, str]
+    overwritten: dict[str, str]
+    """Those of them that somebody has edited by hand, with what was edited: it would be lost."""
     left: list[str]
     """Other files below ``/etc`` that the installer would change; they are not carried over."""
     databases: list[Kept]
@@ -68,6 +71,7 @@ class Forecast:
             "packages": self.packages,
             "settings": self.settings,
             "files": self.files,
+            "overwritten": self.overwritten,
             "left": self.left,
             "databases": [each.to_json() for each in self.databases],
             "tokens_revoked": self.tokens,
@@ -82,7 +86,9 @@ class Forecast:
         }
 
 
-def of(source: Source, stage: Stage, kept: list[Kept], compared: Compared) -> Forecast:
+def of(
+    source: Source, stage: Stage, kept: list[Kept], compared: Compared, edits: Edits
+) -> Forecast:
     """Return what the staged upgrade would change, compared with the live hub."""
     carried = carry.changed(source, stage)
     proxy = carry.restarts_proxy(source, stage, carried)
@@ -91,6 +97,7 @@ def of(source: Source, stage: Stage, kept: list[Kept], compared: Compared) -> Fo
         settings=_settings(source.hub, stage.copy),
         # That the installer writes its log is no news.
         files={str(each.live): _diff(each) for each in carried if each.live.name != carry.LOG.name},
+        overwritten={str(each.live): edits[each.live] for each in carried if each.live in edits},
         left=carry.other_files(source, stage),
         databases=kept,
         asked=[words for words in stage.asked if words and words[0] not in USUAL],

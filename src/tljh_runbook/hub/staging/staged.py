@@ -11,7 +11,16 @@ from tljh_runbook.hub import config, listening, rebuilding
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.logins import requirement
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import copies, forecast, rehearsal, requested, stage, swap, way_back
+from tljh_runbook.hub.staging import (
+    copies,
+    forecast,
+    hand_edits,
+    rehearsal,
+    requested,
+    stage,
+    swap,
+    way_back,
+)
 from tljh_runbook.hub.staging.forecast import Forecast
 from tljh_runbook.hub.staging.stage import Stage
 from tljh_runbook.hub.staging.way_back import Way
@@ -39,6 +48,7 @@ def prepare(source: Source, upper: Path, log: Journal) -> Prepared:
     made = stage.make(source, upper)
     try:
         log.phase("Install beside the live hub")
+        edits = hand_edits.find(source, made, log.line)
         config.set_unset(made.copy, source.settings.upgrade.defaults)
         rebuilding.install(source, log.line, made)
         log.phase("Rehearse")
@@ -47,7 +57,7 @@ def prepare(source: Source, upper: Path, log: Journal) -> Prepared:
         kept = rehearsal.rehearse(source, made, log.line)
         log.line("asking who could log in")
         compared = requirement.require(source, made)
-        seen = forecast.of(source, made, kept, compared)
+        seen = forecast.of(source, made, kept, compared, edits)
     except InstallerFailed as error:
         error.add("The live hub was not touched.")
         stage.discard(source.hub)
