@@ -61,7 +61,9 @@ def test_what_is_not_known_is_told_as_that(capsys: Any) -> None:
         "size": 0,
         "apt": [],
         "not_done": [],
+        "overwritten": {},
         "left": [],
+        "logins": {"allowed": 2, "warnings": []},
         "complaints": [],
     }
     show.forecast(found)
