@@ -17,6 +17,10 @@ from tljh_runbook.hub import checks, proof, upgrade
 from tljh_runbook.hub.settings_groups import MOST_MINUTES
 from tljh_runbook.hub.source import Source
 
+SECURITY = click.option(
+    "--security", is_flag=True, help="Install only what fixes a known vulnerability."
+)
+
 
 @click.command()
 @on_hub()
@@ -42,9 +46,10 @@ def check(source: Source, *, as_json: bool) -> None:
 
 
 @click.command()
+@SECURITY
 @detachable
 @on_hub()
-def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
+def rehearse(source: Source, *, security: bool, detach: bool, run: str, as_json: bool) -> None:
     """Prepare the upgrade beside the live hub, try it on copies, and say what would change.
 
     The live hub, its users and their servers do not notice: it is safe at noon on a working day.
@@ -53,9 +58,10 @@ def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     \b
     Examples:
       tljh-runbook rehearse
-      tljh-runbook rehearse --json
+      tljh-runbook rehearse --security
     """
-    runs.carry_out(source, "rehearse", upgrade.rehearse, run, detach=detach, as_json=as_json)
+    work = upgrade.rehearse_fix if security else upgrade.rehearse
+    runs.carry_out(source, "rehearse", work, run, detach=detach, as_json=as_json)
 
 
 @click.command(name="upgrade")
@@ -71,6 +77,7 @@ def rehearse(source: Source, *, detach: bool, run: str, as_json: bool) -> None:
     metavar="MINUTES",
     help="Take it back by itself unless it is confirmed in that time, instead of the setting.",
 )
+@SECURITY
 @detachable
 @on_hub()
 def upgrade_(  # noqa: PLR0913 - each is an option that a person types
@@ -78,6 +85,7 @@ def upgrade_(  # noqa: PLR0913 - each is an option that a person types
     *,
     when_quiet: int | None,
     confirm_within: int | None,
+    security: bool,
     detach: bool,
     run: str,
     as_json: bool,
@@ -88,14 +96,19 @@ def upgrade_(  # noqa: PLR0913 - each is an option that a person types
     and does nothing at all when everything is as asked. When the new version does not keep the
     promises, it is taken back by itself.
 
+    With --security it leaves TLJH and the plugins as they are, and installs only what fixes a known
+    vulnerability.
+
     \b
     Examples:
       tljh-runbook upgrade
+      tljh-runbook upgrade --security
       tljh-runbook upgrade --detach
       tljh-runbook upgrade --when-quiet 120 --confirm-within 30
     """
     source = _asked(source, quiet_within=when_quiet, confirm_within=confirm_within)
-    runs.carry_out(source, "upgrade", upgrade.work, run, detach=detach, as_json=as_json)
+    work = upgrade.fix if security else upgrade.work
+    runs.carry_out(source, "upgrade", work, run, detach=detach, as_json=as_json)
 
 
 @click.command()

@@ -146,6 +146,37 @@ def run(target: Target) -> Plan:
 
 
 @step(
+    "upgrade.security",
+    "Install security updates",
+    why="A known vulnerability is fixed in a minute, and nothing else changes that could surprise "
+    "you.",
+    changes="The packages with known vulnerabilities have the versions that fix them. TLJH, the "
+    "plugins, all other packages and the settings stay as they are. The previous version is "
+    "retained.",
+    check="The last table shows nothing as *BROKEN*, and {step}`security` names no package with an "
+    "arrow.",
+    undo=BACK,
+    fails=FAILED,
+)
+def security(target: Target) -> Plan:
+    """Upgrade only the packages with known vulnerabilities, each to the version that fixes it.
+
+    It is done like any upgrade: prepared and rehearsed on copies, swapped in with one restart of
+    the hub, verified, and rolled back automatically if a guarantee is broken. It needs a snapshot
+    of the last hour: {step}`backup`.
+
+    A fix that TLJH, a plugin or another package does not allow is left out; {step}`security` says
+    which, and who does not allow it.
+    """
+    variables: dict[str, str | list[str]] = {
+        "tljh_prefix": target.hub,
+        "tljh_run": ["upgrade", "--security"],
+    }
+    asks = ("upgrade", "--security")
+    return [Run(ansible(target, "upgrade", variables), asks=asks), _prove(target)]
+
+
+@step(
     "upgrade.confirm",
     "Confirm that it may stay",
     why="You have looked at the new version yourself, and want to keep it.",

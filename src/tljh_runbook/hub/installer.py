@@ -16,7 +16,7 @@ from tljh_runbook.hub import cause, files, interpreter, port_80, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
-from tljh_runbook.hub.targets import TLJH_ADDRESS, Target
+from tljh_runbook.hub.targets import SECURITY, TLJH_ADDRESS, Target
 
 LOG = "installer.log"
 PAUSE = 0.1  # seconds between two looks at what the installer writes
@@ -57,7 +57,11 @@ def run(source: Source, say: Say, stage: Stage | None = None) -> bool:
         force([targets.tljh.requirement], source, say, stage)
         _installer(targets.tljh, plugins, source, say, stage)
     named = {targets.tljh, *targets.plugins}
-    left = [each for each in targets.left(versions.packages(place)) if each not in named]
+    left = [
+        each
+        for each in targets.left(versions.packages(place))
+        if each not in named and each.why != SECURITY
+    ]
     for each in left:
         settle(each, source, say, stage)
     return bool(left)

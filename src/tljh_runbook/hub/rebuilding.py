@@ -10,6 +10,7 @@ from tljh_runbook.errors import InstallerFailed
 from tljh_runbook.hub import files, installer, interpreter, versions
 from tljh_runbook.hub.installer import Say
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.security import fixes
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies
 from tljh_runbook.hub.staging.stage import Stage
@@ -29,10 +30,12 @@ def install(source: Source, say: Say, stage: Stage | None = None) -> bool:
 
     Returns what `installer.run` returns. Raises `ToolMissing`, `InstallerFailed`.
     """
-    left = _rebuild(source, say, stage) if interpreter.gone(source.hub) else []
-    late = installer.run(source, say, stage)
+    gone = interpreter.gone(source.hub)
+    left = _rebuild(source, say, stage) if gone else []
+    only_fixes = source.targets.only_fixes and not gone
+    late = False if only_fixes else installer.run(source, say, stage)
     _require_brought(_place(source, stage), left)
-    return late
+    return fixes.install(source, say, stage, required=only_fixes) or late
 
 
 def _rebuild(source: Source, say: Say, stage: Stage | None) -> list[Package]:

@@ -17,12 +17,13 @@ from tljh_runbook.errors import VersionUnknown
 from tljh_runbook.hub import ranges, upstream, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.requirements import TLJH_NAME, Requirement
+from tljh_runbook.hub.security import assessment
 from tljh_runbook.hub.settings import PLUGINS, TLJH, Settings
 from tljh_runbook.hub.upstream import Unknown
 from tljh_runbook.hub.versions import Package
 
 TLJH_ADDRESS = "https://github.com/jupyterhub/the-littlest-jupyterhub.git"
-SETTING, DEFAULT, RANGE = "setting", "default", "range"
+SETTING, DEFAULT, RANGE, SECURITY = "setting", "default", "range", "security"
 NEWER, INCOMPARABLE, ABSENT, UNKNOWN = "newer", "incomparable", "absent", "unknown"
 STAYS = {NEWER, INCOMPARABLE, ABSENT, UNKNOWN}
 
@@ -90,6 +91,8 @@ class Target:
             return True
         if package is None:
             return False
+        if self.why == SECURITY:  # something else may bring a newer one, which is as good
+            return _parsed(package.version) >= _parsed(str(self.version))
         if self.commit:
             return package.commit == self.commit
         # TLJH's releases are tags of git: its installer brings each as a commit.
@@ -129,13 +132,22 @@ class Targets:
         """The plugins that the settings or our defaults decide about."""
         return [each for each in self.all[1:] if each.why in {SETTING, DEFAULT}]
 
+    @property
+    def only_fixes(self) -> bool:
+        """Whether nothing changes but what fixes known vulnerabilities."""
+        return not any(each.changes and each.why != SECURITY for each in self.all)
+
     def left(self, now: Mapping[str, Package]) -> list[Target]:
         """Return those that the packages ``now``, live or staged, are not at."""
         return [each for each in self.all if not each.met(now.get(each.name))]
 
     def unmet(self, now: Mapping[str, Package]) -> list[str]:
-        """Say of each package that is not at its target what it is instead."""
-        left = [(each, now.get(each.name)) for each in self.left(now)]
+        """Say of each package that is not at its target what it is instead.
+
+        A fix that cannot be installed beside the other new versions is left out: the hub is no
+        worse for it, and goes on to say that it has the vulnerability.
+        """
+        left = [(each, now.get(each.name)) for each in self.left(now) if each.why != SECURITY]
         return [f"{each.title} is {_label(found)}, not {each.after}" for each, found in left]
 
     def require(self) -> None:
@@ -164,7 +176,27 @@ def resolve(hub: Hub, settings: Settings) -> Targets:
     plugins = [_plugin(hub, settings, each, installed) for each in settings.asked()]
     named = {tljh.name, *(each.name for each in plugins)}
     fitting = [each for each in _ranged(hub, tljh, installed) if each.name not in named]
-    return Targets((tljh, *plugins, *fitting))
+    moved = {each.name for each in fitting if each.changes}
+    fixes = {each.name: each for each in _fixes(hub, named | moved)}
+    fitting = [each for each in fitting if each.name not in fixes]
+    return Targets((tljh, *plugins, *fitting, *fixes.values()))
+
+
+def only_fixes(hub: Hub, settings: Settings) -> Targets:
+    """Return targets that leave TLJH and the plugins as they are, and fix what is vulnerable."""
+    package = versions.packages(hub).get(TLJH_NAME)
+    tljh = _kept(package, NEWER, "") if package else Target(TLJH_NAME, None, ABSENT)
+    named = {TLJH_NAME, *(each.name for each in settings.asked())}
+    return Targets((tljh, *_fixes(hub, named)))
+
+
+def _fixes(hub: Hub, decided: set[str]) -> Iterator[Target]:
+    """Yield what fixes the known vulnerabilities of packages that nothing else decides about."""
+    installed = versions.packages(hub)
+    for each in assessment.of(hub).fixable:
+        if each.name not in decided:
+            note = f"fixes {assessment.listed([known.id for known in each.advisories])}"
+            yield Target(each.name, installed[each.name], SECURITY, each.fix, note=note)
 
 
 def _tljh(hub: Hub, settings: Settings, package: Package | None) -> Target:

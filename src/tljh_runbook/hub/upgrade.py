@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tljh_runbook.errors import RunbookError
@@ -32,6 +32,7 @@ from tljh_runbook.hub.staging import in_place, mark, stage, staged
 from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.staged import Prepared
 from tljh_runbook.hub.staging.way_back import Way
+from tljh_runbook.hub.targets import only_fixes
 
 
 def work(source: Source, log: Journal) -> None:
@@ -80,6 +81,23 @@ def run(source: Source, log: Journal) -> Report:
     )
     report.keep(done, source)
     return done
+
+
+def fix(source: Source, log: Journal) -> None:
+    """Install the fixes of known vulnerabilities alone, as `work` does an upgrade."""
+    work(only_security(source), log)
+
+
+def rehearse_fix(source: Source, log: Journal) -> None:
+    """Rehearse what `fix` would do."""
+    rehearse(only_security(source), log)
+
+
+def only_security(source: Source) -> Source:
+    """Return the hub with nothing to be changed but what fixes known vulnerabilities."""
+    wanted = replace(source.settings.upgrade, defaults={})
+    settings = replace(source.settings, upgrade=wanted)
+    return replace(source, settings=settings, resolved=only_fixes(source.hub, settings))
 
 
 def rehearse(source: Source, log: Journal) -> None:

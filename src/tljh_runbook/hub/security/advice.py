@@ -6,6 +6,7 @@ from tljh_runbook.hub.security import advisories, assessment
 from tljh_runbook.hub.security.assessment import UP_TO_DATE, UPDATE, Assessment, listed
 from tljh_runbook.hub.source import Source
 
+INSTALL = "Install the fixes: tljh-runbook upgrade --security"
 DETAILS = "See which: tljh-runbook security"
 
 
@@ -37,7 +38,7 @@ def _vulnerable(found: Assessment) -> str:
     beyond = [f"{each.name} {each.beyond}" for each in found.vulnerable if each.beyond]
     if found.fixable:
         names = listed([f"{each.name} {each.fix}" for each in found.fixable])
-        return f"Known vulnerabilities are fixed in newer versions: {names}."
+        return f"Known vulnerabilities are fixed in {names}. {INSTALL}."
     if beyond:
         return (
             "What is installed does not allow the versions in which known vulnerabilities are "

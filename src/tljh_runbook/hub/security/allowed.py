@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from tljh_runbook.hub import versions
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.ranges import PARTS
 from tljh_runbook.hub.requirements import TLJH_NAME
 
 # What TLJH's installer asks pip for; it is no dependency of the package itself.
@@ -41,10 +42,13 @@ def of(hub: Hub) -> Allowed:
     asked: dict[str, list[tuple[str, Requirement]]] = defaultdict(list)
     folders = versions.site_packages(hub)
     python = versions.python(hub)
-    for package, item in versions.found(folders):
+    found = versions.found(folders)
+    for package, item in found:
         for line in item.metadata.get_all("Requires-Dist") or []:
             _add(asked, package.name, line, python)
-    for line in _tljh_ranges(folders):
+    # Without TLJH's ranges nobody knows which JupyterHub it works with: it stays as it is.
+    held = (f"{each.name}=={each.version}" for each, _ in found if PARTS.search(each.name))
+    for line in list(_tljh_ranges(folders)) or held:
         _add(asked, TLJH_NAME, line, python)
     return Allowed(dict(asked))
 
