@@ -22,3 +22,14 @@ def test_every_figure_is_on_the_page_with_how_it_ended(site: Site) -> None:
     wanted = {(row["name"].strip("`"), "yes" if row["reached"] else "no") for row in recorded}
     assert wanted <= shown
     assert recorded
+
+
+def test_every_result_of_a_real_server_is_on_the_page(site: Site) -> None:
+    stories = json.loads((ROOT / "docs/measured/upstream.json").read_text(encoding="utf-8"))
+    tests = [test for story in stories["stories"].values() for test in story["tests"]]
+    rows = site.doctree("reference/real-servers").findall(nodes.row)
+    cells = [[entry.astext() for entry in row.findall(nodes.entry)] for row in rows]
+    results = [held.split(":")[0] for _, held in (row for row in cells if len(row) == 2)]
+    wanted = [{"passed": "yes", "failed": "no"}.get(each["outcome"], "not run") for each in tests]
+    assert [each for each in results if each != "held"] == wanted
+    assert tests

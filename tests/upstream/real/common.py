@@ -34,8 +34,8 @@ class Common:
             for line in files ^ files_now
             if line.split()[0] not in OURS and "tljh-runbook" not in line.split()[0]
         }
-        assert not changed
-        assert processes_now == processes
+        assert not changed, f"changed: {'; '.join(sorted(changed))}"
+        assert processes_now == processes, f"{processes} became {processes_now}"
 
     def test_status(self, life: Life, adopted: dict[str, Any]) -> None:
         """`status` finds the hub healthy."""
