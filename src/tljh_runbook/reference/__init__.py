@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tljh_runbook.reference.lists import ComponentList, DowntimeList, PromiseList
 from tljh_runbook.reference.measured import Measured, MeasuredOn
 from tljh_runbook.reference.playbooks import PlaybookList, VariablesTable
+from tljh_runbook.reference.real_servers import RealDowntime, RealServers
 from tljh_runbook.reference.tables import ErrorTable, SettingsTable, Symptoms
 from tljh_runbook.reference.upgrades import LastUpgrade
 
@@ -29,6 +30,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("error-table", ErrorTable)
     app.add_directive("measured", Measured)
     app.add_directive("measured-on", MeasuredOn)
+    app.add_directive("real-servers", RealServers)
+    app.add_directive("real-downtime", RealDowntime)
     app.add_directive("symptoms", Symptoms)
     app.add_role("last-upgrade", LastUpgrade())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

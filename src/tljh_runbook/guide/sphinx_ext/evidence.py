@@ -15,8 +15,8 @@ from pathlib import Path
 FOLDER = "evidence"  # beside the pages
 
 PLACES = {
-    "sandbox": "on a practice hub",
-    "server": "on a booted server",
+    "sandbox": "in a sandbox, with fakes of TLJH's installer and Plasma",
+    "server": "on a booted server, with fakes of TLJH's installer and Plasma",
     "shell": "on a machine without a hub",
 }
 
