@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tljh_runbook.hub.security import advisories, assessment
 from tljh_runbook.hub.security.assessment import UP_TO_DATE, UPDATE, Assessment, listed
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.targets import RANGE
 
 INSTALL = "Install the fixes: tljh-runbook upgrade --security"
 DETAILS = "See which: tljh-runbook security"
@@ -15,7 +18,9 @@ def check(source: Source) -> str | tuple[str, None, str]:
 
     Nothing here speaks against an upgrade: an upgrade is the remedy.
     """
-    found = assessment.of(source.hub)
+    newer = (each for each in source.targets if each.why == RANGE and each.changes)
+    updates = tuple(f"{each.title} {each.before} → {each.after}" for each in newer)
+    found = replace(assessment.of(source.hub), updates=updates)
     if found.state in {UP_TO_DATE, UPDATE}:
         return found.words
     return found.words, None, warning(found)
