@@ -55,6 +55,7 @@ def template(name: str, dest: Path, variables: Mapping[str, Any], tmp_path: Path
         "hosts": "all",
         "gather_facts": False,
         "roles": ["tljh"],
+        "vars_files": [str(playbooks.FOLDER / f"roles/{folder}/vars/main.yml")],
         "tasks": [{"ansible.builtin.template": write}],
     }
     (tmp_path / "template.yml").write_text(json.dumps([play]))
@@ -327,6 +328,40 @@ def test_without_variables_the_settings_are_the_defaults(tmp_path: Path) -> None
     assert settings.load(Hub(Path("/opt/tljh")), file) == settings.load(
         Hub(Path("/opt/tljh")), None
     )
+
+
+def written(file: Path, variables: Mapping[str, Any], tmp_path: Path) -> bool:
+    """Say whether the playbook would write the settings file, or leaves it to whoever wrote it."""
+    given = {"runbook_file": str(file), **variables}
+    done = role("runbook", tmp_path, given, "--check", tasks="settings")
+    assert done.code == 0, done.output
+    by_hand = "changed by hand and is left" in done.output.replace("\n", " ")
+    assert by_hand == (done.changed == 0)
+    return not by_hand
+
+
+def test_no_default_is_written_into_the_settings_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    template("runbook/tljh-runbook.yaml", file, {}, tmp_path)
+    assert yaml.parse(file.read_text()) == {}
+
+
+def test_a_version_that_somebody_set_on_the_server_is_not_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    template("runbook/tljh-runbook.yaml", file, {"tljh_version": "1.0.0"}, tmp_path)
+    assert written(file, {}, tmp_path)  # it was the inventory's, which names none any more
+    file.write_text(file.read_text().replace("1.0.0", "2.1.0"))
+    assert not written(file, {}, tmp_path)
+
+
+@pytest.mark.parametrize(("version", "ours"), [("2.0.0", True), ("2.1.0", False)])
+def test_what_was_written_before_is_known_by_its_versions(
+    version: str, ours: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.yaml"
+    upgrade = {"tljh": version, "plugins": list(settings.PLUGINS)}
+    file.write_text(f"# Written by Ansible (runbook.yml) …\n{json.dumps({'upgrade': upgrade})}\n")
+    assert written(file, {}, tmp_path) == ours
 
 
 def test_packages_that_are_there_are_left_alone(tmp_path: Path) -> None:

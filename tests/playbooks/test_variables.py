@@ -92,6 +92,8 @@ def test_the_versions_are_those_of_the_tool() -> None:
     assert tuple(variables["tljh_plugins"]) == settings.PLUGINS
     assert variables["tljh_installer"] == settings.Settings().upgrade.installer
     assert variables["tljh_homes"] == settings.Settings().homes
+    shipped = yaml.parse((ROLES / "runbook" / "vars" / "main.yml").read_text())["runbook_shipped"]
+    assert shipped == {name: variables[f"tljh_{name}"] for name in shipped}
 
 
 def test_everything_that_is_downloaded_is_pinned() -> None:

@@ -62,7 +62,9 @@ class Target:
 
     @property
     def before(self) -> str:
-        return self.installed.label if self.installed else "not installed"
+        if self.installed and self.name == TLJH_NAME and not self.commit:
+            return self.installed.version  # a release has a commit that says nothing more
+        return _label(self.installed)
 
     @property
     def after(self) -> str:
