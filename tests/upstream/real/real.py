@@ -11,7 +11,7 @@ from hub import Hub
 from world import World
 
 # What changes without anyone's doing: the database, and what a program writes while it runs.
-ALIVE = r"/opt/tljh/state/[^/]*sqlite|/__pycache__|\.pyc$|/opt/tljh/(state|config|hub/bin|user)$"
+ALIVE = r"/opt/tljh/state/[^/]*sqlite|/__pycache__|\.pyc |^/opt/tljh/(state|config|hub/bin|user) "
 FILES = (
     "find /opt/tljh /etc/systemd/system /etc/sudoers.d -xdev -printf '%p %y %s %T@ %m %U:%G %l\\n'"
     f" | grep -vE '{ALIVE}' | sort"
