@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).with_name("real")))
 
 import engine
 import results
+from common import packages
 from life import Life
 from sources import Repository, Source
 from story import Web
@@ -123,7 +124,7 @@ def upgraded(life: Life, backed_up: str) -> dict[str, Any]:
     life.work()
     before, versions = life.processes(), life.real.tool("status")["versions"]
     life.do("tljh-runbook upgrade", "upgrade")
-    had = [name for name, each in versions.items() if each]
+    had = list(packages(versions))
     return {
         "before": before,
         "after": life.processes(),

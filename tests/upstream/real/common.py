@@ -14,6 +14,12 @@ from world import World
 OURS = ("/etc/systemd/system", "/etc/systemd/system/multi-user.target.wants")
 
 
+def packages(versions: dict[str, Any]) -> dict[str, str]:
+    """Return the version of each package that `status` names."""
+    named = {name: each for name, each in versions.items() if isinstance(each, dict)}
+    return {name: str(each.get("version")) for name, each in named.items()}
+
+
 class Common:
     """The tests of every story, in its order; deeds are in conftest.py."""
 
@@ -55,7 +61,7 @@ class Common:
         """The upgrade brings what was announced, and every guarantee is held."""
         found = life.real.tool("status")
         assert found["healthy"], found["wrong"]
-        has = {name: str(each["version"]) for name, each in found["versions"].items() if each}
+        has = packages(found["versions"])
         assert {name: has.get(name, "")[: len(v)] for name, v in life.target.items()} == dict(
             life.target
         )
