@@ -122,13 +122,13 @@ def rehearsed(life: Life, backed_up: str) -> str:
 def upgraded(life: Life, backed_up: str) -> dict[str, Any]:
     """The upgrade: versions and processes of users' servers before and after."""
     life.work()
-    before, versions = life.processes(), life.real.tool("status")["versions"]
+    before, status = life.processes(), life.real.tool("status")
     life.do("tljh-runbook upgrade", "upgrade")
-    had = list(packages(versions))
+    had = packages(status)
     return {
         "before": before,
         "after": life.processes(),
-        "versions before": versions,
+        "versions before": status["versions"],
         "had": had,
     }
 

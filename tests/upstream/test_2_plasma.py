@@ -111,8 +111,8 @@ class TestPlasma(common.Common):
 
     def test_the_commit_of_the_plugin(self, life: Life, upgraded: dict[str, Any]) -> None:
         """Every commit of Plasma says version 0.2.0; the one that runs is another than before."""
-        now = life.real.tool("status")["versions"]["tljh-plasma"]["commit"]
-        assert now != upgraded["versions before"]["tljh-plasma"]["commit"]
+        now = common.packages(life.real.tool("status"))["tljh-plasma"]["commit"]
+        assert now != upgraded["had"]["tljh-plasma"]["commit"]
 
 
 class TestAhead:
@@ -122,11 +122,11 @@ class TestAhead:
         """A server that follows `master` and is newer than our default stays as it is."""
         copy.hub.wait()
         copy.real.adopt()
-        before = copy.real.tool("status")["versions"]
+        before = common.packages(copy.real.tool("status"))
         assert before["tljh-plasma"]["commit"] == world.plasma.commit("HEAD")
         copy.real.says("backup")
         copy.real.says("check")
         copy.real.says("upgrade")
-        now = copy.real.tool("status")["versions"]
+        now = common.packages(copy.real.tool("status"))
         assert now["tljh-plasma"] == before["tljh-plasma"], json.dumps([before, now])
         copy.log_in()

@@ -14,10 +14,11 @@ from world import World
 OURS = ("/etc/systemd/system", "/etc/systemd/system/multi-user.target.wants")
 
 
-def packages(versions: dict[str, Any]) -> dict[str, str]:
-    """Return the version of each package that `status` names."""
-    named = {name: each for name, each in versions.items() if isinstance(each, dict)}
-    return {name: str(each.get("version")) for name, each in named.items()}
+def packages(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each package that `status` names, plugins too: its version, commit and source."""
+    found = status["versions"]
+    named = {name: each for name, each in found.items() if isinstance(each, dict)}
+    return named | {each["name"]: each for each in found["plugins"]}
 
 
 class Common:
@@ -61,7 +62,7 @@ class Common:
         """The upgrade brings what was announced, and every guarantee is held."""
         found = life.real.tool("status")
         assert found["healthy"], found["wrong"]
-        has = packages(found["versions"])
+        has = {name: str(each["version"]) for name, each in packages(found).items()}
         assert {name: has.get(name, "")[: len(v)] for name, v in life.target.items()} == dict(
             life.target
         )
