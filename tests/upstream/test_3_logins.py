@@ -135,7 +135,8 @@ class Locked:
 
 def _commands(said: str) -> list[list[str]]:
     """Return the commands that were printed, each once."""
-    found = re.findall(r"(?:\S*/)?tljh-config +((?:set|add-item) .*)", said)
+    # Each is followed by a full stop, by other words or by the end of its line.
+    found = re.findall(r"tljh-config ((?:set|add-item) \S+ \S+?)\.?(?=\s|$)", said)
     assert found, f"no command was printed: {said}"
     tool = "/opt/tljh/hub/bin/tljh-config"
     return [[tool, *shlex.split(line)] for line in dict.fromkeys(found)]
