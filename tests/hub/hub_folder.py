@@ -42,6 +42,7 @@ upgrade:
   plugins: ["tljh-plasma==0.3.0"]
   healthy_within: 20
   in_place: true
+  healthy_for: 0
 """
 
 HUB_TABLES = """

@@ -127,7 +127,7 @@ def test_what_goes_away_is_seen_and_what_stays_is_not(live: Live) -> None:
     assert hub.away >= 0.2
     assert (server.failed, server.away) == (0, 0)
     assert proxy.failed == 0  # it has answered, if only that the hub is away
-    assert set(hub.to_json()) == {"name", "asked", "failed", "away", "gaps"}
+    assert set(hub.to_json()) == {"name", "asked", "failed", "away", "gaps", "left"}
     assert 0 <= hub.gaps[0][0] < hub.gaps[-1][1] <= seen.seconds
     assert time.strptime(seen.began, manifest.CREATED)
 

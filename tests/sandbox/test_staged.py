@@ -6,8 +6,9 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tljh_runbook.hub.database import sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, mark, namespace, stage
+from tljh_runbook.sandbox.contents import GROUP
 from tljh_runbook.sandbox.layout import Layout, layout
 from tljh_runbook.sandbox.processes import end_all
 
@@ -125,6 +127,20 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
+def ask(working: Working, method: str, path: str, body: object = None) -> bool:
+    """Ask the hub's API for something; say whether it was done."""
+    token = working.place.token.read_text(encoding="utf-8").strip()
+    request = urllib.request.Request(
+        f"{working.box.status['address']}/hub/api/{path}",
+        method=method,
+        data=json.dumps(body or {}).encode(),
+        headers={"Authorization": f"token {token}"},
+    )
+    with suppress(OSError), urllib.request.urlopen(request, timeout=60):
+        return True
+    return False
+
+
 def alive(working: Working) -> bool:
     """Say whether every websocket answers a ping."""
     return all(socket.ping().wait(timeout=30) for socket in working.sockets.values())
@@ -184,9 +200,22 @@ def test_an_upgrade_that_migrates_cuts_nobody_off(working: Working) -> None:
     assert working.tool("upgrade", "--when-quiet", "10", "--detach").returncode == 0
     wait_for(working, "Wait for a quiet moment: alice (1 kernel at work)")
     assert working.seen() == before
+    assert ask(working, "POST", "users/carol/server")
     alice.interrupt(kernel, token)
+    wait_for(working, "Start the hub")
+    # As soon as the hub answers carol stops her server, and somebody joins the group.
+    while not ask(working, "DELETE", "users/carol/server"):
+        time.sleep(0.05)
+    assert ask(working, "POST", f"groups/{GROUP}/users", {"users": ["carol"]})
+    (working.place.homes / "carol" / "measurements.csv").unlink()
     end = worker.follow(Hub(working.place.prefix), "upgrade", lambda _: None)
     assert end["error"] is None
+    told = {each["promise"]: each["measured"] for each in end["report"]["verdicts"]}
+    assert "carol: was stopped, or ended on its own" in told["user servers"]
+    assert "carol is new in the group" in told["users and groups"]
+    assert "changed meanwhile: 'carol' (-1)" in told["user data"]
+    left = {each["name"]: each for each in end["report"]["outages"]}["server of carol"]
+    assert (left["left"], left["away"]) == (True, 0)
     assert working.revision == NEW
     assert working.box.hub_version() == "5.5.4"
     failed = {each["name"]: each["failed"] for each in end["report"]["outages"]}

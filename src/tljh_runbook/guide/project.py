@@ -34,6 +34,10 @@ UPSTREAM = {
 
 # Three parts at a time on two processors: most tests wait for programs of their own.
 PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+BUSY = {
+    "runs": "How many upgrades and rollbacks, in turn.",
+    "lose": "In one of so many a user's server is lost on purpose, which must be noticed.",
+}
 BENCH = {
     "only": "Groups of figures, with commas between: start, copies, user-data, upgrade, booted.",
     "rounds": "How often each figure is measured.",
@@ -131,6 +135,11 @@ def faults(c: Context) -> None:
     _run(c, ("pytest", "-n", "2", "--kills=50", "tests/hub/test_faults.py"))
 
 
+def busy(c: Context, runs: int = 40, lose: int = 5) -> None:
+    """Upgrade a sandbox and roll it back while users work; lose servers on purpose."""
+    _run(c, ("python", "tests/busy/busy.py", f"--runs={runs}", f"--lose={lose}"))
+
+
 def bench(
     c: Context, only: str = "", rounds: int = 5, copies: int = 100, record: bool = False
 ) -> None:
@@ -182,6 +191,7 @@ def add(root: Collection) -> None:
     tests.add_task(Task(system))
     tests.add_task(Task(upstream, help=UPSTREAM, auto_shortflags=False))
     tests.add_task(Task(faults))
+    tests.add_task(Task(busy, help=BUSY))
     root.add_collection(tests)
     root.add_task(Task(bench, help=BENCH))
     for each in (check, lock, bundle):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias, TypeVar
@@ -69,6 +70,17 @@ def containers(names: Iterable[str]) -> dict[str, Container]:
     """Return those of these containers that run, by their id."""
     running = (each for each in _inspect("container", names) if each["State"]["Running"])
     return {each.id: each for each in _understood(_container, running)}
+
+
+def events(container: str, since: float) -> list[dict[str, Any]]:
+    """Return what has happened to a container since then (seconds since 1970), the oldest first.
+
+    Docker remembers the last thousand or so of all its events. Raises what `checked` raises.
+    """
+    span = [f"--since={since:.3f}", f"--until={time.time():.3f}"]
+    chosen = ["--filter=type=container", f"--filter=container={container}"]
+    done = checked(run(["events", *span, *chosen, "--format={{json .}}"]))
+    return _understood(dict, map(json.loads, done.stdout.splitlines()))
 
 
 def builds() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tljh_runbook.errors import (
@@ -27,9 +27,10 @@ from tljh_runbook.hub import (
     services,
     versions,
 )
+from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.probe import Probe, targets
+from tljh_runbook.hub.probe import targets
 from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
@@ -37,6 +38,7 @@ from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, mark, previous, stage, way_back
 from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.way_back import Way
+from tljh_runbook.hub.watch import Watch
 
 BEYOND = {"user data", "images"}  # promises that going back would not mend
 CUT_OFF = "It was cut off before its end."
@@ -45,7 +47,10 @@ ASKED = {"versions", "settings"}  # promises of what was asked for: going back t
 
 
 def proved(
-    source: Source, log: Journal, leave: Collection[str] = BEYOND
+    source: Source,
+    log: Journal,
+    watch: Watch | None = None,
+    leave: Collection[str] = BEYOND,
 ) -> tuple[Measures, list[Verdict]]:
     """Prove that the promises held, and end the upgrade; else take it back.
 
@@ -57,12 +62,15 @@ def proved(
         return {}, []
     try:
         log.phase("Wait for a healthy hub")
-        proof.wait(source, now.before)
+        before = proof.wait(source, now.before, watch)
         log.phase("Measure the promises again")
-        verdicts = promises.judge(now.before, promises.measure(source))
+        after = promises.measure(source)
+        # In this order: who has gone by then is not taken for lost.
+        before = promises.investigate(before, source, watch.seen() if watch else None)
+        verdicts = promises.judge(before, after)
         proof.require_kept([each for each in verdicts if each.promise not in leave])
     except (RunbookError, OSError) as error:
-        back(source, now, log)
+        back(source, now, log, watch)
         raise taken_back(source, now, str(error)) from error
     try:
         ended = confirmation.closed(source.hub, "the end of the upgrade")
@@ -76,7 +84,7 @@ def proved(
             hint="Bring the upgrade to its end: tljh-runbook resume",
         ) from error
     mark.end(source.hub)
-    return now.before, verdicts
+    return before, verdicts
 
 
 @contextmanager
@@ -95,22 +103,27 @@ def _room(hub: Hub, state: str) -> Iterator[None]:
         ) from error
 
 
-def back(source: Source, now: Mark, log: Journal) -> None:
-    """Go back to the version before, wait until it is healthy, and end the upgrade."""
+def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) -> Measures:
+    """Go back to the version before, wait until it is healthy, and end the upgrade.
+
+    Returns what was measured before, as `proof.wait` does.
+    """
     if now.way is None:
-        return
+        return now.before
+    before = now.before
     way = _found(source.hub, Way(**now.way), now.at)
     now = mark.enter(source.hub, now, mark.BACK, way=asdict(way))
     log.phase("Take the upgrade back")
     with _room(source.hub, "The old version is on its way back, and the hub may be stopped."):
         way_back.go(source, way, log.phase)
     if not interpreter.gone(source.hub):  # else it did not run before either
-        _wait(source, now, log)
+        before = _wait(source, now, log, watch)
     with _room(source.hub, "The old version is in its place."):
         previous.keep_newer_databases(source, way, now.at)
         # From here on there is nothing to go back with: what is left of it must not be used.
         now = mark.enter(source.hub, now, mark.STAGING)
     _discard(source.hub, now)
+    return before
 
 
 def _found(hub: Hub, way: Way, at: str) -> Way:
@@ -130,10 +143,10 @@ def _discard(hub: Hub, now: Mark) -> None:
     mark.end(hub)
 
 
-def _wait(source: Source, now: Mark, log: Journal) -> None:
+def _wait(source: Source, now: Mark, log: Journal, watch: Watch | None) -> Measures:
     log.phase("Wait for a healthy hub")
     try:
-        proof.wait(source, now.before)
+        return proof.wait(source, now.before, watch)
     except HubUnhealthy as error:
         error.add("The upgrade was taken back before: the old version is in its place.")
         raise
@@ -214,13 +227,18 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
     returned = way_back.migrated_databases(source, kept.way)
     now = Mark(moment, mark.BACK, kept.snapshot, labels, measured, asdict(kept.way))
     copies.sync(source.hub.prefix)  # now, and not while the hub is away
-    with Probe(targets(source)) as probe:
+    found = databases.find(source.hub, source.services, source.settings)
+    with Watch(targets(source), measured[SERVERS.name]) as watch:
         mark.write(source.hub, now)
-        back(source, now, log)
+        source.services.stop(services.HUB)
+        # From here on nobody writes to them.
+        now = replace(now, before=promises.when_stopped(measured, found))
+        before = back(source, now, log, watch)
         confirmation.forget(source.hub)
         after = promises.measure(source)
-        verdicts = promises.judge(promises.known_to_both(returned, now.before, after), after)
-        _tell_what_went(promises.judge(now.before, after), verdicts, log)
+        before = promises.investigate(before, source, watch.seen())
+        verdicts = promises.judge(promises.known_to_both(returned, before, after), after)
+        _tell_what_went(promises.judge(before, after), verdicts, log)
     log.report = Report(
         changed=True,
         at=moment,
@@ -228,7 +246,7 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
         seconds=round(time.monotonic() - start, 1),
         changes=report.changed(source, labels),
         verdicts=verdicts,
-        outages=[outage.to_json() for outage in probe.outages],
+        outages=watch.outages(before[SERVERS.name]),
         why=why,
     ).to_json()
     proof.require_kept(verdicts, back_to=kept.snapshot)

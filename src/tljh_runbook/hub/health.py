@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from tljh_runbook.errors import ConfigBroken, HubUnhealthy
-from tljh_runbook.hub import cause, endpoint, hub_log, services, web
+from tljh_runbook.hub import cause, endpoint, hub_log, processes, services, web
 from tljh_runbook.hub.config import Address
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.services import Services
+from tljh_runbook.hub.settings_groups import UpgradeSettings
 
 PAUSE = 0.5  # seconds between two looks
+LEAST = 2.0  # seconds for which services are followed, whatever their age
+QUICK = 0.1  # and while a hub is awaited
 LOGIN = "hub/login"
 FOLLOWED = 5  # redirects between JupyterHub's own pages; a login that works needs two
 REFUSED = {401, 403}  # what a login page answers that leaves the login to another program
@@ -87,16 +91,22 @@ def _login(address: Address) -> str:
     return "leads in a circle"
 
 
-def wait(hub: Hub, manager: Services, seconds: float) -> Look:
+def wait(
+    hub: Hub, manager: Services, seconds: float, first: Callable[[], object] = lambda: None
+) -> Look:
     """Wait until the hub is healthy and stays it, twice in a row with the same process.
 
+    ``first`` is called once, as soon as the hub is healthy: nobody can have changed anything yet.
     Raises `HubUnhealthy` after ``seconds``, and as soon as it has crashed again and again.
     """
-    start = time.monotonic()
+    start, looked = time.monotonic(), False
     before = look(hub, manager)
     pids = {before.pid}
     while True:
-        time.sleep(PAUSE)
+        if before.healthy and not looked:
+            first()
+            looked = True
+        time.sleep(PAUSE if looked else QUICK)
         now = look(hub, manager)
         if now.healthy and before.healthy and now.pid == before.pid:
             return now
@@ -104,14 +114,61 @@ def wait(hub: Hub, manager: Services, seconds: float) -> Look:
         crashes = len(pids - {None}) > CRASHES
         if crashes or time.monotonic() > start + seconds:
             again = [] if now.wrong and not crashes else ["it restarts again and again"]
-            after = time.monotonic() - start
-            reason = _reason(manager, after)
-            raise HubUnhealthy(
-                f"The hub at {hub.prefix} is not healthy after {after:.0f} s: "
-                f"{'; '.join([*now.wrong, *again])}.{reason}",
-                hint=f"Read the hub's log: {manager.log_line}",
-            )
+            raise _unhealthy(hub, manager, start, [*now.wrong, *again])
         before = now
+
+
+def stay(
+    hub: Hub, manager: Services, settings: UpgradeSettings, unsteady: Collection[str] = ()
+) -> None:
+    """Wait until the hub and its services have stayed up for so long as the settings say.
+
+    A hub that crashes in a loop answers now and then, and a service that dies takes the hub with
+    it. ``unsteady`` are the services that did not stay up before either. Raises `HubUnhealthy`.
+    """
+    start, pids, seen = time.monotonic(), set[int | None](), set[str]()
+    while True:
+        ages = _ages(manager)
+        seen |= ages.keys() - set(unsteady)
+        # A service that is just being started again has no process for a moment.
+        young = sorted(each for each in seen if ages.get(each, 0.0) < settings.healthy_for)
+        pids |= {manager.pid(services.HUB)}
+        passed = time.monotonic() - start
+        if not young and passed >= min(LEAST, settings.healthy_for):
+            break
+        if len(pids - {None}) > CRASHES or passed > settings.healthy_within:
+            raise _unhealthy(hub, manager, start, [f"{each} does not stay up" for each in young])
+        time.sleep(QUICK)
+    if settings.healthy_for and (wrong := look(hub, manager).wrong):
+        raise _unhealthy(hub, manager, start, wrong)
+
+
+def unsteady(manager: Services, seconds: float) -> list[str]:
+    """Return the hub's services that have been up for less than so many seconds."""
+    return [name for name, age in _ages(manager).items() if age < seconds and name != services.HUB]
+
+
+def _ages(manager: Services) -> dict[str, float]:
+    """Return for how many seconds the hub and each of its services have been up, by name."""
+    hub = manager.pid(services.HUB)
+    if not hub:
+        return {services.HUB: 0.0}
+    ages = {services.HUB: processes.age(hub)}
+    for pid in processes.children(hub)[1:]:
+        # JupyterHub names a service so in its environment; users' servers have no such name.
+        name = processes.environment(pid).get("JUPYTERHUB_SERVICE_NAME")
+        if name:
+            ages[name] = max(processes.age(pid), ages.get(name, 0.0))
+    return ages
+
+
+def _unhealthy(hub: Hub, manager: Services, start: float, wrong: Iterable[str]) -> HubUnhealthy:
+    after = time.monotonic() - start
+    return HubUnhealthy(
+        f"The hub at {hub.prefix} is not healthy after {after:.0f} s: "
+        f"{'; '.join(wrong)}.{_reason(manager, after)}",
+        hint=f"Read the hub's log: {manager.log_line}",
+    )
 
 
 def _said(answer: web.Answer) -> str:

@@ -14,13 +14,14 @@ SECONDS = 10  # that reading it may take
 LARGEST = 1 << 18  # bytes
 
 
-def tail(manager: Services, since: float | None = None) -> str:
+def tail(manager: Services, since: float | None = None, lines: int = 100) -> str:
     """Return the last lines of the hub's log, at most `LARGEST` bytes; '' where there is none.
 
     What is older than ``since``, in seconds since 1970, is left out: line by line of systemd's
     journal, and a file that was not written since as a whole.
     """
     command = shlex.split(manager.log_line)
+    command[command.index("-n") + 1] = str(lines)
     if command[0] != "journalctl":
         if since is not None and not _written(Path(command[-1]), since):
             return ""

@@ -57,14 +57,20 @@ class Outage:
         self.close(moment)
         self._last_answer = moment
 
+    def so_far(self, moment: float) -> list[tuple[float, float]]:
+        """Return the gaps, and the one that is still open at this ``moment``."""
+        return [*self.gaps, (self._last_answer, moment)] if self._missing else list(self.gaps)
+
     def close(self, moment: float) -> None:
         """End what it is away; at the end of all, what did not come back was away until now."""
         if self._missing:
             self.gaps.append((self._last_answer, moment))
             self._missing = False
 
-    def to_json(self) -> dict[str, Any]:
-        gaps = [[round(begin, 2), round(end, 2)] for begin, end in self.gaps]
+    def to_json(self, *, until: float | None = None) -> dict[str, Any]:
+        """Return it as data; of a server that its user has left, only the gaps ``until`` then."""
+        known = [gap for gap in self.gaps if until is None or gap[1] <= until]
+        gaps = [[round(begin, 2), round(end, 2)] for begin, end in known]
         return {
             "name": self.name,
             "asked": self.asked,
@@ -72,6 +78,7 @@ class Outage:
             # Of the rounded ones: who adds up what is shown comes to the same.
             "away": round(sum(end - begin for begin, end in gaps), 2),
             "gaps": gaps,
+            "left": until is not None,
         }
 
 
@@ -107,17 +114,18 @@ class Probe:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        self.seconds = self._now()
+        self.seconds = self.now()
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Return how many seconds ago it began."""
         return time.monotonic() - self._start
 
     def _ask(self, outage: Outage, target: Target) -> None:
         with closing(web.Line(target.url, timeout=TIMEOUT)) as line:
             while not self._stop.wait(EVERY):
                 there = target.there(line.ask())
-                outage.note(self._now(), there)
-        outage.close(self._now())
+                outage.note(self.now(), there)
+        outage.close(self.now())
 
 
 def targets(source: Source) -> dict[str, Target]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ def started(pid: int) -> float | None:
         if fields[0] not in {"Z", "X"}:
             return int(fields[19]) / os.sysconf("SC_CLK_TCK")
     return None
+
+
+def age(pid: int) -> float:
+    """Return for how many seconds a process has run; 0 when it does not run."""
+    begun = started(pid)
+    return 0.0 if begun is None else time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 def owner(pid: int) -> int | None:

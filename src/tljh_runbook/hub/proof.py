@@ -6,27 +6,57 @@ import time
 
 from tljh_runbook.errors import PromiseBroken, RunCutOff
 from tljh_runbook.hub import confirmation, health, journal, promises, report
-from tljh_runbook.hub.promises import Measures, Verdict
+from tljh_runbook.hub.promises import Measures, Verdict, servers
 from tljh_runbook.hub.promises.pages import PROMISE as PAGES
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.watch import Watch
 
 # Seconds in which a healthy hub gives the proxy its routes to user servers and starts its services,
 # one after the other. JupyterHub 5 ends, to be started again, when one takes longer than 10.
 ROUTES = 120
+FORGOTTEN = 10  # seconds after which the hub will not come to know a server any more
+UNSTEADY = "unsteady"  # the services that did not stay up before, among the measures
 LAST = (SERVERS, PAGES)  # what is there only some time after the hub itself
 
 
-def wait(source: Source, before: Measures) -> None:
-    """Wait until the hub is healthy, and until it leads to user servers and services again."""
-    seconds = source.settings.upgrade.healthy_within
-    health.wait(source.hub, source.services, seconds)
-    deadline = time.monotonic() + min(seconds, ROUTES)
-    while time.monotonic() < deadline:
-        known = [each for each in LAST if each.name in before]
-        if all(each.judge(before[each.name], each.measure(source))[0] for each in known):
-            return
+def wait(source: Source, before: Measures, watch: Watch | None = None) -> Measures:
+    """Wait until the hub is healthy, leads to user servers and services again, and stays up.
+
+    Returns ``before`` with the first looks, and with whose doing it was that servers have ended.
+    Raises `HubUnhealthy`.
+    """
+    wanted, first = source.settings.upgrade, Measures()
+    seconds = wanted.healthy_within
+    health.wait(
+        source.hub,
+        source.services,
+        seconds,
+        first=lambda: first.update(promises.look(source, promises.HUB)),
+    )
+    before = _wait_for_routes(source, before, watch, time.monotonic() + min(seconds, ROUTES))
+    first |= promises.look(source, promises.SERVICES)
+    health.stay(source.hub, source.services, wanted, before.get(UNSTEADY, ()))
+    return before | {promises.FIRST: first}
+
+
+def _wait_for_routes(
+    source: Source, before: Measures, watch: Watch | None, deadline: float
+) -> Measures:
+    """Return when everything can be reached, when a server is lost for good, or at the deadline."""
+    known = [each for each in LAST if each.name in before]
+    forgotten_since = time.monotonic()
+    while True:
+        after = {each.name: each.measure(source) for each in known}
+        before = promises.investigate(before, source, watch.seen() if watch else None)
+        wrong = [each for each in known if not each.judge(before[each.name], after[each.name])[0]]
+        if wrong != [SERVERS] or not servers.forgotten(before[SERVERS.name], after[SERVERS.name]):
+            forgotten_since = time.monotonic()
+        lost = SERVERS in wrong and servers.lost(before[SERVERS.name])
+        forgotten = time.monotonic() - forgotten_since > FORGOTTEN
+        if not wrong or lost or forgotten or time.monotonic() > deadline:
+            return before
         time.sleep(health.PAUSE)
 
 
@@ -48,8 +78,10 @@ def prove(source: Source) -> Report | None:
     if not last.get("changed") or not last.get("snapshot") or journal.taken_back(source.hub):
         return None
     values = report.read(report.file(source, last["snapshot"], last["at"]))
+    after = promises.measure(source)
+    before = promises.investigate(values["before"], source, None)
     now = {
-        "verdicts": promises.judge(values["before"], promises.measure(source)),
+        "verdicts": promises.judge(before, after),
         "confirm_until": confirmation.until(source.hub),
     }
     return Report(**{**values, **now})

@@ -13,6 +13,7 @@ from typing import Any
 from tljh_runbook.errors import HubUnhealthy, RestoreFailed, RunbookError
 from tljh_runbook.hub import files, health, lock, services
 from tljh_runbook.hub.components import Component
+from tljh_runbook.hub.promises import servers
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.restoration import Action, Restoration
 
@@ -223,7 +224,7 @@ def _wait_for_servers(restoration: Restoration, before: dict[str, Any]) -> dict[
     while True:
         now = SERVERS.measure(restoration.source)
         wanted = before or {name: {**each, "answers": True} for name, each in _alive(now)}
-        same = {name: SERVERS.judge({name: was}, now)[0] for name, was in wanted.items()}
+        same = {name: servers.same(was, now.get(name)) for name, was in wanted.items()}
         if all(same.values()) or time.monotonic() > deadline:
             return same
         time.sleep(health.PAUSE)

@@ -62,6 +62,12 @@ class UpgradeSettings:
     healthy_within: int = setting(
         180, "How long a restarted hub may take until it is healthy, in seconds."
     )
+    healthy_for: int = setting(
+        8,
+        "For how many seconds the hub and its services must have stayed up before an upgrade is "
+        "done. A hub that crashes in a loop answers for some seconds each time. Users "
+        "work meanwhile.",
+    )
     quiet_within: int = setting(
         0,
         "How long an upgrade that is prepared waits for a quiet moment, in minutes: one in which "

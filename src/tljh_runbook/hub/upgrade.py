@@ -22,9 +22,10 @@ from tljh_runbook.hub import (
 )
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.probe import Probe, Target, targets
+from tljh_runbook.hub.probe import Target, targets
 from tljh_runbook.hub.promises import Measures
 from tljh_runbook.hub.promises.logins import PROMISE as LOGINS
+from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.quiet import Window
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
@@ -33,6 +34,7 @@ from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.staged import Prepared
 from tljh_runbook.hub.staging.way_back import Way
 from tljh_runbook.hub.targets import only_fixes
+from tljh_runbook.hub.watch import Watch
 
 
 def work(source: Source, log: Journal) -> None:
@@ -60,9 +62,9 @@ def run(source: Source, log: Journal) -> Report:
     begun = _begin(source, moment, log)
     ready = _prepare(source, begun, wanted, log)
     probed_after = log.seconds
-    with Probe(ready.targets) as probe:
-        _swap(source, ready, log)
-        before, verdicts = ending.proved(source, log)
+    with Watch(ready.targets, ready.mark.before[SERVERS.name]) as watch:
+        _swap(source, ready, watch, log)
+        before, verdicts = ending.proved(source, log, watch)
     done = Report(
         changed=True,
         at=moment,
@@ -72,9 +74,9 @@ def run(source: Source, log: Journal) -> Report:
         changes=report.changed(source, begun.labels, wanted),
         verdicts=verdicts,
         targets=source.targets.to_json(),
-        outages=[outage.to_json() for outage in probe.outages],
+        outages=watch.outages(before[SERVERS.name]),
         probe_after=probed_after,
-        probe_seconds=round(probe.seconds, 2),
+        probe_seconds=round(watch.probe.seconds, 2),
         forecast=ready.prepared.forecast.to_json() if ready.prepared else None,
         confirm_until=confirmation.until(source.hub),
         before=before,
@@ -179,7 +181,7 @@ def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) ->
     return Ready(software, prepared, way, asked, now)
 
 
-def _swap(source: Source, ready: Ready, log: Journal) -> None:
+def _swap(source: Source, ready: Ready, watch: Watch, log: Journal) -> None:
     """Bring the new version to its place and start it; what fails here rolls it back."""
     way = ready.way
     try:
@@ -188,11 +190,16 @@ def _swap(source: Source, ready: Ready, log: Journal) -> None:
                 staged.swap_in(source, ready.prepared, way, log)
             else:
                 way = in_place.install(source, ready.software, way, log)
-        mark.enter(source.hub, ready.mark, mark.PROVING, way=way.to_json())
+        now = mark.enter(source.hub, ready.mark, mark.PROVING, way=way.to_json())
         log.phase("Start the hub")
         source.services.start(services.HUB)
+        if ready.prepared:
+            # They were copied when nobody wrote to them any more.
+            copies = {name: way.database(name) for name in way.databases}
+            before = promises.when_stopped(now.before, copies)
+            mark.enter(source.hub, now, mark.PROVING, before=before)
     except (RunbookError, OSError) as error:
-        ending.back(source, ready.mark, log)
+        ending.back(source, ready.mark, log, watch)
         raise ending.taken_back(source, ready.mark, str(error)) from error
 
 
@@ -208,6 +215,8 @@ def _last_look(
         way = staged.plan(source, prepared) if prepared else in_place.plan(source, software, log)
         log.phase("Measure the promises")
         measured = promises.measure(source, _known(prepared))
+        steady = health.unsteady(source.services, source.settings.upgrade.healthy_for)
+        measured |= {proof.UNSTEADY: steady}
         if window.lasts():
             return way, measured
 

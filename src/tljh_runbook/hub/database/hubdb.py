@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from tljh_runbook.hub.database import sql
@@ -30,7 +31,11 @@ class Server:
 
     @property
     def label(self) -> str:
-        return f"{self.user}/{self.name}" if self.name else self.user
+        return _label(self.user, self.name)
+
+
+def _label(user: str, name: str) -> str:
+    return f"{user}/{name}" if name else user
 
 
 def users(database: Database) -> dict[str, bool]:
@@ -80,3 +85,25 @@ def servers(database: Database) -> list[Server]:
         )
         for user, name, base, state, ip, port in sql.query(database, running)
     ]
+
+
+def stops(database: Database) -> dict[str, float]:
+    """Return when the hub has stopped each server that does not run, by the server's label.
+
+    In seconds since 1970. JupyterHub notes a stop as the last activity, in UTC; a server that never
+    ran has none.
+    """
+    stopped = (
+        "SELECT users.name, spawners.name, spawners.last_activity FROM spawners"
+        " JOIN users ON users.id = spawners.user_id WHERE server_id IS NULL"
+    )
+    return {
+        _label(str(user), str(name or "")): _moment(activity)
+        for user, name, activity in sql.query(database, stopped)
+        if activity
+    }
+
+
+def _moment(written: Any) -> float:
+    moment = datetime.fromisoformat(str(written))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from tljh_runbook.hub import promises
 from tljh_runbook.hub.database import databases, hubdb
+from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.source import Source
 
 
 class Accounts:
     name = "users and groups"
-    vow = "Every user, admin and group member of the hub is still one, and nobody became admin."
+    vow = "The upgrade removes no user, no admin and no member of a group, and makes nobody admin."
     order = 3
     databases = frozenset({"jupyterhub"})
 
+    look = promises.HUB
+
     def measure(self, source: Source) -> Any:
-        found = databases.find(source.hub, source.services, source.settings)
+        return self.when_stopped({}, databases.find(source.hub, source.services, source.settings))
+
+    def when_stopped(self, before: Any, found: Mapping[str, Database]) -> Any:
+        del before
         database = found["jupyterhub"]
         return {"users": hubdb.users(database), "groups": hubdb.groups(database)}
 
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:
-        wrong = [f"user {name} is gone" for name in before["users"] if name not in after["users"]]
-        wrong += [
-            f"{name} {'became' if admin else 'is no longer'} admin"
-            for name, admin in after["users"].items()
-            if admin != before["users"].get(name, False)
-        ]
-        wrong += [
-            f"group {name} has changed"
-            for name, members in before["groups"].items()
-            if after["groups"].get(name) != members
-        ]
+        wrong = [*_gone(before, after), *_admins(before, after)]
         admins = sum(after["users"].values())
         counted = (
             f"{len(before['users'])} users, {admins} admin{'' if admins == 1 else 's'}, "
             f"{len(before['groups'])} group{'' if len(before['groups']) == 1 else 's'}"
         )
-        return not wrong, "; ".join(wrong) or counted
+        return not wrong, "; ".join(wrong or [counted, *_new(before, after)])
+
+    def since(self, first: Any, after: Any) -> str:
+        changes = [*_gone(first, after), *_admins(first, after), *_new(first, after)]
+        return ", ".join(changes)
 
     def shared(self, before: Any, after: Any, returned: Collection[str]) -> Any:
         del returned  # one database holds all of it
@@ -53,6 +54,37 @@ class Accounts:
                 for name, members in groups.items()
             },
         }
+
+
+def _gone(before: Any, after: Any) -> Iterator[str]:
+    """Yield the users, groups and members that are no longer there."""
+    for name in before["users"]:
+        if name not in after["users"]:
+            yield f"user {name} is gone"
+    for group, members in before["groups"].items():
+        if group not in after["groups"]:
+            yield f"group {group} is gone"
+            continue
+        for name in members:
+            if name not in after["groups"][group]:
+                yield f"{name} is no longer in the group {group}"
+
+
+def _admins(before: Any, after: Any) -> Iterator[str]:
+    for name, admin in after["users"].items():
+        if admin != before["users"].get(name, False):
+            yield f"{name} {'became' if admin else 'is no longer'} admin"
+
+
+def _new(before: Any, after: Any) -> Iterator[str]:
+    """Yield who was added: a login adds users, and members of the groups that OAuth knows."""
+    for name in after["users"]:
+        if name not in before["users"]:
+            yield f"user {name} is new"
+    for group, members in after["groups"].items():
+        for name in members:
+            if name not in before["groups"].get(group, []):
+                yield f"{name} is new in the group {group}"
 
 
 PROMISE = Accounts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tljh_runbook.errors import DockerFailed, DockerUnreachable, ToolMissing
-from tljh_runbook.hub import environments
+from tljh_runbook.hub import environments, promises
 from tljh_runbook.hub.source import Source
 
 
@@ -13,6 +13,7 @@ class Images:
     name = "images"
     vow = "Every environment's image is still there, with the same id."
     order = 5
+    look = promises.HUB
 
     def measure(self, source: Source) -> Any:
         del source  # a machine has one Docker engine
@@ -35,6 +36,12 @@ class Images:
         changes = (_change(name, was, after["images"]) for name, was in before["images"].items())
         wrong = [change for change in changes if change]
         return not wrong, "; ".join(wrong) or _counted(len(before["images"]))
+
+    def since(self, first: Any, after: Any) -> str:
+        known, now = first.get("images", {}), after.get("images")
+        if now is None:
+            return ""
+        return ", ".join(filter(None, (_change(name, was, now) for name, was in known.items())))
 
 
 def _change(name: str, was: str, now: dict[str, str]) -> str:

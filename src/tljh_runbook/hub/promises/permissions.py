@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from tljh_runbook.hub import promises
 from tljh_runbook.hub.database import databases, sql
+from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.source import Source
 
 # database -> what names a row of it to its users
@@ -21,21 +23,24 @@ class Permissions:
     order = 4
     databases = frozenset(KEYS)
 
+    look = promises.SERVICES
+
     def measure(self, source: Source) -> Any:
-        found = databases.find(source.hub, source.services, source.settings)
+        return self.when_stopped({}, databases.find(source.hub, source.services, source.settings))
+
+    def when_stopped(self, before: Any, found: Mapping[str, Database]) -> Any:
+        del before
         return {
             table: [list(row) for row in sql.query(found[database], query)]
             for database, (table, query) in KEYS.items()
             if database in found and table in sql.rows(found[database])
         }
 
+    def since(self, first: Any, after: Any) -> str:
+        return ", ".join(_lost(first, after))
+
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:
-        lost = [
-            f"{table}: {' '.join(map(str, row))} is gone"
-            for table, rows in before.items()
-            for row in rows
-            if row not in after.get(table, [])
-        ]
+        lost = list(_lost(before, after))
         counted = ", ".join(f"{len(rows)} {table} rows" for table, rows in before.items())
         return not lost, "; ".join(lost) or counted or "the hub keeps none"
 
@@ -45,6 +50,13 @@ class Permissions:
             table: [row for row in rows if table not in tables or row in after.get(table, [])]
             for table, rows in before.items()
         }
+
+
+def _lost(before: Any, after: Any) -> Iterator[str]:
+    for table, rows in before.items():
+        for row in rows:
+            if row not in after.get(table, []):
+                yield f"{table}: {' '.join(map(str, row))} is gone"
 
 
 PROMISE = Permissions()

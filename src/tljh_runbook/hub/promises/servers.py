@@ -1,18 +1,29 @@
-"""User servers run on: the same process, with the same start time, answering as before."""
+"""User servers run on: the same process, with the same start time, answering as before.
+
+Whose doing an end was is told by four records: the hub's database as it was when the hub was
+stopped, the moment at which the process ended, what systemd or Docker recorded of that end, and
+what the hub says of the servers that it gives up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tljh_runbook.errors import DockerFailed
-from tljh_runbook.hub import docker, endpoint, processes, web
+from tljh_runbook.hub import docker, endpoint, ends, processes, web
 from tljh_runbook.hub.database import databases, hubdb
+from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.docker import Container
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.watch import Seen
+
+AT_ONCE = 16  # servers that are asked at the same time
+DIRECT = 2.0  # seconds that a server may take to answer itself
 
 
 @dataclass(frozen=True)
@@ -29,34 +40,158 @@ class Process:
 
 class Servers:
     name = "user servers"
-    vow = "Every user server that ran before runs on as the same process and answers."
+    vow = (
+        "Every user server that its user has not left runs on as the same process, is known to the "
+        "hub, and can be reached."
+    )
     order = 1
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
         address = endpoint.of(source.hub, source.services)
         servers = hubdb.servers(found["jupyterhub"])
-        found_processes = processes_of(servers, source.services)
+        known = processes_of(servers, source.services)
+        # All at once: users' programs answer as slowly as they like.
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            answers = pool.map(lambda each: web.get(address.at(each.api)).ok, servers)
+            itself = pool.map(_answers_itself, servers)
         return {
             server.label: {
-                "pid": found_processes[server.label].pid,
-                "started": found_processes[server.label].started,
+                "pid": known[server.label].pid,
+                "started": known[server.label].started,
                 "container": _container(server),
-                "answers": web.get(address.at(server.api)).ok,
+                "unit": server.state.get("unit_name"),
+                "answers": answer,
+                # Where it listens, behind no proxy.
+                "itself": own,
             }
-            for server in servers
+            for server, answer, own in zip(servers, answers, itself, strict=True)
         }
 
+    def when_stopped(self, before: Any, found: Mapping[str, Database]) -> Any:
+        """Note which servers were left by the time the hub was stopped, as its database says."""
+        running = {server.label for server in hubdb.servers(found["jupyterhub"])}
+        return {
+            label: each if label in running else {**each, "left": "stopped before the swap"}
+            for label, each in before.items()
+        }
+
+    def investigate(self, before: Any, source: Source, seen: Seen | None) -> Any:
+        """Note of each server that has ended whose doing that was."""
+        gone = _gone(before)
+        given_up = ends.given_up(source.services, seen.began) if seen and gone else set()
+        stops = _stops(source) if any(_only_a_row(each) for each in before.values()) else {}
+        told = {label: _end(label, before[label], seen, given_up) for label in gone}
+        told |= {
+            label: _stop(stops[label], seen)
+            for label, each in before.items()
+            if _only_a_row(each) and label in stops
+        }
+        return {label: {**each, **told.get(label, {})} for label, each in before.items()}
+
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:
-        changed = [f"{name}: {_change(was, after.get(name))}" for name, was in before.items()]
-        changed = [each for each in changed if not each.endswith(": ")]
-        if changed:
-            return False, "; ".join(changed)
-        same = [name for name, was in before.items() if was["started"]]
-        answer = [name for name in before if name not in same]
+        wrong = {name: _wrong(was, after.get(name)) for name, was in before.items()}
+        broken = [f"{name}: {what}" for name, what in wrong.items() if what]
+        if broken:
+            return False, "; ".join(broken)
+        left = {name: _left(was, after.get(name)) for name, was in before.items()}
+        stay = {name: was for name, was in before.items() if not left[name]}
+        same = [name for name, was in stay.items() if was["started"]]
+        answer = [name for name in stay if name not in same]
         told = f", same process: {', '.join(same)}" if same else ""
         told += f", answering: {', '.join(answer)}" if answer else ""
-        return True, f"{len(before)} of {len(before)} run on{told}"
+        gone = "".join(f"; {name}: {why}" for name, why in left.items() if why)
+        return True, f"{len(stay)} of {len(before)} run on{told}{gone}"
+
+
+def left(before: Any, after: Any) -> list[str]:
+    """Return the servers that are no longer the same, through no fault of the upgrade."""
+    return [
+        name
+        for name, was in before.items()
+        if _left(was, after.get(name)) and not _wrong(was, after.get(name))
+    ]
+
+
+def lost(before: Any) -> bool:
+    """Say whether a server was lost for good, so that waiting for it is of no use."""
+    return any(was.get("lost") for was in before.values())
+
+
+def forgotten(before: Any, after: Any) -> bool:
+    """Say whether all that is wrong is that the hub no longer knows a server that runs."""
+    wrong = [name for name, was in before.items() if _wrong(was, after.get(name))]
+    return bool(wrong) and not any(name in after for name in wrong)
+
+
+def same(was: dict[str, Any], now: dict[str, Any] | None) -> bool:
+    """Say whether a server that ran then runs now, as the same process, and answers if it did."""
+    if now is None or any(was[each] != now[each] for each in ("pid", "started", "container")):
+        return False
+    return bool(now["answers"] or not was["answers"])
+
+
+def _gone(before: Any) -> set[str]:
+    """Return the servers whose process no longer runs, and that were not left before the swap.
+
+    What Docker does not tell of is not gone: its answer is judged.
+    """
+    wanted = {each["container"] for each in before.values() if each["container"]}
+    containers: dict[str, Container] | None = {}
+    if wanted:
+        containers = None
+        with suppress(*docker.AWAY, DockerFailed):
+            containers = docker.containers(wanted)
+    return {
+        label
+        for label, each in before.items()
+        if each["started"] and not each.get("left") and not _runs(each, containers)
+    }
+
+
+def _only_a_row(server: dict[str, Any]) -> bool:
+    """Say whether there is no process to follow, but only what the hub says of a server."""
+    return not server["started"] and bool(server["answers"]) and not server.get("left")
+
+
+def _stops(source: Source) -> dict[str, float]:
+    found = databases.find(source.hub, source.services, source.settings)
+    return hubdb.stops(found["jupyterhub"])
+
+
+def _stop(moment: float, seen: Seen | None) -> dict[str, str]:
+    """Say whose doing it was that the hub has stopped a server at a ``moment``."""
+    if seen and seen.while_down(moment - seen.began):
+        return {"lost": "the hub stopped it when it started"}
+    return {"left": "was stopped, or ended on its own"}
+
+
+def _runs(server: dict[str, Any], containers: dict[str, Container] | None) -> bool:
+    if server["container"]:
+        if containers is None:
+            return True
+        found = containers.get(server["container"])
+        return found is not None and found.started == server["started"]
+    return bool(processes.started(server["pid"]) == server["started"])
+
+
+def _end(
+    label: str, server: dict[str, Any], seen: Seen | None, given_up: set[str]
+) -> dict[str, str]:
+    """Say whose doing it was that a server has ended: ``left`` or ``lost``, and how.
+
+    While the hub answered, it was stopped by its user or the culler, or has ended on its own:
+    except where the hub says that it has given it up. While the hub was down nobody could stop it:
+    only what systemd or Docker recorded shows that it ended on its own.
+    """
+    if label in given_up:
+        return {"lost": "the hub did not find it where it looked, and stopped it"}
+    if seen and seen.while_down(seen.ended.get(label)):
+        own = ends.own(server, seen.began)
+        if not own:
+            return {"lost": f"its process {server['pid']} ended while the hub was down"}
+        return {"left": f"ended on its own ({own})"}
+    return {"left": "was stopped, or ended on its own"}
 
 
 def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[str, Process]:
@@ -94,18 +229,38 @@ def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container] | None:
     return None
 
 
-def _change(was: dict[str, Any], now: dict[str, Any] | None) -> str:
+def _answers_itself(server: hubdb.Server) -> bool:
+    host, _, port = server.at.rpartition(":")
+    if not host or port == "0":
+        return False
+    return web.get(f"http://{host}:{port}{server.api}", timeout=DIRECT).ok
+
+
+def _wrong(was: dict[str, Any], now: dict[str, Any] | None) -> str:
+    """Return what the upgrade has done to a server; nothing where it has done nothing."""
+    if was.get("lost") or _left(was, now):
+        return str(was.get("lost", ""))
+    runs = f"its process {was['pid']} runs on, but " if was["started"] else ""
     if now is None:
-        return "no longer known to the hub"
-    if was["started"] and now["started"] is None:
-        # Of a container it is Docker that tells, and Docker may have stopped telling.
-        end = "is not seen any more" if was["container"] else "has ended"
-        return f"its process {was['pid']} {end}"
-    if was["container"] != now["container"]:
-        return "another container"
-    if (was["pid"], was["started"]) != (now["pid"], now["started"]):
-        return f"restarted (pid {was['pid']}, now {now['pid']})"
-    return "does not answer any more" if was["answers"] and not now["answers"] else ""
+        return f"{runs}the hub no longer knows it"
+    if runs and not same({**was, "answers": False}, now):
+        return f"{runs}the hub knows another"
+    if was["answers"] and not now["answers"]:
+        return "does not answer through the proxy any more"
+    return ""
+
+
+def _left(was: dict[str, Any], now: dict[str, Any] | None) -> str:
+    """Return why a server is no longer the same, where that is nobody's fault."""
+    if was.get("left"):
+        again = " and started again" if now and now["answers"] else ""
+        return f"{was['left']}{again}"
+    if now is None:
+        # Without a process to look for there is only the hub's word.
+        return "" if was["started"] or was["answers"] else "was about to start"
+    if was["answers"] and now["answers"] is False and was.get("itself") and not now["itself"]:
+        return "does not answer itself"
+    return ""
 
 
 PROMISE = Servers()

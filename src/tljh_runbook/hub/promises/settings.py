@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from tljh_runbook.hub import config
+from tljh_runbook.hub import config, promises
 from tljh_runbook.hub.source import Source
 
 
@@ -13,6 +13,7 @@ class SettingsKept:
     name = "settings"
     vow = "Every value in config.yaml is still what the administrator set; new ones are named."
     order = 6
+    look = promises.HUB
 
     def measure(self, source: Source) -> Any:
         # A value may be a password, and measures are kept and shown: only its hash is.
@@ -25,6 +26,14 @@ class SettingsKept:
         new = [name for name in after if name not in before]
         kept = f"{len(before)} kept"
         return True, f"{kept}, newly set: {', '.join(new)}" if new else kept
+
+    def since(self, first: Any, after: Any) -> str:
+        changed = _differences(first, after)
+        return f"somebody has edited {', '.join(changed)}" if changed else ""
+
+
+def _differences(first: Any, after: Any) -> list[str]:
+    return [name for name in {**first, **after} if first.get(name) != after.get(name)]
 
 
 def _changed(name: str, value: Any, after: Any) -> bool:

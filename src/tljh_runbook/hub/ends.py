@@ -1,0 +1,109 @@
+"""Why a user server has ended: what systemd, Docker and the hub have recorded of it.
+
+Of a plain process nobody keeps a record.  The end of one while the hub is down counts as ours.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from tljh_runbook.errors import DockerFailed
+from tljh_runbook.hub import docker, hub_log
+from tljh_runbook.hub.services import Services
+
+# What systemd writes into its journal (sd-messages.h).
+STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"  # a job to stop the unit has begun
+OUT_OF_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
+EXITED = "98e322203f7a4ed290d09fe03c09fe15"  # its main process
+SUCCEEDED = "7ad2d189f7e94e70a38c781354912448"  # the unit is no longer active
+LINES = 5000  # of the hub's log that are read
+WAIT = 20.0  # seconds that the journal may take to answer
+STOPS = {"2", "3", "9", "15"}  # signals that are meant to end a process
+# What JupyterHub writes at its start of a server that it gives up, with the server's name.
+GIVEN_UP = (
+    " does not appear to be running at ",
+    "Failed to poll spawner for ",
+    "Failed to cleanup ",
+)
+
+
+def own(server: dict[str, Any], since: float) -> str:
+    """Say how a server ended on its own; nothing where it did not, or where nobody knows.
+
+    ``server`` is what `promises.servers` has measured, ``since`` is in seconds since 1970.
+    """
+    if server.get("container"):
+        with suppress(*docker.AWAY, DockerFailed):
+            return of_container(docker.events(server["container"], since))
+    elif server.get("unit"):
+        return of_unit(_journal(server["unit"], since))
+    return ""
+
+
+def of_container(events: Iterable[dict[str, Any]]) -> str:
+    """Read Docker's events: a container that is stopped is sent a signal before it dies."""
+    for event in events:
+        about = event.get("Actor", {}).get("Attributes", {})
+        if event.get("Action") == "kill" and about.get("signal") in STOPS:
+            return ""
+        if event.get("Action") == "oom":
+            return "ran out of memory"
+        if event.get("Action") == "die":
+            return f"exited with {about.get('exitCode', '?')}"
+    return ""
+
+
+def of_unit(entries: Iterable[dict[str, Any]]) -> str:
+    """Read what systemd wrote of a unit: one that is stopped has a job for it first."""
+    for entry in entries:
+        kind = entry.get("MESSAGE_ID")
+        if kind == STOPPING:
+            return ""
+        if kind == OUT_OF_MEMORY:
+            return "ran out of memory"
+        if kind == EXITED:
+            exited = entry.get("EXIT_CODE") == "exited"
+            return f"exited with {entry.get('EXIT_STATUS', '?')}" if exited else ""
+        if kind == SUCCEEDED:
+            return "exited with 0"
+    return ""
+
+
+def given_up(manager: Services, since: float) -> set[str]:
+    """Return the servers, by label, that the hub has given up at a start since then.
+
+    JupyterHub asks every server that its database names. One that does not answer where the hub
+    looks for it is stopped; that is a loss, though the hub itself has done it.
+    """
+    first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    lines = hub_log.tail(manager, since, LINES).splitlines()
+    # As JupyterHub writes: [W 2026-11-30 16:03:22.123 JupyterHub app:2783] words
+    return set(_given_up(line for line in lines if line[3:22] >= first))
+
+
+def _given_up(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        for words in GIVEN_UP:
+            before, found, after = line.partition(words)
+            if found:
+                name = before.rpartition("] ")[2] if words[0] == " " else after.split(" ")[0]
+                yield name.rstrip(",").replace(":", "/")
+
+
+def _journal(unit: str, since: float) -> Iterator[dict[str, Any]]:
+    command = ["journalctl", f"--unit={unit}.service", f"--since=@{since:.0f}", "_PID=1"]
+    with suppress(OSError, subprocess.SubprocessError, ValueError):
+        done = subprocess.run(
+            [*command, "--output=json", "--quiet"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=WAIT,
+            check=True,
+        )
+        yield from map(json.loads, done.stdout.splitlines())

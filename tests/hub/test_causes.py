@@ -1,0 +1,332 @@
+"""Whose doing it was: an upgrade answers for what it did, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from docker_fixtures import Engine, environment
+from hub_fixtures import Live, free_port, until
+from hub_folder import change
+
+from tljh_runbook.errors import HubUnhealthy
+from tljh_runbook.hub import ends, health, processes, promises, services, web
+from tljh_runbook.hub.probe import targets
+from tljh_runbook.hub.promises import FIRST, Verdict
+from tljh_runbook.hub.watch import Seen, Watch
+
+HUB = "jupyterhub.sqlite"
+NAME = "user servers"
+
+
+@pytest.fixture
+def server(live: Live) -> Iterator[subprocess.Popen[bytes]]:
+    """The server of alice, a process that a test may end."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        state = json.dumps({"pid": process.pid})
+        change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (state,))
+        yield process
+        process.kill()
+
+
+def stop(live: Live, moment: float | None = None) -> None:
+    """Do what JupyterHub does to its database when it stops a server."""
+    told = datetime.fromtimestamp(moment or time.time(), timezone.utc).replace(tzinfo=None)
+    stopped = "UPDATE spawners SET server_id = NULL, state = '{}', last_activity = ?"
+    change(live.hub.state / HUB, stopped, (str(told),))
+
+
+def verdict(live: Live, before: dict[str, Any], seen: Seen | None) -> Verdict:
+    """Judge user servers as an upgrade does; what was measured was on the disk meanwhile."""
+    after = promises.measure(live.source)
+    found = promises.investigate(json.loads(json.dumps(before)), live.source, seen)
+    return {each.promise: each for each in promises.judge(found, after)}[NAME]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def test_a_server_that_was_stopped_before_the_swap_was_left(
+    live: Live, server: subprocess.Popen[bytes]
+) -> None:
+    before = promises.measure(live.source)
+    stop(live)
+    end(server)
+    before = promises.when_stopped(before, {"jupyterhub": live.hub.state / HUB})
+    told = verdict(live, before, Seen(time.time(), ((0.0, 9.0),), {"alice": 1.0}))
+    assert (told.kept, told.measured) == (True, "0 of 1 run on; alice: stopped before the swap")
+
+
+@pytest.mark.parametrize(("moment", "kept"), [(0.5, True), (5.0, False), (9.5, True)])
+def test_only_a_server_that_ended_while_the_hub_was_down_is_lost(
+    live: Live, server: subprocess.Popen[bytes], moment: float, kept: bool
+) -> None:
+    before = promises.measure(live.source)
+    stop(live)
+    end(server)
+    told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),), {"alice": moment}))
+    assert told.kept is kept
+    assert told.measured == (
+        "0 of 1 run on; alice: was stopped, or ended on its own"
+        if kept
+        else f"alice: its process {server.pid} ended while the hub was down"
+    )
+
+
+def test_a_server_that_its_user_has_started_again_is_no_loss(
+    live: Live, server: subprocess.Popen[bytes]
+) -> None:
+    before = promises.measure(live.source)
+    end(server)
+    with subprocess.Popen(["sleep", "1000"]) as another:
+        state = json.dumps({"pid": another.pid})
+        change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (state,))
+        told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),), {"alice": 9.5}))
+        another.kill()
+    assert told.kept is True
+    assert told.measured.endswith("alice: was stopped, or ended on its own and started again")
+
+
+def test_a_server_that_runs_on_and_that_the_hub_has_forgotten_is_lost(
+    live: Live, server: subprocess.Popen[bytes]
+) -> None:
+    before = promises.measure(live.source)
+    stop(live)
+    told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),)))
+    assert (told.kept, told.measured) == (
+        False,
+        f"alice: its process {server.pid} runs on, but the hub no longer knows it",
+    )
+
+
+def test_a_server_that_the_hub_gives_up_at_its_start_is_lost(
+    live: Live, server: subprocess.Popen[bytes]
+) -> None:
+    log = live.hub.root / "var" / "log" / "jupyterhub.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began, late = time.time(), Seen(time.time(), ((1.0, 9.0),), {"alice": 30.0})
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
+    before = promises.measure(live.source)
+    stop(live)
+    end(server)
+    old = f"[E {time.strftime('%Y-%m-%d', time.localtime(began - 86400))} 12:00:00.000 JupyterHub"
+    told = "alice does not appear to be running at http://127.0.0.1:1/, shutting it down."
+    log.write_text(f"{old} app:1] {told}\n")
+    assert verdict(live, before, late).kept is True  # that was another day
+    log.write_text(f"[E {moment}.123 JupyterHub app:2770] {told}\n")
+    assert verdict(live, before, late).measured == (
+        "alice: the hub did not find it where it looked, and stopped it"
+    )
+
+
+def test_the_hub_s_words_of_servers_that_it_gives_up_are_understood() -> None:
+    lines = [
+        "[E 2026-11-30 16:03:22.123 JupyterHub app:2770] bob:two does not appear to be running at "
+        "http://127.0.0.1:4000/user/bob/two/, shutting it down.",
+        "[E 2026-11-30 16:03:22.123 JupyterHub app:2760] Failed to poll spawner for carol, assuming"
+        " the spawner is not running.",
+        "[W 2026-11-30 16:03:22.123 JupyterHub app:2790] dave appears to have stopped while the Hub"
+        " was down",
+    ]
+    assert set(ends._given_up(lines)) == {"bob/two", "carol"}
+
+
+@pytest.mark.parametrize(("after_the_start", "kept"), [(20.0, True), (-20.0, False)])
+def test_without_a_process_the_moment_of_the_stop_tells(
+    live: Live, after_the_start: float, kept: bool
+) -> None:
+    change(live.hub.state / HUB, 'UPDATE spawners SET state = \'{"container_id": "c0ffee"}\'')
+    before = promises.measure(live.source)
+    began = time.time()
+    stop(live, began + 30 + after_the_start)
+    told = verdict(live, before, Seen(began, ((1.0, 30.0),)))
+    assert told.kept is kept
+    if not kept:
+        assert told.measured == "alice: the hub stopped it when it started"
+
+
+def test_a_server_that_does_not_answer_itself_has_no_lost_route(live: Live) -> None:
+    own, port = live.hub.root / "answers-of-alice.json", free_port()
+    own.write_text(json.dumps({"/user/alice/api": [200, "{}"]}))
+    command = [sys.executable, str(live.hub.root / "proxy.py"), str(port), str(own), "127.0.0.1"]
+    with subprocess.Popen(command) as process:
+        until(lambda: web.get(f"http://127.0.0.1:{port}/user/alice/api").ok)
+        change(live.hub.state / HUB, "UPDATE servers SET ip = '127.0.0.1', port = ?", (port,))
+        state = json.dumps({"pid": process.pid})
+        change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (state,))
+        before = promises.measure(live.source)
+        assert before[NAME]["alice"]["itself"] is True
+        live.answer("/user/alice/api", 503)
+        lost = verdict(live, before, None)
+        own.write_text("{}")
+        stuck = verdict(live, before, None)
+        process.kill()
+    assert (lost.kept, lost.measured) == (
+        False,
+        "alice: does not answer through the proxy any more",
+    )
+    assert (stuck.kept, stuck.measured) == (True, "0 of 1 run on; alice: does not answer itself")
+
+
+ENTRIES = {
+    "own": [{"MESSAGE_ID": ends.SUCCEEDED}],
+    "failed": [
+        {"MESSAGE_ID": ends.EXITED, "EXIT_CODE": "exited", "EXIT_STATUS": "1"},
+        {"MESSAGE_ID": "d9b373ed55a64feb8242e02dbe79a49c", "UNIT_RESULT": "exit-code"},
+    ],
+    "killed": [{"MESSAGE_ID": ends.EXITED, "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}],
+    "stopped": [{"MESSAGE_ID": ends.STOPPING}, {"MESSAGE_ID": ends.SUCCEEDED}],
+    "memory": [
+        {"MESSAGE_ID": ends.OUT_OF_MEMORY},
+        {"MESSAGE_ID": ends.EXITED, "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"},
+    ],
+    "unknown": [],
+}
+TOLD = {
+    "own": "exited with 0",
+    "failed": "exited with 1",
+    "killed": "",
+    "stopped": "",
+    "memory": "ran out of memory",
+    "unknown": "",
+}
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_what_systemd_wrote_of_a_unit_s_end_is_understood(kind: str) -> None:
+    assert ends.of_unit(ENTRIES[kind]) == TOLD[kind]
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        (["exec", "ID", "/bin/busybox", "kill", "-TERM", "1"], True),
+        (["stop", "--time=1"], False),
+        (["kill", "--signal=KILL"], False),
+        (["rm", "--force"], False),
+    ],
+    ids=["own", "stopped", "killed", "removed"],
+)
+def test_of_a_container_that_ended_while_the_hub_was_down_docker_tells(
+    live: Live, engine: Engine, busybox: dict[str, bytes], command: list[str], kept: bool
+) -> None:
+    engine.make({"course:1": environment("course:1")}, busybox)
+    # A shell that ends when it is told to from within, as Jupyter does: "File > Shut down".
+    script = "trap 'exit 0' TERM; while :; do /bin/busybox sleep 0.1; done"
+    shell = ["/bin/busybox", "sh", "-c", script]
+    made = engine.ask("run", "--detach", "--rm", "--network=none", "course:1", *shell)
+    kept_state = json.dumps({"object_id": made})
+    change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (kept_state,))
+    before = promises.measure(live.source)
+    assert before[NAME]["alice"]["started"]
+    began = time.time()
+    words = [made if word == "ID" else word for word in command]
+    engine.ask(*(words if made in words else [*words, made]))
+    until(lambda: processes.started(before[NAME]["alice"]["pid"]) is None)
+    stop(live)
+    told = verdict(live, before, Seen(began, ((0.0, 99.0),), {"alice": 1.0}))
+    assert told.kept is kept, told.measured
+    assert ("ended on its own (exited with 0)" in told.measured) is kept
+
+
+def test_a_watch_sees_when_a_server_ends_and_when_the_hub_is_down(
+    live: Live, server: subprocess.Popen[bytes]
+) -> None:
+    servers = promises.measure(live.source)[NAME]
+    with Watch(targets(live.source), servers) as watch:
+        (hub,) = [each for each in watch.probe.outages if each.name == "hub"]
+        until(lambda: hub.asked > 1)
+        assert watch.seen().down == ()
+        live.answer("/hub/health", 503)
+        until(lambda: hub.failed)
+        live.answer("/user/alice/api", 404)
+        end(server)
+        until(lambda: "alice" in watch.seen().ended)
+        seen = watch.seen()
+        assert seen.while_down(seen.ended["alice"])  # also before the hub is back
+        live.answer("/hub/health", 200)
+        until(lambda: hub.gaps)
+        seen = watch.seen()
+        assert seen.while_down(seen.ended["alice"])
+        until(lambda: watch.probe.outages[-1].failed > 3)
+    away = {each["name"]: each for each in watch.outages({"alice": {"left": "was stopped"}})}
+    assert (away["server of alice"]["away"], away["server of alice"]["left"]) == (0, True)
+    assert away["hub"]["away"] > 0
+    kept = {each["name"]: each for each in watch.outages({"alice": {}})}
+    assert kept["server of alice"]["away"] > 0
+
+
+def test_rows_are_judged_by_the_first_look(live: Live) -> None:
+    database = live.hub.state / HUB
+    before = promises.measure(live.source)
+    change(database, "INSERT INTO users (name, admin, cookie_id) VALUES ('erin', 0, 'x')")
+    change(database, "DELETE FROM user_group_map WHERE user_id = 1")
+    # Until the hub is stopped all that is its users' doing.
+    before = promises.when_stopped(before, {"jupyterhub": database})
+    change(database, "INSERT INTO user_group_map VALUES (3, 1)")  # as an OAuth login does
+    first = promises.look(live.source, promises.HUB)
+    change(database, "DELETE FROM user_group_map WHERE user_id = 2")
+    change(database, "DELETE FROM users WHERE name = 'erin'")
+    text = live.hub.config_file.read_text()
+    live.hub.config_file.write_text(text.replace("memory: '1G'", "memory: '4G'"))
+    verdicts = {
+        each.promise: each
+        for each in promises.judge(before | {FIRST: first}, promises.measure(live.source))
+    }
+    assert (verdicts["users and groups"].kept, verdicts["users and groups"].measured) == (
+        True,
+        "4 users, 1 admin, 1 group; carol is new in the group course; "
+        "since then: user erin is gone, bob is no longer in the group course",
+    )
+    assert verdicts["settings"].kept is True
+    assert verdicts["settings"].measured.endswith("since then: somebody has edited limits.memory")
+    lost = promises.judge(before, promises.measure(live.source))  # at the first look
+    assert {each.promise for each in lost if each.kept is False} >= {"users and groups", "settings"}
+
+
+def test_a_hub_that_has_only_just_started_has_not_stayed_up(live: Live) -> None:
+    wanted = replace(live.source.settings.upgrade, healthy_for=3, healthy_within=20)
+    manager = live.source.services
+    manager.restart(services.HUB)
+    began = time.monotonic()
+    health.stay(live.hub, manager, wanted)
+    assert time.monotonic() - began >= 2.0
+    assert processes.age(manager.pid(services.HUB) or 0) >= 3
+
+
+SERVICE = """
+import os, subprocess, sys, time
+while True:
+    environment = os.environ | {"JUPYTERHUB_SERVICE_NAME": "cull-idle"}
+    subprocess.run(["sleep", "0.4"], env=environment)
+"""
+
+
+def test_a_service_that_dies_again_and_again_is_not_healthy(live: Live) -> None:
+    supervisor = live.hub.root / "etc" / "supervisor" / "supervisord.conf"
+    program = live.hub.root / "looping.py"
+    program.write_text(SERVICE)
+    manager = live.source.services
+    text = supervisor.read_text()
+    manager.stop(services.HUB)
+    supervisor.write_text(
+        text.replace("command = sleep 1000", f"command = {sys.executable} {program}")
+    )
+    manager.reload()
+    manager.start(services.HUB)
+    wanted = replace(live.source.settings.upgrade, healthy_for=2, healthy_within=4)
+    with pytest.raises(HubUnhealthy, match="cull-idle does not stay up"):
+        health.stay(live.hub, manager, wanted)
+    # One that did so before is no fault of the upgrade.
+    unsteady = health.unsteady(manager, 2)
+    assert unsteady == ["cull-idle"]
+    health.stay(live.hub, manager, wanted, unsteady)
