@@ -37,6 +37,8 @@ class Crowd:
         self._threads = [threading.Thread(target=each) for each in (self._act, self._keep_active)]
 
     def __enter__(self) -> Crowd:
+        while self.ask("GET", "users") is None:
+            time.sleep(0.5)
         self.ask("POST", "users", {"usernames": [*CROWD, VICTIM]})
         for thread in self._threads:
             thread.start()

@@ -118,8 +118,9 @@ def _proxy(program: Path) -> dict[str, Any]:
 
 
 def proxy_version(hub: Hub) -> str:
-    """Return the version of the proxy that is installed; '' where it does not say."""
-    return _version(hub.environment / "bin" / "traefik")
+    """Return the version of the proxy that is installed; '' where none is told."""
+    program = hub.environment / "bin" / "traefik"
+    return _version(program) if program.exists() else ""
 
 
 def _version(program: Path) -> str:

@@ -243,11 +243,18 @@ def _wrong(was: dict[str, Any], now: dict[str, Any] | None) -> str:
     runs = f"its process {was['pid']} runs on, but " if was["started"] else ""
     if now is None:
         return f"{runs}the hub no longer knows it"
-    if runs and not same({**was, "answers": False}, now):
+    if runs and _another(was, now):
         return f"{runs}the hub knows another"
     if was["answers"] and not now["answers"]:
         return "does not answer through the proxy any more"
     return ""
+
+
+def _another(was: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Say whether the hub's database now names another process or container."""
+    if was["container"] and was["container"] == now["container"] and not now["started"]:
+        return False  # Docker does not tell
+    return any(was[each] != now[each] for each in ("pid", "started", "container"))
 
 
 def _left(was: dict[str, Any], now: dict[str, Any] | None) -> str:
