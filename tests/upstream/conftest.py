@@ -148,5 +148,6 @@ def upgraded_again(life: Life, rolled_back: Any) -> str:
 
 @pytest.fixture(scope="module")
 def safe(life: Life, adopted: dict[str, Any]) -> str:
-    """A snapshot of what is going to be lost."""
+    """A snapshot of what is going to be lost, while users work."""
+    life.work()
     return life.real.says("backup")
