@@ -43,7 +43,7 @@ class Recorder:
         """Know what each test and each file says of itself."""
         for item in session.items:
             if isinstance(item, pytest.Function):
-                self._says[item.nodeid] = (item.function.__doc__ or item.name).strip()
+                self._says[item.nodeid] = _says(item)
                 self._titles[item.path.name] = (item.module.__doc__ or "").strip().split("\n")[0]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -79,6 +79,13 @@ class Recorder:
             }
         text = json.dumps({"stories": dict(sorted(stories.items()))}, indent=2, ensure_ascii=False)
         self.file.write_text(text + "\n", encoding="utf-8")
+
+
+def _says(item: pytest.Function) -> str:
+    """Return what a test says of itself, after the hub that it is about where a file has several."""
+    says = (item.function.__doc__ or item.name).strip()
+    hubs = [name for name in vars(item.module) if name.startswith("Test")]
+    return f"{item.cls.__doc__} {says}" if item.cls and len(hubs) > 1 else says
 
 
 def _reason(report: pytest.TestReport) -> str:
