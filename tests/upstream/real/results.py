@@ -82,7 +82,7 @@ class Recorder:
 
 
 def _says(item: pytest.Function) -> str:
-    """Return what a test says of itself, after the hub that it is about where a file has several."""
+    """Return what a test says of itself, after the name of its hub where a file has several."""
     says = (item.function.__doc__ or item.name).strip()
     hubs = [name for name in vars(item.module) if name.startswith("Test")]
     return f"{item.cls.__doc__} {says}" if item.cls and len(hubs) > 1 else says
