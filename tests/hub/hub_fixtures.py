@@ -23,10 +23,11 @@ import hub_folder
 import pytest
 
 import tljh_runbook
-from tljh_runbook.errors import ServicesUnreachable
-from tljh_runbook.hub import processes, services, settings
+from tljh_runbook.errors import ServicesUnreachable, UpgradeTakenBack
+from tljh_runbook.hub import ending, processes, services, settings
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -227,6 +228,16 @@ def broken_or_unseen(report: dict[str, Any]) -> set[str]:
         for each in report["verdicts"]
         if each["kept"] is not True and (each["kept"], each["promise"]) not in unseen
     }
+
+
+def resume(live: Live, *words: str) -> None:
+    """Resume an upgrade as an administrator types it; a rollback is told by the exit code."""
+    left = mark.read(live.hub)
+    rolls_back = left is not None and left.phase in ending.HALF_DONE and "--at-boot" not in words
+    command = [sys.executable, "-m", "tljh_runbook", "resume", *words]
+    command += ["--hub", str(live.hub.prefix)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == (UpgradeTakenBack.code if rolls_back else 0), done.stderr
 
 
 def free_port() -> int:

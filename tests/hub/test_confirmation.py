@@ -18,7 +18,7 @@ import pytest
 from hub_fixtures import Cli, Live, until
 from test_staging import done, prepared_beside, start, texts
 
-from tljh_runbook.errors import NothingToConfirm, SettingsInvalid
+from tljh_runbook.errors import NothingToConfirm, SettingsInvalid, UpgradeTakenBack
 from tljh_runbook.hub import confirmation, journal, lock, processes, settings, versions, worker
 from tljh_runbook.hub.staging import mark, previous
 from tljh_runbook.hub.staging.mark import Mark
@@ -330,7 +330,7 @@ def test_the_way_back_is_found_where_it_was_kept(staged: Live, cli: Cli) -> None
     left = begun_to_prove(live, "2.0.0")
     until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
     mark.write(live.hub, replace(left, phase=mark.BACK))
-    assert cli("resume", "--hub", live.hub.prefix).returncode == 0
+    assert cli("resume", "--hub", live.hub.prefix).returncode == UpgradeTakenBack.code
     assert label(live) == "1.0.0"
     assert mark.read(live.hub) is None
 

@@ -142,7 +142,7 @@ def test_one_that_never_answers_is_told_and_can_be_resumed(
     assert live.source.services.pid(services.HUB) is None
     assert live.source.services.pid(services.PROXY)  # it leads to users' servers
     cluster.psql("ALTER DATABASE away RENAME TO jupyterhub;")
-    assert cli("resume", "--hub", live.hub.prefix).returncode == 0
+    assert cli("resume", "--hub", live.hub.prefix).returncode == UpgradeTakenBack.code
     assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
     assert live.source.services.pid(services.HUB)
 

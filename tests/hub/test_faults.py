@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import hub_folder
 import pytest
-from hub_fixtures import Live, living, until
+from hub_fixtures import Live, living, resume, until
 from test_staging import everything, prepared_beside, start
 
 from tljh_runbook.hub import journal, lock, services, versions
@@ -50,8 +48,7 @@ def test_it_is_old_or_new(live: Live, usual: float, kill: int) -> None:
     if not ended(live):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not lock.held(live.hub), seconds=120)
-    command = [sys.executable, "-m", "tljh_runbook", "resume", "--hub", str(live.hub.prefix)]
-    subprocess.run(command, check=True, capture_output=True)
+    resume(live)
     assert mark.read(live.hub) is None
     assert not stage.place(live.hub).prefix.exists()
     new = versions.installed(live.hub).rows()["TLJH"] == "2.0.0"

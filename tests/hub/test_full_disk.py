@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 import hub_folder
 import pytest
-from hub_fixtures import Live, living, until
+from hub_fixtures import Live, living, resume, until
 from small_disk import Disk, small_disk
 from test_staging import PREPARING, everything, pids, prepared_beside, start, texts
 
@@ -94,9 +93,7 @@ class Small:
         return worker.follow(self.live.hub, "upgrade", lambda _: None)
 
     def resume(self) -> None:
-        words = ["resume", "--hub", str(self.live.hub.prefix)]
-        command = [sys.executable, "-m", "tljh_runbook", *words]
-        subprocess.run(command, check=True, capture_output=True)
+        resume(self.live)
 
     def settled(self) -> None:
         """Hold what must be so in the end, whatever happened."""

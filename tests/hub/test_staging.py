@@ -13,7 +13,7 @@ from typing import Any
 
 import hub_folder
 import pytest
-from hub_fixtures import Live, broken_or_unseen, until
+from hub_fixtures import Live, broken_or_unseen, resume, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -309,8 +309,7 @@ def test_killed_in_any_phase_it_is_brought_to_the_old_or_the_new_version(
     os.kill(pid, signal.SIGKILL)
     until(lambda: not lock.held(live.hub))
     live.answer("/hub/login", 200, "<form>")
-    command = [sys.executable, "-m", "tljh_runbook", "resume", "--hub", str(live.hub.prefix)]
-    subprocess.run(command, check=True, capture_output=True)
+    resume(live)
     assert mark.read(live.hub) is None
     label = versions.installed(live.hub).rows()["TLJH"]
     assert label == ("2.0.0" if phase == mark.PROVING else "1.0.0")

@@ -7,7 +7,7 @@ import sys
 
 import hub_folder
 import pytest
-from hub_fixtures import Live, until
+from hub_fixtures import Live, resume, until
 from test_staging import PREPARING, done, everything, pids, prepared_beside, texts
 
 from tljh_runbook.hub import services, versions, worker
@@ -75,11 +75,6 @@ def kill(live: Live, noting: str, moment: str, *task: str, sick: bool = False) -
         until(lambda: process.poll() is not None or phase(live) == mark.BACK, seconds=240)
         live.answer("/hub/login", 200, "<form>")
     assert process.returncode == KILLED
-
-
-def resume(live: Live, *words: str) -> None:
-    command = [sys.executable, "-m", "tljh_runbook", "resume", *words]
-    subprocess.run([*command, "--hub", str(live.hub.prefix)], check=True, capture_output=True)
 
 
 def phase(live: Live) -> str | None:

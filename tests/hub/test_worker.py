@@ -13,7 +13,7 @@ from typing import Any
 
 import hub_folder
 import pytest
-from hub_fixtures import Live, broken_or_unseen, until
+from hub_fixtures import Live, broken_or_unseen, resume, until
 
 from tljh_runbook.errors import (
     Busy,
@@ -291,8 +291,7 @@ def test_an_upgrade_that_was_cut_off_is_taken_back_first(backed_up: Live) -> Non
 
 def resumed(live: Live) -> None:
     """Bring an upgrade to its end as an administrator does, or the server when it starts."""
-    command = [sys.executable, "-m", "tljh_runbook", "resume", "--hub", str(live.hub.prefix)]
-    subprocess.run(command, check=True, capture_output=True)
+    resume(live)
     assert mark.read(live.hub) is None
 
 

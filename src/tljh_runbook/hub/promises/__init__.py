@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from tljh_runbook.errors import NoSpace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -118,12 +121,17 @@ def measure(source: Source, known: Measures | None = None) -> Measures:
 
 
 def look(source: Source, which: str) -> Measures:
-    """Return the first look at those promises that are judged by it at this moment."""
-    return {
-        promise.name: promise.measure(source)
-        for promise in every()
-        if isinstance(promise, Glanced) and promise.look == which
-    }
+    """Return the first look at those promises that are judged by it at this moment.
+
+    What cannot be read on a full disk is left out, and judged by the later measurement: a rollback
+    must not fail because of it.
+    """
+    seen = {}
+    for promise in every():
+        if isinstance(promise, Glanced) and promise.look == which:
+            with suppress(NoSpace, OSError):
+                seen[promise.name] = promise.measure(source)
+    return seen
 
 
 def when_stopped(before: Measures, found: Mapping[str, Database]) -> Measures:
