@@ -66,8 +66,9 @@ def test_it_holds_the_hub_half_and_nothing_else(pyz: Path) -> None:
     }
     assert ours == {*bundle.PARTS, "BUILD", ""}
     ends = {Path(name).suffix for name in names if ".dist-info" not in name and name[-1] != "/"}
-    assert ends == {".py", ".css", ".json", ""}
-    assert {name for name in names if name.endswith((".css", ".json"))} == {
+    assert ends == {".py", ".css", ".json", ".yaml", ""}
+    assert {name for name in names if name.endswith((".css", ".json", ".yaml"))} == {
+        "tljh_runbook/hub/releases/releases.yaml",
         "tljh_runbook/hub/report_page.css",
         "tljh_runbook/hub/security/advisories.json",
     }

@@ -20,12 +20,8 @@ from tljh_runbook.errors import ToolMissing
 
 PACKAGE = Path(__file__).parents[1]
 PARTS = ("__init__", "__main__", "errors", "program", "terminal", "show", "cli", "hub")
-KINDS = {
-    ".py",
-    ".css",
-    ".json",
-    ".yaml",
-}  # what belongs to the sources, and is not left by a Python that ran them
+# What belongs to the sources, and is not left by a Python that ran them.
+KINDS = {".py", ".css", ".json", ".yaml"}
 NEEDED = ("click", "packaging", "rich", "ruamel.yaml")
 # rich highlights source and reads Markdown with these, and imports them only then: we draw neither.
 LEFT_OUT = ("pygments", "markdown-it-py")
