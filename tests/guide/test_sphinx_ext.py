@@ -151,7 +151,7 @@ def test_step_on_two_pages(site: Build, jobs: str) -> None:
 @pytest.mark.parametrize("text", ["{step}`nope`", "```{step} nope\n```"])
 def test_unknown_step(site: Build, text: str) -> None:
     _, warnings = site(*QUICK, steps=STEPS, a=text)
-    said = "a.md:3: WARNING: There is no step called 'nope'. The steps are: backup.all, "
+    said = "a.md:3: WARNING: There is no step called 'nope'. The steps are: setup, backup.all, "
     assert said in warnings
 
 

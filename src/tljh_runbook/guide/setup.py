@@ -12,7 +12,7 @@ from tljh_runbook.guide.steps import Plan, Run, Target, ansible, step
     changes="The server has the command `tljh-runbook`, restic and TLJH's installer. A server that "
     "starts resumes an upgrade that a power cut interrupted.",
     check="It ends with *changed=* and a number, or with *changed=0* when everything was there.",
-    undo="Follow {ref}`install-tool-remove`.",
+    undo="Remove the units and the tool as *Removing it* on the page of the command says.",
     fails="The message says what is missing. The hub was not touched. Correct the cause and run "
     "the same command again.",
 )
