@@ -90,6 +90,7 @@ def test_promises_are_shown_in_their_order() -> None:
         "user servers",
         "services",
         "users and groups",
+        "logins",
         "environments",
         "images",
         "settings",
@@ -270,7 +271,7 @@ def test_an_engine_that_is_gone_breaks_the_promise_of_the_images(
 def test_an_engine_that_hangs_breaks_the_promise_of_the_images(
     live: Live, engine: Engine, container: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = promises.measure(live.source)
+    before = promises.measure(live.source.settled())
     monkeypatch.setattr(docker, "WAIT", 0.5)
     with engine.stopped():
         verdicts = promises.judge(before, promises.measure(live.source))
@@ -281,8 +282,9 @@ def test_an_engine_that_hangs_breaks_the_promise_of_the_images(
 def test_a_hub_without_docker_has_no_images_to_lose(
     live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    verdicts = judged(live, lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(tmp_path))
+        verdicts = judged(live, lambda: None)
     assert broken(verdicts) == []
     assert verdicts["images"].measured == "no Docker here"
 
