@@ -464,6 +464,7 @@ def test_versions_are_judged_by_what_was_asked_for(live: Live) -> None:
 
     def install() -> None:
         subprocess.run(["rm", "-r", str(live.hub.environment / "lib")], check=True)
+        hub_folder.distribution(live.hub, "jupyterhub", "4.1.6")  # it stays
         hub_folder.distribution(live.hub, "the-littlest-jupyterhub", "2.0.0")
         hub_folder.distribution(live.hub, "tljh-plasma", "0.3.0", group="tljh")
 
