@@ -509,7 +509,7 @@ def test_the_check_warns_until_a_copy_of_the_password_is_confirmed(source: Sourc
     def look() -> Any:
         return checks.CHECKS["user data"](source)
 
-    assert list(checks.CHECKS)[-3:] == ["user data", "scheduled", "changes"]
+    assert list(checks.CHECKS)[-5:-2] == ["user data", "scheduled", "security"]
     assert "never backed up" in look()[2]
     backup(source)
     assert "password --confirm" in look()[2]

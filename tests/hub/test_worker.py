@@ -116,7 +116,9 @@ def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(
     assert end["report"]["page"] == str(page)
     assert [stat.S_IMODE(path.stat().st_mode) for path in (data, page)] == [0o600, 0o600]
     shown = page.read_text(encoding="utf-8")
-    assert all(told in shown for told in ("server of alice", "Install", "Not measured: logins, images."))
+    assert all(
+        told in shown for told in ("server of alice", "Install", "Not measured: logins, images.")
+    )
     assert snapshot.verify(kept.path) == kept
     report = proof.prove(live.source)
     assert report
