@@ -71,6 +71,6 @@ copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 # The page for a wrong address is shown at any address, so its links begin at the site's top.
 notfound_urls_prefix = urlsplit(html_baseurl).path or "/"
-epub_exclude_files = ["404.xhtml"]
+epub_exclude_files = ["404.xhtml", "advisories.json"]
 epub_tocscope = "includehidden"
 linkcheck_timeout = 20
