@@ -376,6 +376,52 @@ def test_a_check_says_which_packages_would_be_installed(tmp_path: Path) -> None:
     assert "would install: no-such-package" in done.output
 
 
+HUBS = {
+    "plasma": ["tljh_plasma"],
+    "repo2docker": ["tljh_repo2docker-3.0.12.dist-info"],
+    "plain": ["tljh", "jupyterhub", "tljh_other", "plasma-1.0.dist-info"],
+}
+NEW = {
+    "new-plasma": ["tljh_plasma @ git+https://example.org/plasma@0"],
+    "new-repo2docker": ["tljh-repo2docker==3.0.15"],
+    "new-plain": ["tljh-other==1.0"],
+}
+
+
+def get_docker(tmp_path: Path, **variables: Any) -> set[str]:
+    """Return the servers on which the role looks after Docker: three have hubs, three are new."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "docker").write_text("#!/bin/sh\n")
+    (programs / "docker").chmod(0o755)
+    for hub, plugins in HUBS.items():
+        for name in ("bin/jupyterhub", *(f"lib/python3.12/site-packages/{n}/x" for n in plugins)):
+            (tmp_path / hub / "hub" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / hub / "hub" / name).touch()
+    given = {
+        "tljh_prefix": f"{tmp_path}/{{{{ inventory_hostname }}}}",
+        "new": NEW,
+        # A hub that is there gets no plugin that it does not have, whatever is asked for.
+        "tljh_plugins": "{{ new[inventory_hostname] | default(new['new-plasma']) }}",
+    }
+    servers = ("-i", ",".join([*HUBS, *NEW]), "--limit", "!here")
+    done = role("docker", tmp_path, given | variables, *servers, path=programs)
+    assert done.code == 0, done.output
+    task = done.output.partition("TASK [docker : Ask the Docker engine]")[2].partition("TASK [")[0]
+    return set(re.findall(r"^ok: \[(\S+)\]$", task, re.MULTILINE))
+
+
+def test_a_whole_server_gets_docker_only_where_a_plugin_needs_it(tmp_path: Path) -> None:
+    wanted = {"plasma", "repo2docker", "new-plasma", "new-repo2docker"}
+    assert get_docker(tmp_path, docker_only_for_plugins=True) == wanted
+    site = yaml.parse((playbooks.FOLDER / "site.yml").read_text())
+    assert site[0]["vars"] == {"docker_only_for_plugins": True}
+
+
+def test_the_playbook_for_docker_alone_installs_it_on_any_hub(tmp_path: Path) -> None:
+    assert get_docker(tmp_path) == {*HUBS, *NEW}
+
+
 REPORT = """\
 *** Report for user quotas on device /dev/sda1
 Block grace time: 7days; Inode grace time: 7days
