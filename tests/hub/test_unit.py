@@ -35,7 +35,7 @@ folder = pathlib.Path({folder!r})
 end = sys.argv.index("--")
 options, command = sys.argv[1:end], sys.argv[end + 1:]
 asked = dict(each[len("--property="):].split("=", 1) for each in options if "property" in each)
-file = pathlib.Path(asked["EnvironmentFile"])
+file = pathlib.Path(asked["EnvironmentFile"].removeprefix("-"))
 seen = {{"options": options, "properties": asked, "command": command}}
 seen |= {{"file": file.read_text(), "mode": stat.S_IMODE(file.stat().st_mode)}}
 (folder / "asked").write_text(json.dumps(seen))
@@ -114,6 +114,17 @@ def test_an_environment_goes_by_a_file_that_nobody_else_reads(
     assert f'TLJH_INSTALL_PREFIX="{source.hub.prefix}"' in str(seen["file"])
     assert seen["mode"] == 0o600
     assert not [*source.hub.work.glob("*.env")]
+
+
+def test_what_runs_after_a_kill_needs_no_file_that_is_gone(source: Source, systemd: Path) -> None:
+    """systemd reads the environment file for each process, also for `ExecStopPost=`."""
+    with pytest.raises(RunCutOff):
+        worker.start(on_systemd(source), "upgrade", ["true"])
+    properties = asked(systemd)["properties"]
+    assert isinstance(properties, dict)
+    assert "--after-kill" in properties["ExecStopPost"]
+    file = properties["EnvironmentFile"]
+    assert file.startswith("-") or Path(file).exists()
 
 
 def test_words_with_dollars_arrive_as_they_were_typed(source: Source, systemd: Path) -> None:

@@ -134,7 +134,8 @@ def _options(task: str, file: Path, log: Path, after: Sequence[str]) -> list[str
         "KillMode": "control-group" if task == "backup" else "process",
         "OOMPolicy": "continue",  # the run itself tells what failed
         "TimeoutStopSec": str(RESUME if after else STOP),
-        "EnvironmentFile": str(file),
+        # It is read again for what runs after the command: by then it is gone, which may not fail.
+        "EnvironmentFile": f"-{file}",
         "WorkingDirectory": str(_here()),  # what was typed may name files from here
         "StandardOutput": f"append:{log}",
         "StandardError": f"append:{log}",

@@ -46,7 +46,7 @@ def wait_for_hub(layout: Layout, record: Record) -> None:
     """Wait until the hub and its services answer through the proxy."""
     log = str(layout.logs / "jupyterhub.log")
     wait("The hub", lambda: answers(f"{record.address}/hub/health"), seconds=120, log=log)
-    wait("The hub's services", lambda: databases_ready(layout), seconds=60, log=log)
+    wait("The hub's services", lambda: databases_ready(layout), seconds=180, log=log)
 
 
 def start(layout: Layout, record: Record) -> None:
