@@ -287,6 +287,47 @@ def test_into_a_folder_to_look_at(server: tuple[Live, Snapshot], tmp_path: Path)
         extraction.extract(wanted, components.chosen(["config"]), into)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led where a user is not")
+@pytest.mark.parametrize("planted", ["folder", "parent", "link", "open", "shared"])
+def test_into_no_folder_that_a_user_may_exchange(
+    server: tuple[Live, Snapshot], tmp_path: Path, planted: str
+) -> None:
+    live, kept = server
+    tmp_path.chmod(0o755)
+    theirs, nobody = tmp_path / "theirs", 65534
+    theirs.mkdir()
+    into = {
+        "folder": theirs,
+        "parent": theirs / "look",
+        "link": tmp_path / "link",
+        "open": theirs,
+        "shared": theirs,
+    }[planted]
+    if planted in {"folder", "parent"}:
+        os.chown(theirs, nobody, nobody)
+    elif planted == "link":
+        into.symlink_to(theirs)
+        os.chown(into, nobody, nobody, follow_symlinks=False)
+    else:
+        theirs.chmod(0o777 if planted == "open" else 0o1777)
+    with pytest.raises(SettingsInvalid, match="no safe place"):
+        extraction.extract(restoration(live.source, kept), components.chosen(["config"]), into)
+    assert not [*theirs.iterdir()]
+
+
+def test_into_a_new_folder_where_everybody_may_make_one(
+    server: tuple[Live, Snapshot], tmp_path: Path
+) -> None:
+    """As in /tmp: nobody else can exchange what root has made there."""
+    live, kept = server
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    into = shared / "a" / "look"
+    extraction.extract(restoration(live.source, kept), components.chosen(["config"]), into)
+    assert into.parent.stat().st_mode & 0o777 == 0o700
+
+
 def test_the_newest_that_holds_what_is_asked(server: tuple[Live, Snapshot]) -> None:
     live, _ = server
     alone = backup(live.source, "config")

@@ -486,10 +486,20 @@ def test_the_notes_give_the_files_back_by_hand(source: Source) -> None:
         ["bash", "-e", "-c", section], cwd=made.path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    target = source.hub.root / "var/tmp" / f"tljh-user-data-{made.path.name}"
-    back = target / source.settings.homes.lstrip("/")
+    [target] = (source.hub.root / "var/lib").glob(f"tljh-user-data-{made.path.name}.*")
+    assert done.stdout.splitlines()[-1] == f"The files are in {target}/files"
+    back = target / "files" / source.settings.homes.lstrip("/")
     assert hub_folder.contents(back) == hub_folder.contents(Path(source.settings.homes))
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
+
+
+def test_the_notes_write_where_no_user_can_lead_them(source: Source) -> None:
+    """A user makes the folder first, or a link in its place: another one is used."""
+    made = backup(source)
+    lines = list(components.chosen(["user-data"])[0].by_hand(made.manifest))
+    assert not [line for line in lines if "/tmp" in line.replace(str(source.hub.root), "")]
+    assert not [line for line in lines if "mkdir" in line]
+    assert [line for line in lines if line.startswith("users=$(mktemp -d ")]
 
 
 def test_progress_is_told_in_words(source: Source) -> None:

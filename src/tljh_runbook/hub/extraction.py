@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tljh_runbook.errors import SettingsInvalid
-from tljh_runbook.hub import choice, exchange, files
+from tljh_runbook.hub import choice, exchange, files, trust
 from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.restoration import Restoration
 from tljh_runbook.hub.user_data import homecoming
@@ -19,14 +19,15 @@ def extract(restoration: Restoration, components: Iterable[Component], folder: P
     Users' files are not in the list: there may be millions.
 
     Each lies under the whole path that it has on the hub. Raises `SettingsInvalid` when the folder
-    is there already and holds something.
+    is there already and holds something, or when another user could lead root elsewhere.
     """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise SettingsInvalid(
-            f"{folder} is not empty. Nothing was written.", hint="Name a folder that is not there."
-        )
+    _require_empty(folder)
+    _require_trusted(folder)
     written = []
     with files.disk_errors(folder, "What was written so far is in it; nothing else was changed."):
+        files.make_private(folder)
+        _require_trusted(folder)  # in /tmp, another user may have made it meanwhile
+        _require_empty(folder)
         chosen = tuple(components)
         _write_user_data(restoration, chosen, folder)
         for component in chosen:
@@ -38,14 +39,33 @@ def extract(restoration: Restoration, components: Iterable[Component], folder: P
     return written
 
 
+def _require_empty(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise SettingsInvalid(
+            f"{folder} is not empty. Nothing was written.", hint="Name a folder that is not there."
+        )
+
+
+def _require_trusted(folder: Path) -> None:
+    """Raise `SettingsInvalid` where another user owns, may replace or may fill the folder.
+
+    What is not there yet is made, and belongs to root then.
+    """
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    reason = trust.doubt_folder(there)
+    if not reason and there == folder and os.geteuid() == 0 and folder.stat().st_mode & 0o022:
+        reason = f"others may write to the folder {folder}"
+    if reason:
+        raise SettingsInvalid(
+            f"{folder} is no safe place for files of users: {reason}. Nothing was written.",
+            hint="Name a folder that is not there, where only root may write: --into /root/look",
+        )
+
+
 def _write_user_data(
     restoration: Restoration, components: Sequence[Component], folder: Path
 ) -> None:
     kept = restoration.kept.manifest.components.get(choice.USER_DATA, {})
     if kept.get("kept") and any(each.name == choice.USER_DATA for each in components):
-        files.make_private(folder.parent)
-        with suppress(FileNotFoundError):
-            folder.rmdir()  # restic is given a folder that was made for it
+        folder.rmdir()  # restic is given a folder that was made for it
         homecoming.write_out(restoration, kept, folder)
-    else:
-        files.make_private(folder)

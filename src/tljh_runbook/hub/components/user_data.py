@@ -84,16 +84,18 @@ class UserData:
         if not kept["kept"]:
             yield "# This snapshot holds no user data."
             return
-        target = Hub(Path(manifest.hub)).root / "var/tmp" / f"tljh-user-data-{manifest.id}"
-        place, restic = shlex.quote(str(target)), _restic(kept)
+        # Only root may write where the new folder is made, so nobody can lead restic elsewhere.
+        parent, restic = Hub(Path(manifest.hub)).root / "var/lib", _restic(kept)
+        template = shlex.quote(f"{parent}/tljh-user-data-{manifest.id}.XXXXXX")
         if "***" in kept["repository"]:
             yield "# Write the repository's own password where its address says ***."
         if kept["environment_file"]:
             yield f"set -a; . {shlex.quote(kept['environment_file'])}; set +a"
-        yield f"# The files go to {place} first: look at them there, and copy what is missing."
         yield f"{restic} snapshots --host {shlex.quote(kept['name'])}"
-        yield f"(umask 077; mkdir -p {place})"
-        yield f"{restic} restore {kept['snapshot']} --target {place}"
+        yield "# The files go to a new folder first: look at them there, and copy what is missing."
+        yield f"users=$(mktemp -d {template})"
+        yield f'{restic} restore {kept["snapshot"]} --target "$users/files"'
+        yield 'echo "The files are in $users/files"'
 
 
 def _restic(kept: dict[str, Any]) -> str:
