@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,17 +21,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crowd import VICTIM, Crowd
+TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS / "hub"))
 
-from tljh_runbook import errors
-from tljh_runbook.hub import processes, services, settings
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.services import Services
-from tljh_runbook.sandbox.layout import Layout, layout
-from tljh_runbook.sandbox.processes import end_all
+import losses  # noqa: E402
+import releases  # noqa: E402
+from crowd import LIGHT, VICTIM, Crowd  # noqa: E402
+
+from tljh_runbook import errors  # noqa: E402
+from tljh_runbook.hub import services, settings  # noqa: E402
+from tljh_runbook.hub.background import Background  # noqa: E402
+from tljh_runbook.hub.layout import Hub  # noqa: E402
+from tljh_runbook.sandbox.layout import Layout, layout  # noqa: E402
+from tljh_runbook.sandbox.processes import end_all  # noqa: E402
 
 TOOL = Path(sys.executable).with_name("tljh-runbook")
 WENT_WRONG = {"upgrade": errors.UpgradeTakenBack.code, "rollback": errors.PromiseBroken.code}
+# The hub's patience, and that of upgrades, is short: a round is to take no longer than it must.
+CONFIG = f"""
+def lighten(spawner):
+    if spawner.user.name in {[*LIGHT, VICTIM]}:
+        spawner.cmd, spawner.args = [{sys.executable!r}, {str(TESTS / "busy" / "server.py")!r}], []
+    else:
+        spawner.http_timeout = 120
+
+c.Spawner.pre_spawn_hook = lighten
+c.Spawner.http_timeout = 15  # for which the hub looks for a server when it starts
+c.LocalProcessSpawner.interrupt_timeout = c.LocalProcessSpawner.term_timeout = 1
+"""
+QUICK_CULLER = "  cull:\n    timeout: 30\n    every: 5\n"
+UPGRADE: dict[str, Any] = {"healthy_for": 2, "healthy_within": 120, "snapshot_age": 10_000}
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Run:
     """One upgrade or rollback, and how it ended; times in seconds."""
 
     task: str
-    loses: bool
+    loss: str
     seconds: float
     code: int
     told: str
@@ -49,9 +67,15 @@ class Run:
     @property
     def right(self) -> bool:
         """Whether a loss was seen, and nothing else was taken for one."""
-        if self.loses:
+        if self.loss:
             return self.code == WENT_WRONG[self.task] and VICTIM in self.told
         return self.code == 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.task:8} {self.loss:8} {'right' if self.right else 'WRONG'} code {self.code:2} "
+            f"{self.seconds:6.1f} s, hub down {self.hub_down:5.1f} s: {self.told}"
+        )
 
 
 @contextmanager
@@ -68,71 +92,59 @@ def sandbox() -> Iterator[Layout]:
             end_all(place)
 
 
-def cull_quickly(place: Layout, manager: Services) -> None:
+def prepare(place: Layout) -> None:
+    """Have a quick culler, users whose servers start at once, and one snapshot to start from."""
     config = place.config / "config.yaml"
     text = config.read_text(encoding="utf-8")
-    start = text.index("  cull:\n")
-    end = text.index("  tljh_plasma:", start)
-    quick = "  cull:\n    timeout: 30\n    every: 5\n"
-    config.write_text(text[:start] + quick + text[end:], encoding="utf-8")
-    manager.restart(services.HUB)
+    start, end = text.index("  cull:\n"), text.index("  tljh_plasma:")
+    config.write_text(text[:start] + QUICK_CULLER + text[end:], encoding="utf-8")
+    (place.config / "jupyterhub_config.d" / "users.py").write_text(CONFIG, encoding="utf-8")
+    releases.ask(place, tljh=releases.tljh(place), **UPGRADE)
+    assert tool(place, "backup")["code"] == 0
+    manager(place).restart(services.HUB)
+
+
+def manager(place: Layout) -> services.Services:
+    hub = Hub(place.prefix)
+    return services.of(hub, settings.load(hub))
 
 
 def tool(place: Layout, *words: str) -> dict[str, Any]:
     command = [str(TOOL), *words, "--json", "--hub", str(place.prefix)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        return {"code": done.returncode, "error": {"message": done.stderr}, "report": None}
-    return found
+    found = {"code": done.returncode}
+    with suppress(ValueError):
+        return {**found, **json.loads(done.stdout)}
+    return {**found, "error": {"message": done.stderr}}
 
 
-def lose(manager: Services, pid: int, stop: threading.Event) -> None:
-    """End a user's server as soon as the hub is down: nobody can have asked for that."""
-    running = manager.pid(services.HUB)
-    while not stop.wait(0.05):
-        with suppress(errors.RunbookError):
-            if manager.pid(services.HUB) != running and not _lives(running):
-                os.kill(pid, signal.SIGKILL)
-                return
-
-
-def _lives(pid: int | None) -> bool:
-    return pid is not None and processes.started(pid) is not None
-
-
-def carry_out(place: Layout, crowd: Crowd, manager: Services, task: str, *, loses: bool) -> Run:
-    pid, stop = crowd.victim(), threading.Event()
-    loser = threading.Thread(target=lose, args=(manager, pid, stop))
-    if loses:
-        loser.start()
+def carry_out(place: Layout, crowd: Crowd, task: str, loss: str) -> Run:
+    """Upgrade, or roll back, and lose the victim's server meanwhile where ``loss`` says how."""
+    pid = crowd.victim()
+    works = [losses.of(loss, place, manager(place), pid)] if loss else []
     began = time.monotonic()
-    end = tool(place, *(["rollback", "--yes"] if task == "rollback" else [task]))
+    with Background(*works):
+        end = tool(place, *(["rollback", "--yes"] if task == "rollback" else [task]))
     seconds = time.monotonic() - began
-    stop.set()
-    if loses:
-        loser.join()
+    if loss:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        crowd.forget()
     report = end.get("report") or {}
     verdicts = {each["promise"]: each for each in report.get("verdicts", ())}
     told = (end.get("error") or {}).get("message") or verdicts["user servers"]["measured"]
-    away = {each["name"]: each["away"] for each in report.get("outages", ())}
-    return Run(task, loses, seconds, int(end["code"]), told, away.get("hub", 0.0))
+    down = {each["name"]: each["away"] for each in report.get("outages", ())}
+    return Run(task, loss, seconds, int(end["code"]), told, down.get("hub", 0.0))
 
 
-def rounds(place: Layout, wanted: int, every: int, chance: random.Random) -> Iterator[Run]:
+def runs(place: Layout, wanted: int, every: int, chance: random.Random) -> Iterator[Run]:
     """Yield as many upgrades and rollbacks as ``wanted``; in one of ``every`` a server is lost."""
-    hub = Hub(place.prefix)
-    manager = services.of(hub, settings.load(hub))
     address = json.loads(place.record.read_text(encoding="utf-8"))["address"]
-    cull_quickly(place, manager)
     with Crowd(place, address, chance) as crowd:
-        crowd.victim()
         task = "upgrade"
         for number in range(1, wanted + 1):
-            if number % 10 == 1:
-                assert tool(place, "backup")["code"] == 0
-            run = carry_out(place, crowd, manager, task, loses=number % every == 0)
+            kind = losses.KINDS[number // every % len(losses.KINDS)]
+            run = carry_out(place, crowd, task, "" if number % every else kind)
             yield run
             # An upgrade that was rolled back is tried again.
             if not (run.task == "upgrade" and run.code == WENT_WRONG["upgrade"]):
@@ -153,15 +165,11 @@ def main() -> None:
     counted: Counter[str] = Counter()
     with ExitStack() as stack:
         place = stack.enter_context(sandbox())
+        prepare(place)
         chance = random.Random(asked.seed)  # noqa: S311 - to be tried again
-        for number, run in enumerate(rounds(place, asked.runs, asked.lose, chance), start=1):
-            counted[f"{'lost' if run.loses else 'left'} {'right' if run.right else 'WRONG'}"] += 1
-            print(
-                f"{number:3} {run.task:8} {'a server is lost' if run.loses else '':16} "
-                f"{'right' if run.right else 'WRONG'} code {run.code:2} {run.seconds:6.1f} s, "
-                f"hub down {run.hub_down:5.1f} s: {run.told}",
-                flush=True,
-            )
+        for number, run in enumerate(runs(place, asked.runs, asked.lose, chance), start=1):
+            counted[f"{'lost' if run.loss else 'left'} {'right' if run.right else 'WRONG'}"] += 1
+            print(f"{number:3} {run}", flush=True)
     print(json.dumps(counted))
     sys.exit(any("WRONG" in kind for kind in counted))
 

@@ -12,20 +12,23 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from tljh_runbook.hub.background import Background
 from tljh_runbook.sandbox.contents import GROUP
 from tljh_runbook.sandbox.layout import Layout
+from tljh_runbook.sandbox.servers import WORKING
 
-CROWD = [f"user-{number}" for number in range(1, 5)]
+LIGHT = [f"user-{number}" for number in range(1, 5)]  # their servers start at once
+CROWD = [*LIGHT, *WORKING]  # these have Jupyter's own
 VICTIM = "victim"  # whose server nobody touches: it is there to be lost on purpose
 PAUSE = (0.2, 1.5)  # seconds between two deeds, at least and at most
 ACTIVE = 5.0  # seconds after which the victim is seen at work again, else it is culled
+WAIT = 60.0  # seconds that an answer may take
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Crowd:
+class Crowd(Background):
     """Acts through the hub's REST API for as long as the context lasts; counts what was done."""
 
     def __init__(self, place: Layout, address: str, chance: random.Random) -> None:
@@ -33,44 +36,22 @@ class Crowd:
         self._place, self._address, self._chance = place, address, chance
         self._token = place.token.read_text(encoding="utf-8").strip()
         self._added = 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=each) for each in (self._act, self._keep_active)]
+        super().__init__(self._act, self._keep_active)
 
     def __enter__(self) -> Crowd:
         while self.ask("GET", "users") is None:
             time.sleep(0.5)
         self.ask("POST", "users", {"usernames": [*CROWD, VICTIM]})
-        for thread in self._threads:
-            thread.start()
+        super().__enter__()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """Call the hub's API; None where it refuses or is down."""
-        request = urllib.request.Request(
-            f"{self._address}/hub/api/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"token {self._token}"},
-        )
-        try:
-            with _opener.open(request, timeout=30) as answer:
-                return json.loads(answer.read() or b"{}")
-        except (OSError, ValueError, urllib.error.HTTPError):
-            return None
+        return self._call(method, f"hub/api/{path}", body)
 
     def servers(self) -> dict[str, Any]:
         """Return the servers that are ready, by user."""
-        users = self.ask("GET", "users") or []
+        users = self.ask("GET", "users?include_stopped_servers=1") or []
         found = {user["name"]: user["servers"].get("", {}) for user in users}
         return {name: each for name, each in found.items() if each.get("ready")}
 
@@ -82,23 +63,44 @@ class Crowd:
         self._be_active()
         return int(ready[VICTIM]["state"]["pid"])
 
-    def _act(self) -> None:
+    def forget(self) -> None:
+        """Stop the victim's server: the next one is another."""
+        self.ask("DELETE", f"users/{VICTIM}/server")
+        while VICTIM in self.servers():
+            time.sleep(0.5)
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            f"{self._address}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {self._token}"},
+        )
+        try:
+            with _opener.open(request, timeout=WAIT) as answer:
+                return json.loads(answer.read() or b"{}")
+        except (OSError, ValueError, urllib.error.HTTPError):
+            return None
+
+    def _act(self, stop: threading.Event) -> None:
         deeds: dict[str, Callable[[], Any]] = {
             "start": lambda: self.ask("POST", f"users/{self._somebody()}/server", {}),
             "stop": lambda: self.ask("DELETE", f"users/{self._somebody()}/server"),
+            # As "File > Shut Down" does: the hub is not asked, and need not be up.
+            "exit": lambda: self._call("POST", f"user/{self._somebody()}/api/shutdown", {}),
             "join a group": lambda: self._group("POST"),
             "leave a group": lambda: self._group("DELETE"),
             "add a user": self._add,
             "write a file": self._write,
             "delete a file": self._delete,
         }
-        while not self._stop.wait(self._chance.uniform(*PAUSE)):
+        while not stop.wait(self._chance.uniform(*PAUSE)):
             name = self._chance.choice(list(deeds))
             if deeds[name]() is not None:
                 self.done[name] += 1
 
-    def _keep_active(self) -> None:
-        while not self._stop.wait(ACTIVE):
+    def _keep_active(self, stop: threading.Event) -> None:
+        while not stop.wait(ACTIVE):
             self._be_active()
 
     def _be_active(self) -> None:

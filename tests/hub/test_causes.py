@@ -17,7 +17,7 @@ from hub_fixtures import Live, free_port, until
 from hub_folder import change
 
 from tljh_runbook.errors import HubUnhealthy
-from tljh_runbook.hub import ends, health, processes, promises, services, web
+from tljh_runbook.hub import ends, health, processes, promises, proof, services, web
 from tljh_runbook.hub.probe import targets
 from tljh_runbook.hub.promises import FIRST, Verdict
 from tljh_runbook.hub.watch import Seen, Watch
@@ -175,6 +175,50 @@ def test_a_server_that_does_not_answer_itself_has_no_lost_route(live: Live) -> N
         "alice: does not answer through the proxy any more",
     )
     assert (stuck.kept, stuck.measured) == (True, "0 of 1 run on; alice: does not answer itself")
+
+
+LAST_WORDS = {
+    "[I 2026-11-30 16:03:22,123 {pid}] Shutting down on /api/shutdown request.": "its user shut it"
+    " down",
+    "[I 2026-11-30 16:03:22,123 {pid}] No kernels for 600 seconds; shutting down.": "it had no"
+    " kernels",
+    "[C 2026-11-30 16:03:22,123 {pid}] received signal 15, stopping": "",
+    "[I 2026-11-30 16:03:22,123 1] Shutting down on /api/shutdown request.": "",
+}
+
+
+@pytest.mark.parametrize("words", LAST_WORDS)
+def test_of_a_plain_process_its_own_last_words_tell(
+    live: Live, server: subprocess.Popen[bytes], words: str
+) -> None:
+    before = promises.measure(live.source)
+    log = live.hub.root / "var" / "log" / "servers.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("\xff\n" + words.format(pid=server.pid) + "\n", encoding="latin-1")
+    stop(live)
+    end(server)
+    told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),), {"alice": 5.0}))
+    why = LAST_WORDS[words]
+    assert told.kept is bool(why)
+    if why:
+        assert told.measured == f"0 of 1 run on; alice: ended on its own ({why})"
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["the hub has looked", "it has not yet"])
+def test_a_resumed_upgrade_does_not_wait_for_servers_that_a_reboot_ended(
+    live: Live, server: subprocess.Popen[bytes], known: bool
+) -> None:
+    before = promises.measure(live.source)
+    end(server)
+    live.answer("/user/alice/api", 503)
+    if not known:
+        stop(live)
+    upgrade = replace(live.source.settings.upgrade, healthy_within=60, healthy_for=0)
+    source = replace(live.source, settings=replace(live.source.settings, upgrade=upgrade))
+    began = time.monotonic()
+    found = proof.wait(source, before)
+    assert time.monotonic() - began < 30
+    assert found[NAME]["alice"]["left"] == "was stopped, or ended on its own"
 
 
 ENTRIES = {

@@ -1,6 +1,7 @@
-"""Why a user server has ended: what systemd, Docker and the hub have recorded of it.
+"""Why a user server has ended: what systemd, Docker, the hub and the server itself have recorded.
 
-Of a plain process nobody keeps a record.  The end of one while the hub is down counts as ours.
+Of a plain process there are only its own last words.  The end of one that has said nothing, while
+the hub is down, counts as ours.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ GIVEN_UP = (
     "Failed to poll spawner for ",
     "Failed to cleanup ",
 )
+# What Jupyter Server writes when it ends, but not when a signal ends it.
+LAST_WORDS = {
+    "Shutting down on /api/shutdown request": "its user shut it down",
+    " seconds; shutting down.": "it had no kernels",
+}
 
 
-def own(server: dict[str, Any], since: float) -> str:
+def own(server: dict[str, Any], manager: Services, since: float) -> str:
     """Say how a server ended on its own; nothing where it did not, or where nobody knows.
 
     ``server`` is what `promises.servers` has measured, ``since`` is in seconds since 1970.
@@ -41,8 +47,16 @@ def own(server: dict[str, Any], since: float) -> str:
         with suppress(*docker.AWAY, DockerFailed):
             return of_container(docker.events(server["container"], since))
     elif server.get("unit"):
-        return of_unit(_journal(server["unit"], since))
+        return of_unit(_journal(since, f"--unit={server['unit']}.service", "_PID=1"))
+    elif server.get("pid"):
+        return of_words(_said(server["pid"], manager, since))
     return ""
+
+
+def of_words(lines: Iterable[str]) -> str:
+    """Read what a server itself has written."""
+    found = (told for line in lines for words, told in LAST_WORDS.items() if words in line)
+    return next(found, "")
 
 
 def of_container(events: Iterable[dict[str, Any]]) -> str:
@@ -95,8 +109,18 @@ def _given_up(lines: Iterable[str]) -> Iterator[str]:
                 yield name.rstrip(",").replace(":", "/")
 
 
-def _journal(unit: str, since: float) -> Iterator[dict[str, Any]]:
-    command = ["journalctl", f"--unit={unit}.service", f"--since=@{since:.0f}", "_PID=1"]
+def _said(pid: int, manager: Services, since: float) -> Iterator[str]:
+    """Yield the lines that a process has written since then."""
+    if manager.servers_log:
+        with suppress(OSError):
+            text = manager.servers_log.read_text(encoding="utf-8", errors="replace")
+            yield from (line for line in text.splitlines()[-LINES:] if f" {pid}] " in line)
+    else:
+        yield from (str(each.get("MESSAGE")) for each in _journal(since, f"_PID={pid}"))
+
+
+def _journal(since: float, *matches: str) -> Iterator[dict[str, Any]]:
+    command = ["journalctl", f"--since=@{since:.0f}", *matches]
     with suppress(OSError, subprocess.SubprocessError, ValueError):
         done = subprocess.run(
             [*command, "--output=json", "--quiet"],

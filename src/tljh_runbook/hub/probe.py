@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from types import TracebackType
+from functools import partial
 from typing import Any
 
 from tljh_runbook.hub import endpoint, web
+from tljh_runbook.hub.background import Background
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.source import Source
 
@@ -82,7 +83,7 @@ class Outage:
         }
 
 
-class Probe:
+class Probe(Background):
     """Asks each address ten times a second for as long as the context lasts."""
 
     def __init__(self, targets: Mapping[str, Target]) -> None:
@@ -92,37 +93,26 @@ class Probe:
         self.seconds = 0.0
         """How long it lasted."""
         self._start = 0.0
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(outage, target), daemon=True)
-            for outage, target in zip(self.outages, targets.values(), strict=True)
-        ]
+        pairs = zip(self.outages, targets.values(), strict=True)
+        super().__init__(*(partial(self._ask, *each) for each in pairs))
 
     def __enter__(self) -> Probe:
         self.began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._start = time.monotonic()
-        for thread in self._threads:
-            thread.start()
+        super().__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
         self.seconds = self.now()
 
     def now(self) -> float:
         """Return how many seconds ago it began."""
         return time.monotonic() - self._start
 
-    def _ask(self, outage: Outage, target: Target) -> None:
+    def _ask(self, outage: Outage, target: Target, stop: threading.Event) -> None:
         with closing(web.Line(target.url, timeout=TIMEOUT)) as line:
-            while not self._stop.wait(EVERY):
+            while not stop.wait(EVERY):
                 there = target.there(line.ask())
                 outage.note(self.now(), there)
         outage.close(self.now())

@@ -40,6 +40,8 @@ class Services(Protocol):
     start_line: str
     reload_line: str
     log_line: str
+    servers_log: Path | None
+    """What user servers write that are plain processes; None where the journal has it."""
 
     def pid(self, name: str) -> int | None:
         """Return the main process of a running service."""
@@ -76,6 +78,7 @@ class Systemd:
     start_line = "systemctl start traefik.service jupyterhub.service"
     reload_line = "systemctl daemon-reload"
     log_line = "journalctl -u jupyterhub -n 100"
+    servers_log: Path | None = None
 
     def pid(self, name: str) -> int | None:
         pid = int(systemctl("show", "--property=MainPID", "--value", f"{name}.service") or 0)
@@ -123,7 +126,9 @@ class Supervisor:
         program = Path(sys.executable).with_name("supervisorctl")
         command = str(program) if program.exists() else program.name
         control = shlex.join([command, "-c", str(self._file)])
-        self.log_line = shlex.join(["tail", "-n", "100", str(hub.root / "var/log/jupyterhub.log")])
+        logs = hub.root / "var" / "log"
+        self.log_line = shlex.join(["tail", "-n", "100", str(logs / "jupyterhub.log")])
+        self.servers_log: Path | None = logs / "servers.log"
         self.stop_line = f"{control} stop jupyterhub traefik"
         self.start_line = f"{control} start traefik jupyterhub"
         self.reload_line = f"{control} reread"

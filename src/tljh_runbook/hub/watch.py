@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 from tljh_runbook.hub import processes
+from tljh_runbook.hub.background import Background
 from tljh_runbook.hub.probe import SERVER, Probe, Target
 
 EVERY = 0.1  # seconds between two looks at the processes
@@ -36,7 +36,7 @@ class Seen:
         return moment is not None and any(begin <= moment <= end for begin, end in self.down)
 
 
-class Watch:
+class Watch(Background):
     """Probes the targets and follows the servers' processes for as long as the context lasts."""
 
     def __init__(self, targets: Mapping[str, Target], servers: Mapping[str, Mapping[str, Any]]):
@@ -44,24 +44,17 @@ class Watch:
         pids = {label: each["pid"] for label, each in servers.items() if each["pid"]}
         self._alive = {label: (pid, processes.started(pid)) for label, pid in pids.items()}
         self._ended: dict[str, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        super().__init__(self._follow)
 
     def __enter__(self) -> Watch:
         self._began = time.time()
         self.probe.__enter__()
-        self._thread.start()
+        super().__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.probe.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self.probe.__exit__()
 
     def seen(self) -> Seen:
         now = self.probe.now()
@@ -82,8 +75,8 @@ class Watch:
             found.append(each.to_json(until=self._ended.get(label, 0.0) if gone else None))
         return found
 
-    def _follow(self) -> None:
-        while not self._stop.wait(EVERY):
+    def _follow(self, stop: threading.Event) -> None:
+        while not stop.wait(EVERY):
             for label, (pid, started) in list(self._alive.items()):
                 if processes.started(pid) != started:
                     self._ended[label] = self.probe.now()

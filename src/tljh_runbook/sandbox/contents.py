@@ -16,6 +16,9 @@ USERS = ["alice", "bob", "carol"]
 GROUP = "course"
 IMAGES = ["course-python:4f1c2ab", "statistics:9d03e7f"]
 
+# Several servers write into one log: each line names its process.
+LOG_FORMAT = "--Application.log_format=[%(levelname)1.1s %(asctime)s %(process)d] %(message)s"
+
 CONFIG = """\
 # The students of the course log in here. Ask Alice before you change anything.
 users:
@@ -94,7 +97,7 @@ def _constants(layout: Layout, record: Record) -> str:
         "TOKEN_FILE": str(layout.token),
         "SERVERS_LOG": str(layout.logs / "servers.log"),
         # Jupyter Server refuses to serve root unless told so.
-        "SINGLEUSER_ARGS": ["--allow-root"] if os.geteuid() == 0 else [],
+        "SINGLEUSER_ARGS": [LOG_FORMAT, *(["--allow-root"] if os.geteuid() == 0 else [])],
     }
     lines = [f"{name} = {value!r}\n" for name, value in values.items()]
     return '"""What this hub needs because it lives in a folder."""\n\n' + "".join(lines)

@@ -1,8 +1,8 @@
 """User servers run on: the same process, with the same start time, answering as before.
 
 Whose doing an end was is told by four records: the hub's database as it was when the hub was
-stopped, the moment at which the process ended, what systemd or Docker recorded of that end, and
-what the hub says of the servers that it gives up.
+stopped, the moment at which the process ended, what systemd, Docker or the server itself recorded
+of that end, and what the hub says of the servers that it gives up.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Servers:
         gone = _gone(before)
         given_up = ends.given_up(source.services, seen.began) if seen and gone else set()
         stops = _stops(source) if any(_only_a_row(each) for each in before.values()) else {}
-        told = {label: _end(label, before[label], seen, given_up) for label in gone}
+        told = {
+            label: _end(label, before[label], source.services, seen, given_up) for label in gone
+        }
         told |= {
             label: _stop(stops[label], seen)
             for label, each in before.items()
@@ -176,18 +178,18 @@ def _runs(server: dict[str, Any], containers: dict[str, Container] | None) -> bo
 
 
 def _end(
-    label: str, server: dict[str, Any], seen: Seen | None, given_up: set[str]
+    label: str, server: dict[str, Any], manager: Services, seen: Seen | None, given_up: set[str]
 ) -> dict[str, str]:
     """Say whose doing it was that a server has ended: ``left`` or ``lost``, and how.
 
     While the hub answered, it was stopped by its user or the culler, or has ended on its own:
     except where the hub says that it has given it up. While the hub was down nobody could stop it:
-    only what systemd or Docker recorded shows that it ended on its own.
+    only what systemd, Docker or the server itself recorded shows that it ended on its own.
     """
     if label in given_up:
         return {"lost": "the hub did not find it where it looked, and stopped it"}
     if seen and seen.while_down(seen.ended.get(label)):
-        own = ends.own(server, seen.began)
+        own = ends.own(server, manager, seen.began)
         if not own:
             return {"lost": f"its process {server['pid']} ended while the hub was down"}
         return {"left": f"ended on its own ({own})"}
