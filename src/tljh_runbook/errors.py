@@ -6,7 +6,13 @@ and an exit code of its own.  The table in the reference is made from this modul
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what would command a terminal made visible."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 class RunbookError(Exception):
@@ -18,16 +24,23 @@ class RunbookError(Exception):
 
     code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str) -> None:
+    def __init__(self, message: str, *, hint: str | Sequence[str]) -> None:
+        """Take a hint of one line or several; a command ends its line, after a colon."""
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        given = [hint] if isinstance(hint, str) else hint
+        self.hint = "\n".join(map(printable, given))  # no value in it begins a line of its own
 
     def add(self, sentence: str) -> None:
         """Say more: in what state things are after the error was dealt with."""
         end = "" if self.message.endswith((".", "!", "?")) else "."
         self.message = f"{self.message}{end} {sentence}"
         self.args = (self.message,)
+
+    @property
+    def advice(self) -> str:
+        """The hint on one line, for places that have no more."""
+        return self.hint.replace("\n", " ")
 
     def to_json(self) -> dict[str, str | int]:
         """Return the error as data."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tljh_runbook import program
+from tljh_runbook import hints, program
+from tljh_runbook.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +28,7 @@ COMMANDS = re.compile(
     r"(acknowledge|backup|check|confirm|notice|password|progress|prove|prune|restore|scheduled"
     r"|security|snapshots|status|unpack|upgrade|verify|rehearse|resume|rollback)\b"
 )
+clean = printable
 STYLES = {
     "ok": "green",
     "warning": "yellow",
@@ -49,7 +51,10 @@ def error(message: str, hint: str) -> None:
     _flush()
     console = _console(stderr=True)
     console.print(f"[bold red]error:[/] {_escaped(message)}")
-    console.print(f"[bold]hint:[/] {_escaped(typed(hint))}")
+    first, *more = map(typed, hints.lines(hint))
+    console.print(f"[bold]hint:[/] {_escaped(first)}")
+    for each in more:
+        console.print(_escaped(each))
 
 
 def _flush() -> None:
@@ -116,11 +121,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def data(values: Any) -> None:
     """Print values as JSON, for scripts."""
     sys.stdout.write(json.dumps(values, indent=2, sort_keys=True) + "\n")
-
-
-def clean(text: str) -> str:
-    """Return ``text`` with what would command a terminal made visible."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def size(count: int) -> str:

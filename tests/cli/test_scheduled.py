@@ -88,7 +88,8 @@ def test_a_notice_says_what_failed_and_what_to_type(hub: Hub, cli: Cli) -> None:
         assert lines[0].startswith(f"The scheduled verify of {hub.prefix} on ")
         assert lines[1:] == [
             "At 2026-01-15T22:00:00Z: The snapshot is damaged.",
-            f"What to do: Look: {PROGRAM} snapshots --hub {hub.prefix}",
+            "What to do: Look:",
+            f"  {PROGRAM} snapshots --hub {hub.prefix}",
             "The last good one was at 2026-01-15T22:10:00Z: 20260115T220000Z.",
             "What it wrote: journalctl -u tljh-runbook-verify.service -n 100",
         ]

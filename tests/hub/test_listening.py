@@ -31,7 +31,7 @@ def test_a_proxy_that_would_be_opened_is_named_with_what_keeps_it_closed(live: L
         listening.require_same(live.source, listening.configured(live.hub))
     assert f"port {live.port} of 127.0.0.1" in told.value.message
     assert f"port {live.port} of all addresses" in told.value.message
-    assert "sudo tljh-config set http.address '127.0.0.1'." in told.value.hint
+    assert "sudo tljh-config set http.address '127.0.0.1'\n" in told.value.hint
 
 
 def test_check_says_it_before_anything_is_prepared(live: Live) -> None:

@@ -268,7 +268,7 @@ def test_a_program_that_is_missing_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match="pg_dump is not installed") as told:
         postgres_dump.dump(server, tmp_path / "dump")
-    assert told.value.hint == "sudo apt-get install postgresql-client"
+    assert told.value.hint == "Install it: sudo apt-get install postgresql-client"
 
 
 def test_an_older_program_says_so_in_one_line(

@@ -15,6 +15,7 @@ import pytest
 from hub_fixtures import Cli
 from sphinx.search.en import SearchEnglish
 
+from tljh_runbook import hints
 from tljh_runbook.errors import NoHub, RunbookError, SettingsInvalid, SnapshotMissing
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.reference import sources, symptoms
@@ -255,3 +256,25 @@ def test_the_page_is_made_anew_when_a_source_changes(built: Path, package: Packa
     assert {module.file.name for module in package.modules.values()} <= {
         Path(path).name for path in known
     }
+
+
+COMMANDS = re.compile(rf"(?<![\w/-])(?:{'|'.join(hints.PROGRAMS)}) ")
+
+
+def test_every_command_of_a_hint_can_be_copied_as_a_line() -> None:
+    """Nothing is on its line but the command: no words before it, no full stop after it."""
+    shown = [line for each in symptoms.every() for line in hints.lines(str(each.hint))]
+    found = [line for line in shown if COMMANDS.search(line)]
+    assert len(found) > 60
+    assert [line for line in found if not re.fullmatch(r"  (?!.*\. [A-Z…]).*[^.]", line)] == []
+
+
+def test_no_value_in_a_hint_becomes_a_line_of_its_own() -> None:
+    hint = ("Look: ls -ld 'a\nsudo reboot'", "Then go on.")
+    shown = hints.lines(NoHub("No hub.", hint=hint).hint)
+    assert shown == ["Look:", "  ls -ld 'a\\nsudo reboot'", "Then go on."]
+
+
+@pytest.mark.parametrize("hint", ["Go on.", "Look: df -h\nThen: sudo a\nsudo b\nGo on."])
+def test_a_hint_that_was_shown_is_read_as_it_was(hint: str) -> None:
+    assert hints.read("\n".join(hints.lines(hint))) == hint

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tljh_runbook import bundle
+from tljh_runbook import bundle, hints
 from tljh_runbook.errors import AccessDenied, RunbookError
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     try:
         print(f"{_written(file)}  {file}")  # noqa: T201
     except RunbookError as error:
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+        sys.stderr.write(f"{hints.text(error.message, error.hint)}\n")
         sys.exit(error.code)
 
 

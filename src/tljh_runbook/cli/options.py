@@ -110,7 +110,7 @@ def told(*, as_json: bool) -> Iterator[None]:
         fail(error, as_json=as_json)
     except PermissionError as error:
         denied = f"{error.filename}: {error.strerror}. Nothing was changed."
-        hint = "Run the same command as root, for example with sudo in front."
+        hint = "Run the same command as root (sudo)."
         fail(AccessDenied(denied, hint=hint), as_json=as_json)
     except KeyboardInterrupt as interrupted:
         state = str(interrupted) or "Nothing half written was left."

@@ -208,7 +208,10 @@ def _require_yes(*, yes: bool) -> None:
     if not yes:
         raise NotConfirmed(
             "Nothing was given back, and nothing was changed: with --detach nobody can be asked.",
-            hint="See what would change: tljh-runbook restore --dry-run. Then add --yes.",
+            hint=(
+                "See what would change: tljh-runbook restore --dry-run",
+                "Then type the command with --yes.",
+            ),
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
-from tljh_runbook import errors
+from tljh_runbook import errors, hints
 from tljh_runbook.guide import inventory
 from tljh_runbook.guide.steps import Check, Plan, Run, Step, Target
 
@@ -45,7 +45,7 @@ class Session:
             _require_ours()
             return inventory.servers(self.target.inventory, self.target.limit)
         except errors.RunbookError as error:
-            sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+            sys.stderr.write(f"{hints.text(error.message, error.hint)}\n")
             raise Exit(code=error.code) from error
 
     def run(self, plan: Plan, *, dry: bool) -> None:
@@ -75,7 +75,8 @@ class Session:
     def _say(self, message: str, hint: str) -> None:
         bare = shutil.which("invoke") == str(Path(sys.prefix) / "bin" / "invoke")
         typed = f"{'invoke' if bare else './invoke'} {self.before}"
-        sys.stderr.write(f"{message}\n{hint.replace('invoke ', typed)}\n")
+        shown = "\n".join(hints.lines(hint))
+        sys.stderr.write(f"{message}\n{shown.replace('invoke ', typed)}\n")
 
     def _point_elsewhere(self) -> None:
         sys.stderr.write(f"For a hub elsewhere: INVOKE_TLJH_HUB=DIR ./invoke {self.task}\n")
@@ -94,7 +95,7 @@ def _require_ours() -> None:
         raise errors.AccessDenied(
             "Every user may write in this folder, so Ansible does not read its ansible.cfg here. "
             "Nothing was begun.",
-            hint="Take that right away: chmod o-w .",
+            hint='Take that right away: chmod o-w "$PWD"',
         )
 
 

@@ -79,7 +79,7 @@ def choose(source: Source, request: Request) -> Choice:
     raise refused or SnapshotMissing(
         f"No snapshot in {source.backups} is one of {source.hub.prefix}, made in time and of the "
         "whole hub. Nothing was changed.",
-        hint="tljh-runbook snapshots lists what there is.",
+        hint="See what there is: tljh-runbook snapshots",
     )
 
 
@@ -113,7 +113,7 @@ def _of(source: Source, kept: Snapshot, request: Request) -> Choice:
             raise NotKept(
                 f"The snapshot {kept.path.name} does not hold {name}: it holds "
                 f"{', '.join(sorted(held))}. Nothing was changed.",
-                hint="Choose another snapshot. tljh-runbook snapshots lists them.",
+                hint="Choose another of the snapshots: tljh-runbook snapshots",
             )
     wanted = request.components or held
     return Choice(kept, tuple(each for each in components.every() if each.name in wanted), ())
@@ -141,7 +141,7 @@ def _home(kept: Manifest, user: str) -> Path:
         known = f" It holds the homes of {', '.join(sorted(homes)[:20])}." if homes else ""
         raise NotKept(
             f"The snapshot {kept.id} holds no home of {user!r}.{known} Nothing was changed.",
-            hint="tljh-runbook snapshots lists other snapshots.",
+            hint="Choose another of the snapshots: tljh-runbook snapshots",
         )
     return Path(homes[user])
 
@@ -151,7 +151,7 @@ def _holding(kept: Manifest, paths: Sequence[Path]) -> tuple[Component, ...]:
         if not any(_holds(kept, each.name, path) for each in components.every()):
             raise NotKept(
                 f"The snapshot {kept.id} does not hold {path}. Nothing was changed.",
-                hint="Is the path whole, from / on? tljh-runbook snapshots lists other snapshots.",
+                hint="Is the path whole, from / on? For other snapshots: tljh-runbook snapshots",
             )
     found = components.every()
     return tuple(each for each in found if any(_holds(kept, each.name, path) for path in paths))

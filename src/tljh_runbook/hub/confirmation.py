@@ -179,7 +179,10 @@ def _nothing(hub: Hub) -> NothingToConfirm:
         return NothingToConfirm(
             f"The upgrade was taken back at {back}, so there is nothing to confirm. "
             "The hub runs the version before.",
-            hint="See why: tljh-runbook progress rollback. To upgrade again: tljh-runbook upgrade",
+            hint=(
+                "See why: tljh-runbook progress rollback",
+                "To upgrade again: tljh-runbook upgrade",
+            ),
         )
     return NothingToConfirm(
         "No upgrade waits to be confirmed. Nothing was changed.",

@@ -98,8 +98,10 @@ def _room(hub: Hub, state: str) -> Iterator[None]:
         raise NoSpace(
             f"A disk is too full to bring the upgrade to its end: that of {hub.prefix}, or that of "
             f"{hub.work}. {state}",
-            hint=f"Free some room, then: tljh-runbook resume. See: df -h '{hub.prefix}' "
-            f"'{hub.work}'",
+            hint=(
+                f"See how much room there is: df -h '{hub.prefix}' '{hub.work}'",
+                "Free some, then: tljh-runbook resume",
+            ),
         ) from error
 
 

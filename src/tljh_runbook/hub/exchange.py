@@ -185,7 +185,7 @@ def write_copy(origin: Path, target: Path, entry: Entry) -> None:
         target.unlink()
         raise SnapshotDamaged(
             f"{origin} is not as it was sealed. Nothing was changed.",
-            hint="Choose another snapshot. tljh-runbook snapshots lists them.",
+            hint="Choose another of the snapshots: tljh-runbook snapshots",
         )
 
 

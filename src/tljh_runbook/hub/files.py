@@ -37,7 +37,7 @@ def disk_errors(where: Path, state: str) -> Iterator[None]:
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise AccessDenied(
                 f"{error.filename or where}: {error.strerror}. {state}",
-                hint="Run the same command as root, for example with sudo in front.",
+                hint="Run the same command as root (sudo).",
             ) from error
         raise DiskFailed(
             f"{error.filename or where}: {error.strerror}. {state}",

@@ -184,7 +184,7 @@ def carry_out(
         raise InstallerFailed(
             f"{command[2] if command[1] == '-m' else Path(command[1]).name} ended with "
             f"{process.returncode}: {reason}",
-            hint=f"Read {log}. Correct the cause and run the upgrade again: tljh-runbook upgrade.",
+            hint=f"Read {log}. Correct the cause and run the upgrade again: tljh-runbook upgrade",
         )
 
 

@@ -75,7 +75,7 @@ def find(prefix: Path) -> Hub:
     if not os.access(hub.state, os.R_OK | os.X_OK):
         raise AccessDenied(
             f"You may not read {hub.state}.",
-            hint="Run the same command as root, for example with sudo in front.",
+            hint="Run the same command as root (sudo).",
         )
     return hub
 

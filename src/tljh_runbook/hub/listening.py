@@ -80,13 +80,17 @@ def _unfit(source: Source, now: list[Socket], wanted: Entries, then: list[Socket
     known = written(source.hub, source.hub.python)
     differ = {name: known[name] for name in wanted if name in known and known[name] != wanted[name]}
     keep = "; ".join(_keep(source.hub, name, each, wanted[name]) for name, each in differ.items())
-    keep = keep or f"Put the addresses in a file in {source.hub.prefix / MORE}."
+    place = source.hub.prefix / MORE
+    keep = f"To retain the present address: {keep or f'put it in a file in {place}'}"
     return ServerUnfit(
         f"The proxy listens on {_told(now)}, and TLJH's installer would have it listen on "
         f"{_told(then)}: {source.hub.prefix / STATIC} was edited by hand, or the settings were "
         "changed and not applied. Nothing was changed.",
-        hint=f"To retain the present address: {keep}. To use that of the settings: sudo "
-        "tljh-config reload proxy. Then run the same command again.",
+        hint=(
+            keep,
+            "To use the address of the settings: sudo tljh-config reload proxy",
+            "Then run the same command again.",
+        ),
     )
 
 

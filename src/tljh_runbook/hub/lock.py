@@ -38,7 +38,7 @@ def hold(hub: Hub, what: str, name: str = NAME, patience: float = PATIENCE) -> I
                 raise Busy(
                     f"Another run works on this hub, so {what} was not started. "
                     "Nothing was changed.",
-                    hint="Wait until it has ended: tljh-runbook status shows what it does.",
+                    hint="Wait until it has ended. To see what it does: tljh-runbook status",
                 )
             time.sleep(0.05)
         yield

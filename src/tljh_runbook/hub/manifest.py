@@ -102,7 +102,7 @@ def read(data: bytes, what: str) -> Manifest:
             raise SnapshotNewer(
                 f"The snapshot {what} has format {values['format']}; this version of the tool "
                 f"reads the formats up to {FORMAT}. Nothing was changed.",
-                hint=f"Use the newer tljh-runbook that wrote it (it was {values.get('tool')}), or "
+                hint=f"Use the newer version of this tool that wrote it ({values.get('tool')}), or "
                 "follow its RESTORE.md.",
             )
         files = tuple(Entry(**entry) for entry in values.pop("files"))
@@ -111,12 +111,12 @@ def read(data: bytes, what: str) -> Manifest:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotDamaged(
             f"The manifest of the snapshot {what} cannot be read: {error}.",
-            hint="Do not restore from it. tljh-runbook snapshots lists the others.",
+            hint="Do not restore from it. To list the others: tljh-runbook snapshots",
         ) from error
     if manifest.to_bytes() != data:
         raise SnapshotDamaged(
             f"The manifest of the snapshot {what} was changed after it was sealed.",
-            hint="Do not restore from it. tljh-runbook snapshots lists the others.",
+            hint="Do not restore from it. To list the others: tljh-runbook snapshots",
         )
     return manifest
 

@@ -8,7 +8,9 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from email.message import EmailMessage
+from typing import Any
 
+from tljh_runbook import hints
 from tljh_runbook.hub import scheduled
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.scheduled import Seen
@@ -39,7 +41,11 @@ def _why(seen: Seen) -> list[str]:
     if seen.cut_off:
         return [f"It began at {last['at']}, and was cut off before its end.", *before]
     error = last["error"]
-    return [f"At {last['at']}: {error['message']}", f"What to do: {error['hint']}", *before]
+    return [f"At {last['at']}: {error['message']}", *_advice(error), *before]
+
+
+def _advice(error: dict[str, Any]) -> list[str]:
+    return hints.lines(f"What to do: {error['hint']}")
 
 
 def _older(seen: Seen) -> bool:

@@ -51,7 +51,7 @@ def of(source: Source, task: str, warn: Warn) -> Ping:
     try:
         pairs = private_lines.read(source.settings.scheduled.ping_file, SETTING)
     except SettingsInvalid as error:
-        warn(f"{error.message} {error.hint}")
+        warn(f"{error.message} {error.advice}")
         return Ping("", warn)
     url = dict(pairs).get(task, "").strip()
     if url and not _usable(url):

@@ -102,6 +102,6 @@ def require_kept(verdicts: list[Verdict], *, back_to: str = "") -> None:
     if broken:
         raise PromiseBroken(
             f"The hub was upgraded and runs, but a promise was broken: {'; '.join(broken)}.",
-            hint="To go back: tljh-runbook rollback. Or follow RESTORE.md in the snapshot that the "
-            "upgrade started from.",
+            hint="Follow RESTORE.md in the snapshot that the upgrade started from, or roll back: "
+            "tljh-runbook rollback",
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tljh_runbook import hints
 from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import files, hub_log, journal
 from tljh_runbook.hub.source import Source
@@ -58,7 +59,7 @@ def _subject(source: Source, task: str, report: dict[str, Any], error: Any) -> s
 def _details(report: dict[str, Any], error: Any) -> Iterator[str]:
     if error:
         yield error["message"]
-        yield f"What to do: {error['hint']}"
+        yield from hints.lines(f"What to do: {error['hint']}")
     if report.get("why"):
         yield report["why"]
     for name, before, after in report.get("changes", []):

@@ -66,8 +66,10 @@ def load(image: str, file: IO[bytes], size: int) -> None:
     if not docker.find([image]):
         raise DockerFailed(
             f"An image was loaded, but Docker gave it another id than {image}.",
-            hint="Docker keeps its images in another way than before. See docker image ls, and "
-            "give the new image its name: docker tag ID NAME",
+            hint=(
+                "Docker stores its images in another way than before. List them: docker image ls",
+                "Give the new image its name: docker tag ID NAME",
+            ),
         )
 
 

@@ -119,7 +119,7 @@ def find(backups: Path, name: str | None) -> Path:
     if name not in known:
         raise SnapshotMissing(
             f"There is no snapshot {name!r} in {backups}.",
-            hint="tljh-runbook snapshots lists them.",
+            hint="See which there are: tljh-runbook snapshots",
         )
     return known[name]
 
@@ -150,8 +150,10 @@ def verify(path: Path, say: Say = lambda _: None, share: float = 1.0) -> Snapsho
     if wrong:
         raise SnapshotDamaged(
             f"The snapshot {path.name} is damaged: {'; '.join(wrong)}.",
-            hint="Do not restore from it: tljh-runbook snapshots lists the others. If the hub is "
-            "well, make a new one now: tljh-runbook backup",
+            hint=(
+                "Do not restore from it. To list the others: tljh-runbook snapshots",
+                "If the hub is well, make a new one now: tljh-runbook backup",
+            ),
         )
     return snapshot
 
@@ -186,5 +188,5 @@ def _bytes(file: Path, name: str) -> bytes:
     except OSError as error:
         raise SnapshotDamaged(
             f"The snapshot {name} is damaged: {file.name}: {error.strerror}.",
-            hint="Do not restore from it. tljh-runbook snapshots lists the others.",
+            hint="Do not restore from it. To list the others: tljh-runbook snapshots",
         ) from error

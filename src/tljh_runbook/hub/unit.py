@@ -109,7 +109,7 @@ def _require_root(task: str) -> None:
         raise AccessDenied(
             f"Only root may start a unit of systemd, and the {task_name} needs one of its own. "
             "Nothing was changed.",
-            hint="Run the same command as root, for example with sudo in front.",
+            hint="Run the same command as root (sudo).",
         )
 
 
@@ -118,7 +118,7 @@ def _busy(task: str) -> Busy:
     return Busy(
         f"The unit {name(task)} runs already, so the {task_name} was not started. "
         "Nothing was changed.",
-        hint=f"Wait until it has ended: tljh-runbook progress {task} shows what it does.",
+        hint=f"Wait until it has ended. To see what it does: tljh-runbook progress {task}",
     )
 
 

@@ -162,25 +162,25 @@ def _cut_off(hub: Hub, task: str) -> RunCutOff:
         return RunCutOff(
             f"The {task_name} was cut off while it was {begun.phase}. Users' servers run on"
             f"{'' if begun.phase == mark.STAGING else '; the hub may be stopped'}.",
-            hint=f"{wait}Bring it to its end: tljh-runbook resume. {where}",
+            hint=(f"{wait}Bring it to its end: tljh-runbook resume", where),
         )
     if task in {"upgrade", "rollback", "rehearse"}:
         return RunCutOff(
             f"The {task_name} was cut off before it touched the live hub. Nothing was changed.",
-            hint=f"Run it again: tljh-runbook {task}. {where}",
+            hint=(f"Run it again: tljh-runbook {task}", where),
         )
     if task == "backup":
         return RunCutOff(
             "The backup was cut off before its end. It left nothing half: every snapshot that is "
             "listed is whole.",
-            hint=f"Run it again: tljh-runbook backup. {where}",
+            hint=("Run it again: tljh-runbook backup", where),
         )
     left = restore.cut_off(hub.work)
     if left:
         return RunCutOff(
             f"The restore of the snapshot {left['snapshot']} was cut off before its end. Users' "
             "servers run on; the hub may be stopped, or half given back.",
-            hint=f"Run it again, it goes on: tljh-runbook {left['typed']}. {where}",
+            hint=(f"Run it again, it goes on: tljh-runbook {left['typed']}", where),
         )
     return RunCutOff(
         "The restore was cut off while the hub still ran, or ran again. What had been given back "

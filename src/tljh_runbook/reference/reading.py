@@ -42,6 +42,8 @@ def texts(node: ast.AST, scope: Scope) -> list[Text]:
             found = joined([texts(left, scope), texts(right, scope)])
         case ast.BinOp(left=left, op=ast.Div(), right=right) if _tells(texts(right, scope)):
             found = joined([texts(left, scope), texts(right, scope)], "/")  # a path
+        case ast.Tuple(elts=parts):  # the lines of a hint
+            found = joined([texts(each, scope) for each in parts], "\n")
         case ast.IfExp(body=one, orelse=other) | ast.BoolOp(op=ast.Or(), values=[one, other]):
             found = distinct([*texts(one, scope), *texts(other, scope)])
         case ast.Name():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from tljh_runbook import hints
 from tljh_runbook.errors import RunbookError, SandboxFailed
 from tljh_runbook.sandbox import build, processes, record, servers, supervisor
 from tljh_runbook.sandbox.layout import Layout, layout
@@ -108,8 +109,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except RunbookError as error:
-        click.echo(f"error: {error.message}", err=True)
-        click.echo(f"hint: {error.hint}", err=True)
+        click.echo(hints.text(error.message, error.hint), err=True)
         sys.exit(error.code)
     except OSError as error:
         click.echo(f"error: The system refused: {error}", err=True)

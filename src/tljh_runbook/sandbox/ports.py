@@ -37,7 +37,7 @@ def _hold(held: ExitStack, candidates: Iterator[int]) -> int:
         return port
     raise SandboxFailed(
         f"No free port is left between {RANGE.start} and {RANGE.stop} on {HOST}.",
-        hint="Stop some of the programs that listen there; ss -ltnp lists them.",
+        hint="Stop some of the programs that listen there. To list them: ss -ltnp",
     )
 
 

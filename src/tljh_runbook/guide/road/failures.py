@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tljh_runbook import hints
 from tljh_runbook.errors import (
     NoSpace,
     RunbookError,
@@ -64,7 +65,7 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
             ServerUnfit,
             "The user that we log in as may not use sudo without a password.",
             "Type the password for this run: ANSIBLE_BECOME_ASK_PASS=1 in front of the command. "
-            "Or let sudo ask for none: NOPASSWD in /etc/sudoers.d on the server.",
+            "Or let it ask for none: NOPASSWD in /etc/sudoers.d on the server.",
         ),
     ),
     (
@@ -122,8 +123,8 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
 _LOST: Row = (
     ServerUnreachable,
     "The server cannot be reached: {said}.",
-    "Is it on, and may it be reached from here? Try {ssh}. What had begun on it goes on by "
-    "itself; the same command tells how.",
+    "Is it on, and can it be reached from here? What had begun on it goes on automatically; the "
+    "same command shows how. Try: {ssh}",
 )
 _BACK: Row = (
     UpgradeTakenBack,
@@ -201,8 +202,12 @@ def _told(result: Mapping[str, Any], server: Server) -> Failure | None:
 
 def _written(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the error that the tool has written for a person."""
-    found = re.search(r"^error: (.*)\nhint: (.*)", str(result.get("stderr", "")), re.MULTILINE)
-    return {"message": found[1], "hint": found[2], "code": result.get("rc")} if found else {}
+    found = re.search(
+        r"^error: (.*)\nhint: (.*(?:\n.+)*)", str(result.get("stderr", "")), re.MULTILINE
+    )
+    if not found:
+        return {}
+    return {"message": found[1], "hint": hints.read(found[2]), "code": result.get("rc")}
 
 
 def _known(result: Mapping[str, Any], server: Server) -> Failure | None:

@@ -28,7 +28,7 @@ class Checklist(SphinxDirective):
         try:
             return self._of(catalog.find(line))
         except StepUnknown as error:
-            raise self.error(f"{error.message} {error.hint}") from error
+            raise self.error(f"{error.message} {error.advice}") from error
 
     def _of(self, step: Step) -> nodes.list_item:
         """Return a step's title, its command as a link to the step, and how to check it."""

@@ -39,7 +39,7 @@ class StepDirective(SphinxDirective):
         try:
             step = catalog.find(self.arguments[0])
         except StepUnknown as error:
-            warn(f"{error.message} {error.hint}", self.get_location(), "unknown")
+            warn(f"{error.message} {error.advice}", self.get_location(), "unknown")
             return []
         self.env.note_dependency(step.file)
         box = nodes.container("", ids=[self._noted(step)], classes=["step"])

@@ -49,7 +49,7 @@ class StepRole(XRefRole):
         logger.warning(
             "%s %s",
             error.message,
-            error.hint,
+            error.advice,
             location=self.get_location(),
             type="step",
             subtype="unknown",

@@ -64,7 +64,7 @@ class Environments:
             "listed": [_shown(each, saved) for each in found],
         }
         if error and (found or saving):
-            details["note"] = f"{error.message} {_missed(len(found), saving=saving)} {error.hint}"
+            details["note"] = f"{error.message} {_missed(len(found), saving=saving)} {error.advice}"
         return details
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:

@@ -92,7 +92,7 @@ def copy(database: Database, target: Path) -> None:
         raise DatabaseDamaged(
             f"{database} is empty: it holds no table at all. Nothing was changed.",
             hint="Leave it as it is, and follow RESTORE.md in the newest sound snapshot. "
-            "tljh-runbook snapshots lists them.",
+            "To list them: tljh-runbook snapshots",
         )
 
 

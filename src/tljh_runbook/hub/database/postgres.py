@@ -85,7 +85,7 @@ def missing(program: str) -> ToolMissing:
     return ToolMissing(
         f"The program {program} is not installed, which a PostgreSQL database needs. "
         "Nothing was changed.",
-        hint="sudo apt-get install postgresql-client",
+        hint="Install it: sudo apt-get install postgresql-client",
     )
 
 

@@ -48,7 +48,7 @@ _ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
         DatabaseMissing,
         "{name} is not a SQLite database. Nothing was changed.",
         "Leave the file as it is, and follow RESTORE.md in the newest sound snapshot. "
-        "tljh-runbook snapshots lists them",
+        "To list them: tljh-runbook snapshots",
     ),
     "readonly": (
         AccessDenied,
@@ -64,7 +64,7 @@ _ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
         DatabaseDamaged,
         "{name} is damaged; SQLite says: {said}. Nothing was changed.",
         "Leave the file as it is, and follow RESTORE.md in the newest sound snapshot. "
-        "tljh-runbook snapshots lists them",
+        "To list them: tljh-runbook snapshots",
     ),
     "bad copy": (
         DatabaseDamaged,

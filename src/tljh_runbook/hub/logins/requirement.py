@@ -63,9 +63,12 @@ def require(source: Source, made: Stage) -> Compared:
     )
 
 
-def _hint(found: Remedy | None, compared: Compared) -> str:
+def _hint(found: Remedy | None, compared: Compared) -> tuple[str, ...]:
     if found is None:
         see = ", ".join(compared.after.allow_settings) or "allow_all and allowed_users"
-        return f"No single setting preserves today's access. Look at {see} of the authenticator."
-    typed = "; ".join(found.commands)
-    return f"To preserve today's access, and no more: {typed}. Then: tljh-runbook upgrade"
+        return (f"No single setting preserves today's access. Look at {see} of the authenticator.",)
+    return (
+        f"To preserve today's access, and no more: {found.commands[0]}",
+        *found.commands[1:],
+        "Then upgrade: tljh-runbook upgrade",
+    )

@@ -75,9 +75,10 @@ def run(command: list[str], given: str = "") -> None:
     try:
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     except FileNotFoundError:
+        package = "quota" if command[0] == "setquota" else "passwd"
         raise ToolMissing(
             f"The program {command[0]} is not installed. Accounts that were made so far stay.",
-            hint=f"sudo apt-get install {'quota' if command[0] == 'setquota' else 'passwd'}",
+            hint=f"Install it: sudo apt-get install {package}",
         ) from None
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or f"it ended with {done.returncode}"

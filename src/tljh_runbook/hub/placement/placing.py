@@ -118,7 +118,7 @@ def _staged_root(staged: int, placement: Placement) -> int:
         except FileNotFoundError:
             raise NotKept(
                 f"Nothing below {placement.root} was kept. Nothing was changed.",
-                hint="Choose another snapshot. tljh-runbook snapshots lists them.",
+                hint="Choose another of the snapshots: tljh-runbook snapshots",
             ) from None
         finally:
             os.close(folder)

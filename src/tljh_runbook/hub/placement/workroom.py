@@ -72,7 +72,7 @@ def is_private(folder: int) -> bool:
 def _strange(path: Path) -> RestoreFailed:
     return RestoreFailed(
         f"{path} is not a folder that only root may enter. Nothing was changed.",
-        hint=f"See what it is: ls -ld '{path}'. Move it away, then run it again.",
+        hint=f"Move it away, then run it again. To see what it is: ls -ld '{path}'",
     )
 
 

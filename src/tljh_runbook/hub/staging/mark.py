@@ -48,7 +48,10 @@ def read(hub: Hub) -> Mark | None:
     except (OSError, ValueError, TypeError) as error:
         raise DiskFailed(
             f"What an upgrade has noted cannot be read: {hub.work / NAME}: {error}.",
-            hint="Restore the newest snapshot: tljh-runbook restore. Then remove that file.",
+            hint=(
+                "Restore the newest snapshot: tljh-runbook restore",
+                "Then remove that file.",
+            ),
         ) from error
 
 

@@ -267,8 +267,10 @@ def _require_room(hub: Hub, environments: Iterable[str]) -> None:
         raise NoSpace(
             f"The disk that holds {hub.prefix} has {free >> 20} MB free; preparing an upgrade "
             f"beside the live hub may need {needed >> 20}. Nothing was changed.",
-            hint="Free some room first: tljh-runbook prune removes old snapshots, and a version "
-            f"before that you will not go back to lies in {hub.prefix / 'runbook-previous'}",
+            hint=(
+                f"Free some room first. The previous version is {hub.prefix / 'runbook-previous'}.",
+                "To remove old snapshots: tljh-runbook prune",
+            ),
         )
 
 

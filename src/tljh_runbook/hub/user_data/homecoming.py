@@ -53,7 +53,7 @@ def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
     if not kept["kept"] and not restoration.missing_only:
         raise NotKept(
             f"The snapshot {restoration.kept.path.name} holds no user data: {kept['note']}",
-            hint="Choose another snapshot. tljh-runbook snapshots lists them.",
+            hint="Choose another of the snapshots: tljh-runbook snapshots",
         )
     if not kept["kept"]:
         restoration.notes.append(f"Users' files are not in this snapshot. {ALONE}")
@@ -64,7 +64,7 @@ def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
         if not restoration.missing_only:
             raise
         # The hub itself comes back all the same.
-        restoration.notes.append(f"Users' files are not given back. {error.message} {error.hint}")
+        restoration.notes.append(f"Users' files are not given back. {error.message} {error.advice}")
 
 
 def _actions(

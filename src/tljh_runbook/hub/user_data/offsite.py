@@ -37,7 +37,7 @@ def ride(source: Source, made: Snapshot, say: Say = lambda _: None) -> Snapshot:
         _copy(repository.opened(source), made)
     except RunbookError as error:
         note = f"The snapshot is whole, but no copy of it was kept elsewhere. {error.message}"
-        return replace(made, note=f"{note} {error.hint}")
+        return replace(made, note=f"{note} {error.advice}")
     return made
 
 

@@ -37,8 +37,10 @@ def exists(file: Path) -> bool:
         if wrong:
             raise RepositoryLocked(
                 f"The password file {file} {wrong}. It was not used.",
-                hint="If others may read it: chmod 600 "
-                f"{shlex.quote(str(file))}. Else put the emergency copy of the password there.",
+                hint=(
+                    "If it is lost, put the emergency copy of the password there.",
+                    f"If others may read it: chmod 600 {shlex.quote(str(file))}",
+                ),
             )
         return True
     return False

@@ -99,8 +99,8 @@ def missing(address: str, _said: str = "") -> RunbookError:
 def _busy(address: str, _said: str) -> RunbookError:
     return Busy(
         f"Another run of restic works on the repository {address}, so this one was not started.",
-        hint="Wait until it has ended. If none runs anywhere, type: restic unlock --remove-all "
-        "with the repository and password file of RESTORE.md",
+        hint="Wait until it has ended. If none runs anywhere, type, with the repository and "
+        "password file of RESTORE.md: restic unlock --remove-all",
     )
 
 
@@ -114,7 +114,7 @@ def _full(address: str, _said: str) -> RunbookError:
 def _denied(address: str, said: str) -> RunbookError:
     return AccessDenied(
         f"The repository {address} may not be read or written: {said}.",
-        hint="Run the same command as root, for example with sudo in front.",
+        hint="Run the same command as root (sudo).",
     )
 
 
@@ -130,12 +130,12 @@ def _odd(address: str, said: str) -> RunbookError:
     if _GONE.search(said):
         return RepositoryDamaged(
             f"The repository {address} no longer holds what was kept: {said}.",
-            hint="Choose another snapshot: tljh-runbook snapshots lists them.",
+            hint="Choose another of the snapshots: tljh-runbook snapshots",
         )
     return RepositoryDamaged(
         f"restic could not do its work with the repository {address}: {said}.",
-        hint="If this stays, see what is wrong with it: restic check, with the repository and "
-        "password file of RESTORE.md",
+        hint="If this stays, see what is wrong, with the repository and password file of "
+        "RESTORE.md: restic check",
     )
 
 

@@ -81,7 +81,7 @@ def verify(source: Source, kept: dict[str, Any], subset: str | None) -> str:
 def because(error: RunbookError) -> str:
     """Return in one line why users' files are not kept, and what to do about it."""
     first = f"{error.message[:1].lower()}{error.message[1:]}"
-    return f"user data is not backed up, because {first} {error.hint}"
+    return f"user data is not backed up, because {first} {error.advice}"
 
 
 def excludes(source: Source, paths: tuple[Path, ...]) -> list[str]:

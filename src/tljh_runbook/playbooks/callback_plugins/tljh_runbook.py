@@ -15,6 +15,7 @@ from typing import Any
 from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
 
+from tljh_runbook import hints
 from tljh_runbook.guide.road import failures, outcome
 from tljh_runbook.guide.road.failures import Failure, Server
 from tljh_runbook.guide.road.log import Log
@@ -135,7 +136,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._log.write(f"{host} failed: {failure.message}")
             self._screen.line(f"{host}: failed: {failure.message}", "red", error=True)
             if failure.hint:
-                self._screen.line(f"hint: {failure.hint}", error=True)
+                for line in hints.lines(f"hint: {failure.hint}"):
+                    self._screen.line(line, error=True)
         elif host not in stats.processed:
             self._screen.line(f"{host}: not begun")
         elif host in self._runs:
