@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import hub_folder
@@ -14,8 +15,9 @@ import pytest
 import releases
 import uv
 
-from tljh_runbook.hub import settings
+from tljh_runbook.hub import logins, settings
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.logins import asking
 from tljh_runbook.sandbox import repositories
 from tljh_runbook.sandbox.layout import STANDINS, Layout, layout
 
@@ -186,6 +188,52 @@ def test_a_hub_that_crashes_when_it_starts(place: Layout, python: Path, database
     started = run(place, python, "-m", "jupyterhub", *CONFIGURATION, "--upgrade-db")
     assert started.returncode == 1
     assert "this release crashes the hub when it starts" in started.stderr
+
+
+CAMPUS = """
+from jupyterhub.auth import Authenticator
+
+
+class Campus(Authenticator):
+    async def authenticate(self, handler, data):
+        return None
+
+
+c.JupyterHub.authenticator_class = Campus
+"""
+ALLOWED = "users: {admin: [alice], allowed: [bob]}\n"
+NO_ALLOWED = "users: {admin: [alice]}\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "extra", "answer"),
+    [
+        (NO_ALLOWED, "", ("FirstUseAuthenticator", ["alice", "bob", "carol"], True)),
+        # A list of some lets in all who are in the database.
+        (ALLOWED, "", ("FirstUseAuthenticator", ["alice", "bob", "carol"], False)),
+        (NO_ALLOWED, CAMPUS, ("Campus", [], False)),
+    ],
+    ids=["none allowed", "some allowed", "another authenticator"],
+)
+def test_only_the_default_authenticator_lets_everyone_in(
+    place: Layout,
+    python: Path,
+    config: str,
+    extra: str,
+    answer: tuple[str, list[str], bool],
+) -> None:
+    export(place, "tljh", "2.0.0")
+    hub_folder.keep(place.config / "config.yaml", config, 0o600)
+    hub_folder.keep(place.config / "jupyterhub_config.d" / "logins.py", extra, 0o600)
+    database, copy = place.state / "jupyterhub.sqlite", place.state / "copy.sqlite"
+    hub_folder.script(database, hub_folder.HUB_TABLES)
+    for number, name in enumerate(hub_folder.PEOPLE):
+        row = (number, name, f"cookie-{number}")
+        hub_folder.change(database, "INSERT INTO users (id, name, cookie_id) VALUES (?, ?, ?)", row)
+    code = resources.files(logins.__name__).joinpath(asking.QUESTIONS).read_text(encoding="utf-8")
+    words = [CONFIGURATION[1], str(database), str(copy), "somebody-else"]
+    told = logins.parse(run(place, python, "-c", code, *words).stdout)
+    assert (told.authenticator, told.allowed, told.stranger) == answer, told.failed
 
 
 def test_the_settings_ask_for_a_release(place: Layout) -> None:

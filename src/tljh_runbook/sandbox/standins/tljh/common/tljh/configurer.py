@@ -8,7 +8,10 @@ from tljh.config import STATE_DIR
 
 default = {
     "base_url": "/",
-    "auth": {"type": "dummy"},
+    "auth": {
+        "type": "firstuseauthenticator.FirstUseAuthenticator",
+        "FirstUseAuthenticator": {"create_users": False},
+    },
     "users": {"allowed": [], "banned": [], "admin": []},
     "limits": {"memory": None, "cpu": None},
     "http": {"address": "", "port": 80},
@@ -53,10 +56,8 @@ def merge(base, over):
 def apply_config(settings, c):
     """Apply merged settings to JupyterHub's configuration object."""
     c.JupyterHub.base_url = settings["base_url"]
-    apply_auth(settings["auth"], c)
-    c.Authenticator.allowed_users = set(settings["users"]["allowed"])
-    c.Authenticator.blocked_users = set(settings["users"]["banned"])
-    c.Authenticator.admin_users = set(settings["users"]["admin"])
+    update_auth(c, settings)
+    update_userlists(c, settings)
     c.Spawner.mem_limit = settings["limits"]["memory"]
     c.Spawner.cpu_limit = settings["limits"]["cpu"]
     api = settings["traefik_api"]
@@ -64,21 +65,40 @@ def apply_config(settings, c):
     c.TraefikProxy.traefik_api_username = api["username"]
     c.TraefikProxy.traefik_api_password = api["password"]
     c.TraefikProxy.traefik_entrypoint = "https" if settings["https"]["enabled"] else "http"
-    c.JupyterHub.services = []
-    if settings["services"]["cull"]["enabled"]:
-        c.JupyterHub.services.append(culler(settings["services"]["cull"]))
+    update_services(c, settings)
 
 
-def apply_auth(auth, c):
-    c.JupyterHub.authenticator_class = auth["type"]
-    for section, values in auth.items():
+def update_auth(c, settings):
+    c.JupyterHub.authenticator_class = settings["auth"]["type"]
+    for section, values in settings["auth"].items():
         if isinstance(values, dict):
             for key, value in values.items():
                 if value is not None:
                     c[section][key] = value
 
 
-def culler(settings):
+def update_userlists(c, settings):
+    """Set who may log in. From JupyterHub 5 on, nobody may whom no setting allows.
+
+    TLJH lets everyone in with its own default authenticator alone; with any other the
+    administrator has to.
+    """
+    users = settings["users"]
+    its_own = settings["auth"]["type"] == default["auth"]["type"]
+    if its_own and not users["allowed"] and "allow_all" not in c.FirstUseAuthenticator:
+        c.FirstUseAuthenticator.allow_all = True
+    c.Authenticator.allowed_users = set(users["allowed"])
+    c.Authenticator.blocked_users = set(users["banned"])
+    c.Authenticator.admin_users = set(users["admin"])
+
+
+def update_services(c, settings):
+    c.JupyterHub.services = []
+    if settings["services"]["cull"]["enabled"]:
+        c.JupyterHub.services.append(set_cull_idle_service(settings["services"]["cull"]))
+
+
+def set_cull_idle_service(settings):
     """Return the service that stops idle servers."""
     command = [
         sys.executable,
