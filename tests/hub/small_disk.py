@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 BLOCK = 4096
+LARGE = 4 << 30  # bytes; memory is taken by what is written alone
 
 
 @dataclass(frozen=True)
@@ -64,5 +65,38 @@ def small_disk(place: Path, image: Path, megabytes: int) -> Iterator[Disk]:
     try:
         (place / "lost+found").rmdir()
         yield Disk(place)
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A disk in memory, which is full, or has room again, in an instant."""
+
+    place: Path
+
+    def fill(self, left: int = 0) -> None:
+        """Leave no more than so many bytes free."""
+        about = os.statvfs(self.place)
+        self._resize((about.f_blocks - about.f_bfree) * about.f_frsize + left)
+
+    def relieve(self) -> None:
+        """Give the room back."""
+        self._resize(LARGE)
+
+    def _resize(self, size: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={max(size, BLOCK)}", self.place], check=True)
+
+
+@contextmanager
+def memory_disk(place: Path) -> Iterator[Memory]:
+    """Mount a disk in memory in a place that is made for it; skip where none may be mounted."""
+    place.mkdir(mode=0o755, parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={LARGE},mode=0755", "none", str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+    try:
+        yield Memory(place)
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)

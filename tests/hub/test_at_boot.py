@@ -9,6 +9,7 @@ from hub_fixtures import Live
 
 from tljh_runbook.hub import ending, files, services
 from tljh_runbook.hub.staging import mark, stage, way_back
+from tljh_runbook.hub.staging.environment_swap import NEW
 from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.way_back import Way
 
@@ -27,7 +28,7 @@ def half_done(live: Live) -> str:
     way_back.keep_files(way)
     mark.write(hub, Mark("20260115T220000Z", mark.SWAPPING, "kept", {}, {}, way.to_json()))
     old = hub.config_file.read_text()
-    way_back.bring(hub, way, way_back.NEW)
+    way_back.bring(hub, way, NEW)
     hub.config_file.write_text(f"{old}# new\n")
     return old
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import hub_folder
 import pytest
 
+from tljh_runbook.errors import DiskFailed
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.placement import renames
-from tljh_runbook.hub.staging import way_back
-from tljh_runbook.hub.staging.way_back import NEW, OLD, Way
+from tljh_runbook.hub.staging import environment_swap, way_back
+from tljh_runbook.hub.staging.environment_swap import NEW, OLD
+from tljh_runbook.hub.staging.way_back import Way
 
 # Where the two may lie: before the swap, between its two renames, and after it; either way round.
 LEFT = {
@@ -45,6 +47,44 @@ def test_an_environment_comes_to_its_place(
         assert (tmp_path / "hub" / "version").read_text() == ("old", "new")[wanted]
     (other,) = (tmp_path / "stage").glob("*/version")
     assert other.read_text() == ("new", "old")[wanted]
+
+
+@pytest.mark.usefixtures("way_of_renaming")
+def test_what_has_come_to_the_place_meanwhile_is_in_nobodys_way(tmp_path: Path) -> None:
+    """An installer that outlived its run has made the folder again, between the two renames."""
+    for place, text in (("stage/hub", "old"), ("stage/hub.aside", "new"), ("hub", "third")):
+        hub_folder.keep(tmp_path / place / "version", text, 0o644)
+    inodes = [(tmp_path / "stage" / name).stat().st_ino for name in ("hub", "hub.aside")]
+    way = Way(str(tmp_path / "stage"), {"hub": (inodes[OLD], inodes[NEW])})
+    way_back.bring(Hub(tmp_path), way, OLD)
+    assert (tmp_path / "hub" / "version").read_text() == "old"
+    left = {path.read_text() for path in (tmp_path / "stage").glob("*/version")}
+    assert left == {"new", "third"}
+
+
+def test_an_environment_that_is_gone_leaves_the_place_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "stage").mkdir()
+    hub_folder.keep(tmp_path / "hub" / "version", "new", 0o644)
+    way = Way(str(tmp_path / "stage"), {"hub": (1, (tmp_path / "hub").stat().st_ino)})
+    with pytest.raises(DiskFailed, match="not there any more"):
+        way_back.bring(Hub(tmp_path), way, OLD)
+    assert (tmp_path / "hub" / "version").read_text() == "new"
+
+
+@pytest.mark.usefixtures("way_of_renaming")
+def test_the_old_environments_alone_are_retained(tmp_path: Path) -> None:
+    """Without an exchange in one moment the old one lies under another name."""
+    folder = tmp_path / "stage"
+    for place, text in (("hub", "old"), ("stage/hub", "new"), ("stage/state/x", "staged")):
+        hub_folder.keep(tmp_path / place / "version", text, 0o644)
+    inodes = [(path / "hub").stat().st_ino for path in (tmp_path, folder)]
+    way = Way(str(folder), {"hub": (inodes[OLD], inodes[NEW])})
+    way_back.bring(Hub(tmp_path), way, NEW)
+    environment_swap.retain_old(folder, way.environments)
+    assert [path.name for path in folder.iterdir()] == ["hub"]
+    assert (folder / "hub" / "version").read_text() == "old"
+    way_back.bring(Hub(tmp_path), way, OLD)
+    assert (tmp_path / "hub" / "version").read_text() == "old"
 
 
 def test_files_come_back_as_they_were_and_new_ones_go(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tljh_runbook.errors import (
 )
 from tljh_runbook.hub import (
     confirmation,
+    disk,
     files,
     interpreter,
     lock,
@@ -41,6 +42,7 @@ from tljh_runbook.hub.staging.way_back import Way
 from tljh_runbook.hub.watch import Watch
 
 BEYOND = {"user data", "images"}  # promises that going back would not mend
+RESUME = "tljh-runbook resume"
 CUT_OFF = "It was cut off before its end."
 HALF_DONE = {mark.SWAPPING, mark.BACK}  # from these phases an upgrade is rolled back
 ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
@@ -60,6 +62,7 @@ def proved(
     now = mark.read(source.hub)
     if now is None or now.way is None:
         return {}, []
+    way = Way(**now.way)
     try:
         log.phase("Wait for a healthy hub")
         before = proof.wait(source, now.before, watch)
@@ -70,11 +73,12 @@ def proved(
         verdicts = promises.judge(before, after)
         proof.require_kept([each for each in verdicts if each.promise not in leave])
     except (RunbookError, OSError) as error:
+        why = cause(source, way, error)
         back(source, now, log, watch)
-        raise taken_back(source, now, str(error)) from error
+        raise taken_back(source, now, why) from error
     try:
         ended = confirmation.closed(source.hub, "the end of the upgrade")
-        with _room(source.hub, "The new version runs, and is proved."), ended:
+        with _room(source, way, "The new version runs, and is proved."), ended:
             previous.keep(source, now)
             confirmation.ask(source, now)
     except Busy as error:
@@ -88,21 +92,27 @@ def proved(
 
 
 @contextmanager
-def _room(hub: Hub, state: str) -> Iterator[None]:
-    """Say of a disk that is full what brings the upgrade to its end."""
+def _room(source: Source, way: Way, state: str) -> Iterator[None]:
+    """Name a disk that is full, and say what brings the upgrade to its end."""
     try:
-        with files.disk_errors(hub.prefix, state):
+        with files.disk_errors(source.hub.prefix, state):
             yield
     except NoSpace as error:
-        mark.relieve(hub)  # so that the journal can tell of it
-        raise NoSpace(
-            f"A disk is too full to bring the upgrade to its end: that of {hub.prefix}, or that of "
-            f"{hub.work}. {state}",
-            hint=(
-                f"See how much room there is: df -h '{hub.prefix}' '{hub.work}'",
-                "Free some, then: tljh-runbook resume",
-            ),
-        ) from error
+        told = disk.full(state, *_disks(source, way), then=f"bring it to its end: {RESUME}")
+        mark.relieve(source.hub)  # so that the journal can tell of it
+        raise told from error
+
+
+def _disks(source: Source, way: Way) -> list[Path]:
+    """Return the places to which an upgrade, or what ends it, writes."""
+    live = (*way.files, *way.databases.values())
+    return [source.hub.prefix, source.hub.work, *(Path(each).parent for each in live)]
+
+
+def cause(source: Source, way: Way, error: Exception) -> str:
+    """Return why an upgrade did not go on: a disk that is full now is named in any case."""
+    told = str(error)
+    return told if "mounted at" in told else told + disk.noticed(*_disks(source, way))
 
 
 def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) -> Measures:
@@ -114,18 +124,32 @@ def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) ->
         return now.before
     before = now.before
     way = _found(source.hub, Way(**now.way), now.at)
-    now = mark.enter(source.hub, now, mark.BACK, way=asdict(way))
-    log.phase("Take the upgrade back")
-    with _room(source.hub, "The old version is on its way back, and the hub may be stopped."):
+    with _room(source, way, "The old version is on its way back, and the hub may be stopped."):
+        now = _enter_back(source.hub, replace(now, way=asdict(way)))
+        log.phase("Take the upgrade back")
         way_back.go(source, way, log.phase)
     if not interpreter.gone(source.hub):  # else it did not run before either
         before = _wait(source, now, log, watch)
-    with _room(source.hub, "The old version is in its place."):
+    with _room(source, way, "The old version is in its place."):
         previous.keep_newer_databases(source, way, now.at)
         # From here on there is nothing to go back with: what is left of it must not be used.
         now = mark.enter(source.hub, now, mark.STAGING)
     _discard(source.hub, now)
     return before
+
+
+def _enter_back(hub: Hub, now: Mark) -> Mark:
+    """Note that the old version is being brought back, unless a cut would lead there as it is.
+
+    Then a full disk need not keep us from it.
+    """
+    try:
+        return mark.enter(hub, now, mark.BACK)
+    except NoSpace:
+        left = mark.read(hub)
+        if left is None or left.phase not in HALF_DONE:
+            raise
+        return now
 
 
 def _found(hub: Hub, way: Way, at: str) -> Way:
@@ -151,6 +175,8 @@ def _wait(source: Source, now: Mark, log: Journal, watch: Watch | None) -> Measu
         return proof.wait(source, now.before, watch)
     except HubUnhealthy as error:
         error.add("The upgrade was taken back before: the old version is in its place.")
+        if full := now.way and disk.noticed(*_disks(source, Way(**now.way))):
+            error.add(f"{full.strip()} Free some room, then: {RESUME}")
         raise
 
 
@@ -186,9 +212,11 @@ def go_back_at_boot(source: Source) -> None:
     running = [name for name in (services.HUB, services.PROXY) if source.services.pid(name)]
     if left is None or left.way is None or not half or running:
         return
-    with lock.hold(source.hub, "the way back"):
-        mark.enter(source.hub, left, mark.BACK)
-        way_back.go_stopped(source, Way(**left.way))
+    way = Way(**left.way)
+    state = "The old version is on its way back, and the hub is stopped."
+    with lock.hold(source.hub, "the way back"), _room(source, way, state):
+        _enter_back(source.hub, left)
+        way_back.go_stopped(source, way)
 
 
 def take_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
@@ -231,6 +259,7 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
     copies.sync(source.hub.prefix)  # now, and not while the hub is away
     found = databases.find(source.hub, source.services, source.settings)
     with Watch(targets(source), measured[SERVERS.name]) as watch:
+        mark.reserve(source.hub, now, "Nothing was changed.")
         mark.write(source.hub, now)
         source.services.stop(services.HUB)
         # From here on nobody writes to them.

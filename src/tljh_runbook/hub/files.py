@@ -7,13 +7,14 @@ import hashlib
 import os
 import stat
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tljh_runbook.errors import AccessDenied, DiskFailed, NoSpace, SettingsInvalid
+from tljh_runbook.errors import AccessDenied, DiskFailed, SettingsInvalid
+from tljh_runbook.hub import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import BinaryIO
 
 CHUNK = 1 << 20
@@ -21,19 +22,17 @@ ATTEMPTS = 5
 
 
 @contextmanager
-def disk_errors(where: Path, state: str) -> Iterator[None]:
+def disk_errors(where: Path, state: str, *others: Path) -> Iterator[None]:
     """Turn an error of the system below ``where`` into one for a person.
 
-    ``state`` says what state things are in afterwards.
+    ``state`` says what state things are in afterwards; ``others`` are on disks that are written
+    to as well, and may be the one that is full.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise NoSpace(
-                f"The disk that holds {where} is full. {state}",
-                hint=f"Free some room, then run it again. How much there is: df -h '{where}'",
-            ) from error
+        if error.errno in disk.ERRORS:
+            raise disk.full(state, where, *others, *_named(error)) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise AccessDenied(
                 f"{error.filename or where}: {error.strerror}. {state}",
@@ -43,6 +42,12 @@ def disk_errors(where: Path, state: str) -> Iterator[None]:
             f"{error.filename or where}: {error.strerror}. {state}",
             hint="Try again. If it stays, see what the system says: sudo dmesg | tail",
         ) from error
+
+
+def _named(error: OSError) -> list[Path]:
+    """Return the files that an error of the system names by their whole path."""
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    return [path for name in names if (path := Path(os.fsdecode(name))).is_absolute()]
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from tljh_runbook.errors import InstallerFailed, ToolMissing
-from tljh_runbook.hub import cause, files, interpreter, port_80, versions
+from tljh_runbook.hub import cause, disk, files, interpreter, port_80, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.stage import Stage
@@ -181,11 +182,17 @@ def carry_out(
         last = deque(_said(process, read, say), maxlen=TAIL)
     if process.returncode:
         reason = cause.of("\n".join(last))
+        reason += disk.blamed("\n".join(last), *written(hub))
         raise InstallerFailed(
             f"{command[2] if command[1] == '-m' else Path(command[1]).name} ended with "
             f"{process.returncode}: {reason}",
             hint=f"Read {log}. Correct the cause and run the upgrade again: tljh-runbook upgrade",
         )
+
+
+def written(hub: Hub) -> list[Path]:
+    """Return the places whose disks an installation writes to."""
+    return [hub.prefix, hub.work, hub.root / "usr", Path(tempfile.gettempdir())]
 
 
 def _appended(log: Path) -> TextIO:

@@ -23,13 +23,22 @@ def is_mounted(folder: Path) -> bool:
 
 def options(folder: Path) -> list[str]:
     """Return the options with which the disk is mounted that ``folder`` is on."""
+    return _mount(folder)[1]
+
+
+def point(folder: Path) -> Path:
+    """Return where the disk is mounted that ``folder`` is on, or would be."""
+    return _mount(folder)[0]
+
+
+def _mount(folder: Path) -> tuple[Path, list[str]]:
     parts = Path(os.path.realpath(folder)).parts
-    best: tuple[int, list[str]] = (0, [])
+    best: tuple[Path, list[str]] = (Path("/"), [])
     for line in _mounted():
-        place = Path(_read(line[4])).parts
-        if place == parts[: len(place)] and len(place) >= best[0]:
-            best = len(place), line[5].split(",")
-    return best[1]
+        place = Path(_read(line[4]))
+        if place.parts == parts[: len(place.parts)] and len(place.parts) >= len(best[0].parts):
+            best = place, line[5].split(",")
+    return best
 
 
 def missing(folder: Path, fstab: Path) -> list[Path]:

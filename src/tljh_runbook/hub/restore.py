@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tljh_runbook.hub.restoration import Action, Restoration
 
 ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
 MARK = "restore.json"
+AGAIN = "Run the same restore again: it goes on."
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[N
     """Prepare every action before the first is carried out; take back what is left beside."""
     begun: list[Action] = []
     try:
-        with files.disk_errors(restoration.source.hub.prefix, "Nothing was changed."):
+        with _disk_errors(restoration, "Nothing was changed."):
             for action in actions:
                 restoration.say(f"Preparing {action.what}")
                 begun.append(action)
@@ -128,11 +129,17 @@ def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[N
             action.discard()
 
 
+def _disk_errors(restoration: Restoration, state: str) -> AbstractContextManager[None]:
+    """Turn errors of the system into ones for a person: a restore writes to several disks."""
+    hub = restoration.source.hub
+    return files.disk_errors(hub.prefix, state, hub.work, restoration.replaced)
+
+
 def _while_running(restoration: Restoration, actions: Sequence[Action]) -> RestoreFailed | None:
     """Carry out what needs no stop. A home that refuses does not keep the hub from coming back."""
     refused = None
     state = "What was given back so far is in its place."
-    with files.disk_errors(restoration.source.hub.prefix, state):
+    with _disk_errors(restoration, state):
         for action in actions:
             restoration.phase(action.what)
             try:
@@ -162,7 +169,7 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
         if any(action.proxy for action in actions):
             restoration.phase("Stopping the proxy")
             manager.end(services.PROXY)
-        with files.disk_errors(restoration.source.hub.prefix, "It was not given back."):
+        with _disk_errors(restoration, "It was not given back."):
             for action in actions:
                 restoration.phase(action.what)
                 done.append(action)
@@ -182,10 +189,11 @@ def _take_back(restoration: Restoration, done: Sequence[Action], error: BaseExce
     """Undo what was done while the hub was stopped, the last first."""
     if any(action.undo is None for action in done):
         return  # software was changed: only doing it again helps, and the mark says so
-    for action in reversed(done):  # then all is as before, and nothing is to be gone on with
-        restoration.phase(f"Taking back {action.what}")
-        if action.undo:
-            action.undo()
+    with _disk_errors(restoration, f"Part of it is given back. {AGAIN}"):
+        for action in reversed(done):  # then all is as before, and nothing is to be gone on with
+            restoration.phase(f"Taking back {action.what}")
+            if action.undo:
+                action.undo()
     (restoration.source.hub.work / MARK).unlink()
     if isinstance(error, RunbookError):
         error.add("What had been given back before was taken back.")
@@ -201,9 +209,10 @@ def _mark(restoration: Restoration) -> None:
     """Remember that a restore has begun: only one that ends removes the mark."""
     known = {"snapshot": restoration.kept.path.name, "typed": restoration.typed}
     path = restoration.source.hub.work / MARK
-    path.unlink(missing_ok=True)
-    files.write_new(path, json.dumps(known).encode())
-    files.sync_folder(path.parent)
+    with files.disk_errors(path.parent, "The hub runs as before."):
+        path.unlink(missing_ok=True)
+        files.write_new(path, json.dumps(known).encode())
+        files.sync_folder(path.parent)
 
 
 def _answering(restoration: Restoration) -> dict[str, Any]:

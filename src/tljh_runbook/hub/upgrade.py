@@ -199,8 +199,9 @@ def _swap(source: Source, ready: Ready, watch: Watch, log: Journal) -> None:
             before = promises.when_stopped(now.before, copies)
             mark.enter(source.hub, now, mark.PROVING, before=before)
     except (RunbookError, OSError) as error:
+        why = ending.cause(source, way, error)
         ending.back(source, ready.mark, log, watch)
-        raise ending.taken_back(source, ready.mark, str(error)) from error
+        raise ending.taken_back(source, ready.mark, why) from error
 
 
 def _last_look(

@@ -13,12 +13,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tljh_runbook.errors import RunbookError, RunCutOff
-from tljh_runbook.hub import files, journal, lock, recovery, restore, unit
+from tljh_runbook.hub import disk, files, journal, lock, recovery, restore, unit
 from tljh_runbook.hub.journal import NAMES, Event, Journal
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
 
+NOTES = 1 << 16  # bytes that a run may note of itself
 PAUSE = 0.2  # seconds between two looks into the journal
 Work = Callable[[Journal], None]
 """What a run does: it tells the journal how it goes, and gives it the report."""
@@ -131,6 +132,8 @@ def _started(source: Source, task: str, command: list[str]) -> Callable[[], bool
     with files.disk_errors(source.hub.work, "Nothing was changed."):
         log.unlink(missing_ok=True)
         files.write_new(log, b"")
+    if disk.free(source.hub.work) < NOTES:  # else it would end without a word
+        raise disk.full("Nothing was changed.", source.hub.work)
     if apart:
         after = recovery.command(source.hub, source.file) if task in recovery.TASKS else []
         unit.start(source.hub, task, command, log, after)

@@ -6,7 +6,6 @@ said in words that help.
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 import sqlite3
@@ -21,9 +20,9 @@ from tljh_runbook.errors import (
     Busy,
     DatabaseDamaged,
     DatabaseMissing,
-    NoSpace,
     RunbookError,
 )
+from tljh_runbook.hub import disk
 
 WAIT_SECONDS = 30.0
 """How long to wait for a writer that keeps the whole database locked."""
@@ -33,11 +32,6 @@ _ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
         Busy,
         "Another program kept {name} locked all the time. Nothing was changed.",
         "See which program it is, then try again: sudo fuser -v {path}",
-    ),
-    "full": (
-        NoSpace,
-        "There is no room left on the disk for {name}. What was begun was removed again.",
-        "Make room, then try again: df -h {folder}",
     ),
     "missing": (
         DatabaseMissing,
@@ -74,7 +68,6 @@ _ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
     ),
 }
 BESIDE = ("-wal", "-shm", "-journal")
-FULL = {errno.ENOSPC, errno.EDQUOT}
 _PAGE_BYTES = 65536  # the largest page that SQLite knows
 
 
@@ -185,7 +178,7 @@ def plainly(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise told("readonly", path) from error
     except OSError as error:
-        raise (told("full", path) if error.errno in FULL else error) from error
+        raise (told("full", path) if error.errno in disk.ERRORS else error) from error
 
 
 def _explained(said: str, path: Path) -> RunbookError:
@@ -201,12 +194,12 @@ def _explained(said: str, path: Path) -> RunbookError:
 
 
 def is_full(path: Path) -> bool:
-    disk = os.statvfs(path.parent)
-    # Not f_bfree: ext4 keeps some megabytes back that nobody gets, and counts them there.
-    return disk.f_bavail * disk.f_frsize < _PAGE_BYTES
+    return disk.free(path.parent) < _PAGE_BYTES
 
 
 def told(key: str, path: Path, said: str = "") -> RunbookError:
+    if key == "full":
+        return disk.full("What was begun was removed again.", path)
     kind, message, hint = _ERRORS[key]
     # A name of undecodable bytes could not be printed as it is.
     name, folder = (os.fsencode(p).decode(errors="backslashreplace") for p in (path, path.parent))

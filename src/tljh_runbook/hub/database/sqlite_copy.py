@@ -30,6 +30,7 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+from tljh_runbook.hub import disk
 from tljh_runbook.hub.database import sqlite
 
 _WAL_HEADER_BYTES = 32
@@ -110,7 +111,7 @@ def _run_cp(source: Path, target: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
-    if any(os.strerror(code).encode() in done.stderr for code in sqlite.FULL):
+    if disk.WORDS.search(done.stderr.decode(errors="replace")):
         raise sqlite.told("full", target)
     return done.returncode == 0
 

@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tljh_runbook.errors import DiskFailed, NoSpace
+from tljh_runbook.errors import DiskFailed
+from tljh_runbook.hub import disk
 from tljh_runbook.hub.placement import renames
 
 BLOCK = 512  # bytes in which a file's size on the disk is told
@@ -31,11 +32,8 @@ def copy(origin: Path, target: Path) -> None:
     if done.returncode:
         remove(target)
         said = (done.stderr.strip().splitlines() or [f"cp ended with {done.returncode}"])[-1]
-        if "No space left" in said or "Disk quota" in said:
-            raise NoSpace(
-                f"The disk that holds {target.parent} is full. Nothing was changed.",
-                hint=f"Free some room, then run it again. See: df -h '{target.parent}'",
-            )
+        if disk.WORDS.search(said):
+            raise disk.full("Nothing was changed.", target.parent)
         raise DiskFailed(
             f"{origin} could not be copied: {said}. Nothing was changed.",
             hint="Try again. If it stays, see what the system says: sudo dmesg | tail",

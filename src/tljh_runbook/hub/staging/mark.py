@@ -84,9 +84,17 @@ def enter(hub: Hub, mark: Mark, phase: str, **more: Any) -> Mark:
     """
     entered = replace(mark, phase=phase, **more)
     if phase == SWAPPING:
-        with files.disk_errors(hub.work, "The live hub was not touched."):
-            files.replace(hub.work / RESERVE, os.urandom(len(json.dumps(asdict(entered))) + SPARE))
+        reserve(hub, entered, "The live hub was not touched.")
     return write(hub, entered)
+
+
+def reserve(hub: Hub, mark: Mark, state: str) -> None:
+    """Take the room to note a mark, and what follows it, before the hub is touched.
+
+    ``state`` says what state things are in where there is none. Raises `NoSpace`.
+    """
+    with files.disk_errors(hub.work, state):
+        files.replace(hub.work / RESERVE, os.urandom(len(json.dumps(asdict(mark))) + SPARE))
 
 
 def end(hub: Hub) -> None:

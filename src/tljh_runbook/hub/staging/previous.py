@@ -11,9 +11,10 @@ from tljh_runbook.errors import NothingToTakeBack
 from tljh_runbook.hub import files, interpreter
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import copies, stage
+from tljh_runbook.hub.staging import copies, environment_swap, stage
+from tljh_runbook.hub.staging.environment_swap import KEPT
 from tljh_runbook.hub.staging.mark import Mark
-from tljh_runbook.hub.staging.way_back import KEPT, Way
+from tljh_runbook.hub.staging.way_back import Way
 
 FOLDER = "runbook-previous"
 RECORD = "record.json"
@@ -50,9 +51,9 @@ def keep(source: Source, ended: Mark) -> None:
             copies.remove(place(hub))  # nobody goes back over an upgrade that keeps no way back
         stage.discard(hub)
         return
-    for name in {path.name for path in left.iterdir()} - {*ended.way["environments"], KEPT}:
-        copies.remove(left / name)
-    way = replace(Way(**ended.way), folder=str(place(hub)))
+    way = Way(**ended.way)
+    environment_swap.retain_old(left, way.environments)
+    way = replace(way, folder=str(place(hub)))
     record = Previous(ended.at, ended.snapshot, ended.labels, way)
     files.replace(left / KEPT / RECORD, json.dumps(asdict(record)).encode())
     copies.remove(place(hub))

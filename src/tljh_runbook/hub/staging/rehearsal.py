@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RehearsalFailed
-from tljh_runbook.hub import cause, installer, interpreter, services, versions
+from tljh_runbook.hub import cause, disk, installer, interpreter, services, versions
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.requirements import canonical
@@ -155,6 +155,7 @@ def _carry_out(source: Source, stage: Stage, command: list[str], wrong: str) -> 
     installer.note(source.hub, done.stdout)
     if done.returncode:
         reason = cause.of(done.stdout)
+        reason += disk.blamed(done.stdout, *installer.written(source.hub)).rstrip(".")
         raise RehearsalFailed(
             f"{wrong} with the new versions: {reason}. The live hub was not touched.",
             hint=f"Read {source.hub.work / installer.LOG}. Choose other versions in the settings "

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 
 from tljh_runbook.errors import Busy, InstallerFailed
-from tljh_runbook.hub import installer
+from tljh_runbook.hub import disk, installer
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging.forecast import Forecast
@@ -52,6 +52,8 @@ def _run(source: Source, command: Sequence[str]) -> None:
     installer.note(source.hub, done.stdout)
     if done.returncode:
         raise InstallerFailed(
-            f"{command[0]} ended with {done.returncode}. The live hub was not touched.",
+            f"{command[0]} ended with {done.returncode}."
+            f"{disk.blamed(done.stdout, *installer.written(source.hub))} "
+            "The live hub was not touched.",
             hint=f"Do it by hand, and see what it says: sudo {' '.join(command)}",
         )

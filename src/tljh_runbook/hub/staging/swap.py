@@ -9,6 +9,7 @@ from tljh_runbook.hub import exchange, services
 from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import carry, merge, stage, way_back
+from tljh_runbook.hub.staging.environment_swap import NEW
 from tljh_runbook.hub.staging.stage import Stage
 from tljh_runbook.hub.staging.way_back import Phase, Way
 
@@ -82,7 +83,7 @@ def carry_out(source: Source, prepared: Stage, way: Way, base: str, phase: Phase
     manager.stop(services.HUB)
     phase("Put the new environments in their place")
     way_back.keep_databases(way)
-    way_back.bring(hub, way, way_back.NEW)
+    way_back.bring(hub, way, NEW)
     for each in carried:
         exchange.copy_file(each.staged, each.live)
     merge.write(hub, base, way_back.config_text(prepared.copy))

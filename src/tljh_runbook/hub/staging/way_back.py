@@ -19,12 +19,10 @@ from tljh_runbook.hub import exchange, files, interpreter, services
 from tljh_runbook.hub.database import databases, replacement, sql, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.placement import renames
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import adoption, copies, dumps, merge
+from tljh_runbook.hub.staging import adoption, dumps, environment_swap, merge
+from tljh_runbook.hub.staging.environment_swap import KEPT, OLD
 
-OLD, NEW = 0, 1
-KEPT = "back"  # below the folder with the old environments
 PAUSE = 1.0  # seconds between two questions to a database that does not answer
 Phase = Callable[[str], None]
 
@@ -187,9 +185,7 @@ def _return_all(source: Source, way: Way) -> list[str]:
         try:
             return _return_rest(source, way)
         except (NoSpace, OSError):
-            for name in way.environments:  # nobody needs the newer ones any more
-                copies.remove(Path(way.folder) / name)
-                copies.remove(Path(way.folder) / f"{name}.aside")
+            environment_swap.forget_newer(Path(way.folder), way.environments)  # that makes room
             return _return_rest(source, way)
 
 
@@ -247,45 +243,7 @@ def _told_of_servers(way: Way, name: str, newer: Path) -> Path:
 
 def bring(hub: Hub, way: Way, which: int) -> None:
     """Bring the `OLD` environments or the `NEW` ones to their place, if they are not there."""
-    ours = os.open(way.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    live = os.open(hub.prefix, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        renames.sync(ours)
-        for name, inodes in way.environments.items():
-            if _inode(live, name) != inodes[which]:
-                _bring(ours, live, name, inodes[which])
-        renames.sync(live)
-    finally:
-        os.close(ours)
-        os.close(live)
-
-
-def _bring(ours: int, live: int, name: str, wanted: int) -> None:
-    """Bring one environment to its place; what is there comes to our folder.
-
-    Where the disk cannot exchange them in one moment it takes two, and a kill between them leaves
-    the place empty: then the next call finds the wanted one by its inode, under either name.
-    """
-    aside = f"{name}.aside"
-    if _inode(ours, name) == wanted and _inode(live, name):
-        try:
-            renames.exchange(ours, live, name)
-        except OSError as error:
-            if error.errno not in renames.UNSUPPORTED:
-                raise
-        else:
-            return
-    here, other = (name, aside) if _inode(ours, name) == wanted else (aside, name)
-    if _inode(live, name):
-        os.rename(name, other, src_dir_fd=live, dst_dir_fd=ours)
-    os.rename(here, name, src_dir_fd=ours, dst_dir_fd=live)
-
-
-def _inode(folder: int, name: str) -> int:
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino
-    except FileNotFoundError:
-        return 0
+    environment_swap.bring(hub.prefix, Path(way.folder), way.environments, which)
 
 
 def _return_files(source: Source, way: Way) -> None:
