@@ -68,7 +68,7 @@ def test_a_server_that_does_not_tell_counts_as_one_at_work(
 
 def test_a_server_that_answers_too_slowly_holds_nothing_up(live: Live) -> None:
     live.answer(KERNELS, 200, "drip")
-    assert quiet.at_work(live.source) == ["alice (cannot be asked: no answer in 10 seconds)"]
+    assert quiet.at_work(live.source) == ["alice (cannot be asked: no answer in 5 seconds)"]
 
 
 def test_only_the_process_that_serves_this_path_lends_its_token(live: Live) -> None:

@@ -1,13 +1,15 @@
-"""What is asked over HTTP: one connection that lasts, and the way from HTTP to HTTPS."""
+"""What is asked over HTTP: one connection that lasts, and answers that are not to be trusted."""
 
 from __future__ import annotations
 
 import http.server
+import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -129,35 +131,63 @@ def test_a_certificate_that_nobody_signed_is_no_reason_to_call_a_hub_away(
         assert len(server.connections) == 1
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "hub.example.org"])
-def test_the_way_from_http_to_https_is_gone_along_and_remembered(
-    tls: ssl.SSLContext, host: str
-) -> None:
-    plain, secure = free_port(), free_port()
-    moved = (301, f"https://{host}:{secure}/hub/health?full=1")
-    with (
-        serving({"/hub/health?full=1": moved}, port=plain) as first,
-        serving({"/hub/health?full=1": (200, "")}, port=secure, tls=tls) as second,
-    ):
-        url = f"http://127.0.0.1:{plain}/hub/health?full=1"
-        with closing(web.Line(url)) as line:
-            assert [line.ask().status for _ in range(3)] == [200] * 3
-        assert (len(first.connections), len(second.connections)) == (1, 1)
-        assert web.get(url).ok
+SLOW: dict[str, tuple[bytes, bytes]] = {  # what is sent at once, then again and again
+    "status": (b"", b"H"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Slow: 1\r\n"),
+    "one header": (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", b"x"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "endless": (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    "early news": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("way", SLOW)
+def test_a_slow_answer_ends_at_the_deadline(way: str) -> None:
+    """One byte now and then never lets a single read time out."""
+    at_once, again = SLOW[way]
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.sendall(at_once)
+                while not stop.wait(0.05):
+                    connection.sendall(again)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        start = time.monotonic()
+        answer = web.get(f"http://127.0.0.1:{port}/api", timeout=0.5)
+        took = time.monotonic() - start
+        stop.set()
+        thread.join()
+    assert (answer.status, answer.ok) == (0, False)
+    assert 0.5 <= took < 5
+
+
+def test_where_only_the_status_is_wanted_little_is_read() -> None:
+    port = free_port()
+    with serving({"/long": (200, "")}, port=port):
+        answer = web.get(f"http://127.0.0.1:{port}/long", limit=web.SHORT)
+    assert (answer.status, len(answer.body)) == (200, web.SHORT)
 
 
 @pytest.mark.parametrize(
     "location",
     [
         "/hub/user/alice/api",
+        "https://127.0.0.1:{secure}/user/alice/api",
         "http://127.0.0.1:{secure}/user/alice/api",
         "https://127.0.0.1:{secure}/hub/user/alice/api",
         "https://127.0.0.1:{secure}/user/alice/api?again=1",
         "//127.0.0.1:{secure}/user/alice/api",
     ],
 )
-def test_any_other_redirect_is_the_answer(tls: ssl.SSLContext, location: str) -> None:
-    """A user server that is away leads to the hub, which answers: that is not the server."""
+def test_a_redirect_is_the_answer_and_not_followed(tls: ssl.SSLContext, location: str) -> None:
+    """It may lead to another program of this machine, which may answer as the asked one does."""
     plain, secure = free_port(), free_port()
     answers = dict.fromkeys(
         ("/hub/user/alice/api", "/user/alice/api", "/user/alice/api?again=1"), (200, "")

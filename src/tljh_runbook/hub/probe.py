@@ -26,6 +26,8 @@ class Target:
 
     url: str
     there: Callable[[web.Answer], bool] = lambda answer: answer.ok
+    limit: int = web.LIMIT
+    """How many bytes of an answer are read."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ class Probe(Background):
         return time.monotonic() - self._start
 
     def _ask(self, outage: Outage, target: Target, stop: threading.Event) -> None:
-        with closing(web.Line(target.url, timeout=TIMEOUT)) as line:
+        with closing(web.Line(target.url, timeout=TIMEOUT, limit=target.limit)) as line:
             while not stop.wait(EVERY):
                 there = target.there(line.ask())
                 outage.note(self.now(), there)
@@ -131,7 +133,7 @@ def targets(source: Source) -> dict[str, Target]:
             for name, base in hubdb.services(found).items()
         },
         **{
-            f"{SERVER}{server.label}": Target(address.at(server.api))
+            f"{SERVER}{server.label}": Target(address.at(server.api), limit=web.SHORT)
             for server in hubdb.servers(found)
         },
     }

@@ -92,7 +92,7 @@ def _question(url: str, base: str, process: Process) -> Callable[[], str]:
 
     def ask() -> str:
         # Docker does not know what runs in another engine, or in a swarm: that answers.
-        if process.ended and not web.get(f"{url}api").ok:
+        if process.ended and not web.get(f"{url}api", limit=web.SHORT).ok:
             return ""
         if not token:
             return f"{UNKNOWN}: its own token is not found"

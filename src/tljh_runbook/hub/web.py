@@ -1,17 +1,26 @@
-"""Plain HTTP: questions to the hub on its own machine, and news to an address elsewhere."""
+"""Plain HTTP: questions to the hub on its own machine, and news to an address elsewhere.
+
+Whoever answers may be a user's program. So each question has one deadline for the whole answer and
+a limit of its size, and no redirect is followed.
+"""
 
 from __future__ import annotations
 
 import http.client
+import io
+import socket
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 LIMIT = 1 << 20  # bytes read of an answer
+SHORT = 1 << 12  # bytes read where only the status is wanted: an honest answer ends before
 ERRORS = (OSError, http.client.HTTPException, ValueError)  # what asking a server may raise
 MOVED = {301, 302, 303, 307, 308}
 ASTRAY = "/hub/services/"  # where no service is
@@ -41,9 +50,11 @@ class Answer:
         return 0 < self.status < 500 and self.status != 404
 
 
-def get(url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> Answer:
-    """Ask for ``url`` once, as a `Line` does. ``timeout`` is in seconds."""
-    with closing(Line(url, timeout=timeout, headers=headers)) as line:
+def get(
+    url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None, limit: int = LIMIT
+) -> Answer:
+    """Ask for ``url`` once, as a `Line` does. ``timeout`` is in seconds, ``limit`` in bytes."""
+    with closing(Line(url, timeout=timeout, headers=headers, limit=limit)) as line:
         return line.ask()
 
 
@@ -55,37 +66,42 @@ class Line:
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        timeout: float = 5.0,
+        headers: Mapping[str, str] | None = None,
+        limit: int = LIMIT,
     ) -> None:
-        self._url, self._timeout = url, timeout
+        self._url, self._timeout, self._limit = url, timeout, limit
         self._headers = {"User-Agent": "tljh-runbook", **(headers or {})}
-        self._target = ""
+        self._deadline = 0.0
         self._connection: http.client.HTTPConnection | None = None
 
     def ask(self) -> Answer:
-        """Ask once; never raises for what a server can do.
+        """Ask once, and wait for the whole answer until the timeout.
 
-        The proxy's way from HTTP to HTTPS is gone along; any other redirect is the answer: that of
-        a user server that is away leads to the hub, which is there.
+        Never raises for what a server can do. A redirect is the answer: that of a user server that
+        is away leads to the hub, which is there.
         """
+        self._deadline = time.monotonic() + self._timeout
         try:
-            answer = self._asked()
-            if self._is_secured(answer):
-                self._open(answer.location)
-                answer = self._asked()
+            return self._asked()
+        except TimeoutError:
+            self.close()
+            return Answer(0, f"no answer in {self._timeout:.0f} seconds")
         except ERRORS as error:
             self.close()
             return Answer(0, str(error) or type(error).__name__)
-        return answer
 
     def close(self) -> None:
-        """Close the connection; the next question opens another, to the address as it was given."""
+        """Close the connection; the next question opens another."""
         if self._connection:
             self._connection.close()
         self._connection = None
 
     def _asked(self) -> Answer:
-        connection = self._connection or self._open(self._url)
+        connection = self._connection or self._open()
         kept = connection.sock is not None
         try:
             return self._answer(connection)
@@ -93,34 +109,58 @@ class Line:
             if not kept:
                 raise
             # What was closed while nothing was asked tells nothing of how the server is now.
-            self.close()
-            return self._answer(self._open(self._url))
+            return self._answer(self._open())
 
-    def _open(self, url: str) -> http.client.HTTPConnection:
-        """Prepare a connection; it is always to the host that was given, which is this machine."""
+    def _open(self) -> http.client.HTTPConnection:
         self.close()
-        parts = urlsplit(url)
-        host = urlsplit(self._url).hostname or ""
-        self._target = _target(url)
-        self._connection = _connection(parts.scheme, host, parts.port, self._timeout)
+        self._connection = _connection(self._url, self._timeout)
+        self._connection.response_class = self._response  # type: ignore[assignment]
         return self._connection
 
+    def _response(
+        self, sock: socket.socket, *arguments: Any, **named: Any
+    ) -> http.client.HTTPResponse:
+        """Return a response that is read until the deadline of the question, and not longer."""
+        response = http.client.HTTPResponse(sock, *arguments, **named)
+        response.fp = io.BufferedReader(_InTime(sock, response.fp, self._deadline))
+        return response
+
     def _answer(self, connection: http.client.HTTPConnection) -> Answer:
-        connection.request("GET", self._target, headers=self._headers)
+        if connection.sock:
+            connection.sock.settimeout(_left(self._deadline))
+        connection.request("GET", _target(self._url), headers=self._headers)
         answer = connection.getresponse()
-        body = answer.read(LIMIT).decode(errors="replace")
+        body = answer.read(self._limit).decode(errors="replace")
         if not answer.isclosed():  # longer than the limit: what is left is not read
             connection.close()
         return Answer(answer.status, body, answer.getheader("Location", ""))
 
-    def _is_secured(self, answer: Answer) -> bool:
-        """Say whether an answer only says that the same is there over HTTPS."""
-        return (
-            answer.status in MOVED
-            and self._url.startswith("http:")
-            and answer.location.startswith("https:")
-            and _target(answer.location) == _target(self._url)
-        )
+
+class _InTime(io.RawIOBase):
+    """What a socket receives, until a deadline: a byte now and then does not put it off."""
+
+    def __init__(self, sock: socket.socket, received: io.BufferedIOBase, deadline: float) -> None:
+        super().__init__()
+        self._socket, self._received, self._deadline = sock, received, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._socket.settimeout(_left(self._deadline))
+        return self._received.readinto1(buffer)
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds until a deadline. Raises `TimeoutError` when it has passed."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
 
 
 def _path(url: str) -> str:
@@ -135,11 +175,11 @@ def _target(url: str) -> str:
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
-def _connection(
-    scheme: str, host: str, port: int | None, timeout: float
-) -> http.client.HTTPConnection:
+def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
     # Without a port the library would look for one in the host, and find it in ::1.
-    if scheme != "https":
+    if parts.scheme != "https":
         return http.client.HTTPConnection(host, port or 80, timeout=timeout)
     # The certificate names the hub's public address, not the loopback one asked here.
     context = ssl._create_unverified_context()  # noqa: S323

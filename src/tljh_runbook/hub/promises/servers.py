@@ -53,7 +53,9 @@ class Servers:
         known = processes_of(servers, source.services)
         # All at once: users' programs answer as slowly as they like.
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = pool.map(lambda each: web.get(address.at(each.api)).ok, servers)
+            answers = pool.map(
+                lambda each: web.get(address.at(each.api), limit=web.SHORT).ok, servers
+            )
             itself = pool.map(_answers_itself, servers)
         return {
             server.label: {
@@ -235,7 +237,7 @@ def _answers_itself(server: hubdb.Server) -> bool:
     host, _, port = server.at.rpartition(":")
     if not host or port == "0":
         return False
-    return web.get(f"http://{host}:{port}{server.api}", timeout=DIRECT).ok
+    return web.get(f"http://{host}:{port}{server.api}", timeout=DIRECT, limit=web.SHORT).ok
 
 
 def _wrong(was: dict[str, Any], now: dict[str, Any] | None) -> str:
