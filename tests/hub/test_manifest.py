@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,70 @@ def test_a_manifest_of_the_first_format_is_read() -> None:
     assert b"sequence" not in old.to_bytes()
     assert manifest.read(old.to_bytes(), SEAL.id) == old
     assert manifest.sequence(old.to_bytes()) == 0
+
+
+FORGED: dict[str, dict[str, Any]] = {
+    "absolute path": {"path": "/etc/passwd"},
+    "path out of the snapshot": {"path": "config/../../x"},
+    "path of another component": {"path": "database/x"},
+    "path of the seal": {"path": "manifest.json", "component": "manifest.json"},
+    "path of a report": {"path": "reports/x", "component": "reports"},
+    "no path": {"path": ""},
+    "only dots": {"path": "../x", "component": ".."},
+    "zero byte": {"path": "config/a\0b"},
+    "the same path again": {"path": "config/b"},
+    "relative origin": {"origin": "etc/passwd"},
+    "origin with dots": {"origin": "/opt/tljh/../../etc/passwd"},
+    "origin with two slashes": {"origin": "//etc/passwd"},
+    "the root as origin": {"origin": "/"},
+    "origin with a zero byte": {"origin": "/opt/tljh/a\0b"},
+    "negative size": {"size": -1},
+    "no size": {"size": True},
+    "size as text": {"size": "3"},
+    "another digest": {"sha256": "x" * 64},
+    "set-user-id": {"mode": 0o4755},
+    "set-group-id": {"mode": 0o2755},
+    "a device": {"mode": 0o20600},
+    "no user": {"uid": -1},
+    "an id that means none": {"gid": (1 << 32) - 1},
+    "time as text": {"mtime_ns": "now"},
+    "time beyond all": {"mtime_ns": 1 << 70},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_no_snapshot_says_is_refused(name: str) -> None:
+    """Somebody has sealed it anew: only what it says gives it away."""
+    forged = replace(SEAL, files=(replace(ENTRY, **FORGED[name]), SEAL.files[1]))
+    with pytest.raises(SnapshotDamaged, match="cannot be read"):
+        manifest.read(forged.to_bytes(), SEAL.id)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"links": {"etc/x": "/srv/x"}},
+        {"links": {"/opt/tljh/../x": "/srv/x"}},
+        {"links": {"/opt/tljh/x": ""}},
+        {"links": {"/opt/tljh/x": 7}},
+        {"folders": {"state": [0o700, 0, 0]}},
+        {"folders": {"/opt/tljh/state": [0o170700, 0, 0]}},
+        {"folders": {"/opt/tljh/state": [0o700, -1, 0]}},
+        {"folders": {"/opt/tljh/state": [0o700]}},
+        {"folders": []},
+        [],
+    ],
+)
+def test_links_and_folders_that_no_snapshot_has_are_refused(details: Any) -> None:
+    forged = replace(SEAL, components={"config": details})
+    with pytest.raises(SnapshotDamaged, match="cannot be read"):
+        manifest.read(forged.to_bytes(), SEAL.id)
+
+
+@pytest.mark.parametrize("hub", ["", "opt/tljh", "/opt/../tljh", 7])
+def test_a_hub_that_is_nowhere_is_refused(hub: Any) -> None:
+    with pytest.raises(SnapshotDamaged, match="cannot be read"):
+        manifest.read(replace(SEAL, hub=hub).to_bytes(), SEAL.id)
 
 
 @pytest.mark.parametrize(

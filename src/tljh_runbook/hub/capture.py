@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import socket
-import stat
 import time
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from tljh_runbook.hub import (
     files,
     lock,
     manifest,
+    manifest_checks,
     restore_notes,
     sequence,
     shrinkage,
@@ -102,7 +102,7 @@ class Folder:
                 origin=str(origin) if origin else None,
                 size=size,
                 sha256=sha,
-                mode=stat.S_IMODE(status.st_mode),
+                mode=status.st_mode & manifest_checks.FILE_MODE,
                 uid=status.st_uid,
                 gid=status.st_gid,
                 mtime_ns=status.st_mtime_ns,

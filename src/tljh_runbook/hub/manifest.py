@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import SnapshotDamaged, SnapshotNewer
+from tljh_runbook.hub import manifest_checks
 
 FORMAT = 2
 READABLE = (1, FORMAT)  # a snapshot of format 1 has no sequence
@@ -20,6 +21,7 @@ NAME = "manifest.json"
 SUMS = "SHA256SUMS"
 NOTES = "RESTORE.md"
 REPORTS = "reports"  # written after the seal: what upgrades that started from here did
+RESERVED = frozenset({NAME, SUMS, NOTES, REPORTS})
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def read(data: bytes, what: str) -> Manifest:
                 hint=f"Use the newer version of this tool that wrote it ({values.get('tool')}), or "
                 "follow its RESTORE.md.",
             )
+        manifest_checks.require_sound(values, RESERVED)
         files = tuple(Entry(**entry) for entry in values.pop("files"))
         manifest = Manifest(**values, files=files)
         time.strptime(manifest.created, CREATED)
