@@ -61,7 +61,12 @@ CREATE TABLE servers (
 CREATE TABLE spawners (
   id INTEGER NOT NULL PRIMARY KEY, user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
   server_id INTEGER REFERENCES servers (id) ON DELETE SET NULL, state TEXT, name VARCHAR(255),
-  started DATETIME, last_activity DATETIME, user_options TEXT);
+  started DATETIME, last_activity DATETIME, user_options TEXT, oauth_client_id VARCHAR(255));
+CREATE TABLE oauth_clients (
+  id INTEGER NOT NULL PRIMARY KEY, identifier VARCHAR(255) UNIQUE, secret VARCHAR(255));
+CREATE TABLE api_tokens (
+  id INTEGER NOT NULL PRIMARY KEY, user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
+  hashed VARCHAR(255) UNIQUE, client_id VARCHAR(255), note VARCHAR(1023));
 CREATE TABLE services (
   id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) UNIQUE, admin BOOLEAN,
   _server_id INTEGER REFERENCES servers (id) ON DELETE SET NULL);

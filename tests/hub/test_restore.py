@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,18 @@ import pytest
 from hub_fixtures import Live, living, until
 
 from tljh_runbook.errors import NoSpace, NotKept, RestoreFailed, SettingsInvalid, SnapshotDamaged
-from tljh_runbook.hub import capture, choice, components, extraction, restore, services, snapshot
+from tljh_runbook.hub import (
+    capture,
+    choice,
+    components,
+    exchange,
+    extraction,
+    restore,
+    services,
+    snapshot,
+)
 from tljh_runbook.hub.choice import Request
+from tljh_runbook.hub.database import hubdb
 from tljh_runbook.hub.probe import Probe, Target
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.snapshot import Snapshot
@@ -266,6 +277,8 @@ def test_no_room_changes_nothing(server: tuple[Live, Snapshot]) -> None:
         capture_output=True,
         text=True,
         check=False,
+        # Under this limit bytecode would be cut short, and would stay so.
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert done.returncode == 16, done.stderr
     assert "Nothing was changed" in done.stderr
@@ -393,6 +406,91 @@ def test_changes_that_are_only_in_the_log_count(server: tuple[Live, Snapshot]) -
     assert str(database) in [each.what for each in planned(live.source, kept, "database")]
     given_back(live.source, kept, "database")
     assert len(hub_folder.ask(database, "SELECT * FROM images")) == len(hub_folder.IMAGES)
+
+
+@pytest.fixture
+def started_since(server: tuple[Live, Snapshot]) -> Iterator[Path]:
+    """The hub's database, in which bob's server has been started since the snapshot."""
+    live, kept = server
+    given_back(live.source, kept)
+    database = live.hub.state / "jupyterhub.sqlite"
+    process = subprocess.Popen(["sleep", "1000"])
+    try:
+        hub_folder.write_server(live.hub, "bob", process.pid)
+        live.answer("/user/bob/api", 200, "{}")
+        yield database
+    finally:
+        process.kill()
+        process.wait()
+        hub_folder.change(database, "DELETE FROM spawners")  # or the next restore keeps bob's
+        given_back(live.source, kept)
+
+
+def test_a_server_that_was_started_since_runs_on_and_stays_known(
+    server: tuple[Live, Snapshot], started_since: Path
+) -> None:
+    """The hub deletes the routes of the servers that its database does not name."""
+    live, kept = server
+    hub_folder.change(started_since, "DELETE FROM user_group_map")
+    (action,) = planned(live.source, kept, "database")
+    assert action.after == "as kept, with the servers that bob started since"
+    outcome = given_back(live.source, kept, "database")
+    assert outcome.servers == {"alice": True, "bob": True}
+    assert [each.label for each in hubdb.servers(started_since)] == ["alice", "bob"]
+    assert len(hub_folder.ask(started_since, "SELECT * FROM user_group_map")) == 2
+    assert kept.path == snapshot.verify(kept.path, quiet).path
+
+
+def test_a_new_user_whose_server_runs_is_entered_but_not_as_an_admin(
+    server: tuple[Live, Snapshot], started_since: Path
+) -> None:
+    live, kept = server
+    another = "UPDATE users SET name = 'mallory', admin = 1, cookie_id = 'hers' WHERE id = 2"
+    hub_folder.change(started_since, another)
+    outcome = given_back(live.source, kept, "database")
+    assert set(outcome.servers) == {"alice", "mallory"}
+    assert hubdb.users(started_since) == {**hub_folder.PEOPLE, "mallory": False}
+
+
+def test_a_server_that_cannot_be_entered_is_named_first_and_not_waited_for(
+    server: tuple[Live, Snapshot], started_since: Path
+) -> None:
+    """A database whose tables do not fit is restored as it was saved."""
+    live, kept = server
+    hub_folder.change(started_since, "ALTER TABLE oauth_clients RENAME TO clients")
+    hub_folder.change(started_since, "UPDATE spawners SET oauth_client_id = 'a' WHERE id = 2")
+    wanted = restoration(live.source, kept)
+    restore.plan(wanted, components.chosen(["database"]))
+    assert "the servers of bob" in " ".join(wanted.notes)
+    outcome = given_back(live.source, kept, "database")
+    assert outcome.servers == {"alice": True, "bob": False}
+    assert outcome.seconds < restore.ROUTES
+    assert started_since.read_bytes() == (kept.path / "database" / started_since.name).read_bytes()
+
+
+def test_the_journal_of_a_cut_restore_is_not_played_into_the_next(
+    server: tuple[Live, Snapshot], started_since: Path
+) -> None:
+    """A kill while servers are entered into a copy of another snapshot leaves its journal."""
+    live, kept = server
+    staged = exchange.staged_name(started_since)
+    shutil.copyfile(kept.path / "database" / started_since.name, staged)
+    dying = (
+        "import os, sqlite3, sys; connection = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "connection.execute('PRAGMA cache_size = 1');"  # so that the file is written to
+        "connection.execute('UPDATE users SET name = name || id');"
+        "connection.execute('BEGIN'); connection.execute('DELETE FROM users');"
+        "connection.execute('CREATE TABLE more AS WITH RECURSIVE n(i) AS"
+        " (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9000) SELECT i, randomblob(99) FROM n');"
+        "os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", dying, staged], check=False)
+    journal = staged.with_name(f"{staged.name}-journal")
+    assert journal.stat().st_size
+    given_back(live.source, kept, "database")
+    assert not journal.exists()
+    assert hubdb.users(started_since) == hub_folder.PEOPLE
+    assert [each.label for each in hubdb.servers(started_since)] == ["alice", "bob"]
 
 
 def test_a_home_that_refuses_does_not_keep_the_hub_from_coming_back(

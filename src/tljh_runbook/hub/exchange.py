@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tljh_runbook.errors import RestoreFailed, SnapshotDamaged
 from tljh_runbook.hub import files
-from tljh_runbook.hub.database import replacement, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Entry
 from tljh_runbook.hub.restoration import Action, Restoration
@@ -20,22 +19,18 @@ STAGED = ".tljh-runbook-restore"
 
 def actions(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Action]:
     """Yield an action for each file that is not on the hub as it was saved."""
-    return _actions(_Place(restoration, each) for each in entries if each.origin is not None)
+    return actions_of(Place(restoration, each) for each in entries if each.origin is not None)
 
 
-def database_actions(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Action]:
-    """Yield an action for each SQLite database that is not on the hub as it was saved."""
-    return _actions(_Database(restoration, each) for each in entries if each.origin is not None)
-
-
-def _actions(places: Iterable[_Place]) -> Iterator[Action]:
+def actions_of(places: Iterable[Place]) -> Iterator[Action]:
+    """Yield an action for each place where something else is than was saved."""
     for place in places:
         before = place.before()
         if before:
             yield Action(
                 what=str(place.target),
                 before=before,
-                after="as kept",
+                after=place.after(),
                 prepare=place.stage,
                 discard=place.discard,
                 carry_out=place.exchange,
@@ -44,7 +39,7 @@ def _actions(places: Iterable[_Place]) -> Iterator[Action]:
             )
 
 
-class _Place:
+class Place:
     """One file of a snapshot and its place on the hub."""
 
     beside: tuple[str, ...] = ()
@@ -73,6 +68,10 @@ class _Place:
         owner = (status.st_uid, status.st_gid, status.st_mode & 0o7777)
         wanted = (self._entry.uid, self._entry.gid, self._entry.mode)
         return "" if owner == wanted else "another owner or mode"
+
+    def after(self) -> str:
+        """Say in a few words what the place holds after the restore."""
+        return "as kept"
 
     def _has_more(self) -> bool:
         """Say whether what belongs to the file holds changes that are not in it yet."""
@@ -104,8 +103,7 @@ class _Place:
 
     def exchange(self) -> None:
         """Keep what is in the place, then put the staged file there."""
-        for live in self._live():
-            keep(self._restoration.replaced, live)
+        self._keep()
         self._replace(self._staged)
 
     def put_back(self) -> None:
@@ -116,6 +114,10 @@ class _Place:
         elif not self._staged.exists():  # it was restored, where nothing had been
             self.target.unlink(missing_ok=True)
         files.sync_folder(self.target.parent)
+
+    def _keep(self) -> None:
+        for live in self._live():
+            keep(self._restoration.replaced, live)
 
     def _replace(self, new: Path) -> None:
         new.replace(self.target)
@@ -138,24 +140,6 @@ class _Place:
             if not parent.exists():
                 parent.mkdir(mode=folder_mode(hub, parent, mode))
                 self._made.append(parent)
-
-
-class _Database(_Place):
-    """A SQLite database and its place: what SQLite has beside the file is part of it."""
-
-    beside = sqlite.BESIDE
-
-    def _replace(self, new: Path) -> None:
-        replacement.replace(self.target, new)
-
-    def _return(self, replaced: Path) -> None:
-        if replacement.fold(replaced):
-            self._replace(stage_copy(replaced, self.target))
-            return
-        for live in self._names():  # nobody can read it; the file first, or the new one suffers
-            other = kept(self._restoration.replaced, live)
-            if os.path.lexists(other):
-                copy_file(other, live)
 
 
 def folder_mode(hub: Hub, folder: Path, usual: int) -> int:

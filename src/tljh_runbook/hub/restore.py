@@ -234,7 +234,9 @@ def _wait_for_servers(restoration: Restoration, before: dict[str, Any]) -> dict[
         now = SERVERS.measure(restoration.source)
         wanted = before or {name: {**each, "answers": True} for name, each in _alive(now)}
         same = {name: servers.same(was, now.get(name)) for name, was in wanted.items()}
-        if all(same.values()) or time.monotonic() > deadline:
+        # Of a server that its database does not name the hub will not know later either.
+        waiting = [name for name, found in same.items() if not found and name in now]
+        if not waiting or time.monotonic() > deadline:
             return same
         time.sleep(health.PAUSE)
 

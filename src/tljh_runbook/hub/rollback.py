@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import versions
-from tljh_runbook.hub.database import databases, postgres_dump, sql
+from tljh_runbook.hub.database import databases, postgres_dump, running_servers, sql
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import adoption, dumps, previous, way_back
+from tljh_runbook.hub.staging import dumps, previous, way_back
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def _born(way: way_back.Way) -> tuple[list[str], list[str]]:
     if name not in way.databases or not way_back.migrated(way, name):
         return [], []
     old, newer = way.database(name), Path(way.databases[name])
-    found = [each.label for each in adoption.born(old, newer)]
-    return found, found if adoption.unfit(old, newer) else []
+    found = [each.label for each in running_servers.started_since(old, newer)]
+    return found, found if running_servers.unfit(old, newer) else []
 
 
 def _newer(way: way_back.Way, name: str) -> dict[str, int]:

@@ -121,10 +121,14 @@ class Common:
     def test_restoring_the_database(self, life: Life, safe: str) -> None:
         """The database comes back, users' servers run on, and everyone logs in."""
         life.work()
+        late = next(name for name in reversed(life.people) if name not in life.busy)
+        visitor = life.hub.work(late, **life.spawn)  # the snapshot knows nothing of this server
         before = life.processes()
-        life.do("restore of the database", "restore", "database", "--yes")
+        told = life.do("restore of the database", "restore", "database", "--yes")
         assert life.real.tool("status")["healthy"]
         assert life.processes() == before
+        assert told["servers"] == dict.fromkeys([*life.busy, late], True), told["servers"]
+        assert visitor.server()["ready"]
         life.log_in()
 
     def test_restoring_everything(self, life: Life, safe: str) -> None:

@@ -17,11 +17,18 @@ done
 ln -sfn /opt/tljh/user /srv/conda/envs/notebook
 touch /home/jovyan/.started
 """
-PARTS = "bin sbin lib lib64 usr etc opt/tljh/user srv/conda home/jovyan srv/image/etc"
+ACCOUNTS = ("passwd", "shadow", "group", "gshadow")
+# Docker refuses an archive that names a folder twice: the accounts come file by file.
+PARTS = " ".join(
+    [
+        *("bin", "sbin", "lib", "lib64", "usr", "etc", "opt/tljh/user", "srv/conda"),
+        *("home/jovyan", *(f"srv/image/etc/{each}" for each in ACCOUNTS)),
+    ]
+)
 LEFT_OUT = (
     *("usr/share/*", "usr/libexec", "usr/lib/gcc", "usr/bin/docker*", "usr/sbin/dockerd"),
     *("etc/ssh", "etc/tljh-runbook*", "etc/resolv.conf", "etc/hosts", "etc/hostname"),
-    *("etc/passwd", "etc/shadow", "etc/group", "etc/gshadow"),
+    *(f"etc/{each}" for each in ACCOUNTS),
 )
 ENTRYPOINT = 'ENTRYPOINT ["/usr/local/bin/repo2docker-entrypoint"]'
 PATH = "ENV PATH=/srv/conda/envs/notebook/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"

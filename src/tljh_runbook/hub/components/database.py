@@ -16,7 +16,7 @@ from tljh_runbook.errors import (
     RestoreFailed,
     RunbookError,
 )
-from tljh_runbook.hub import exchange, files, inventory
+from tljh_runbook.hub import database_exchange, files, inventory
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import HUB
 from tljh_runbook.hub.database import (
@@ -82,8 +82,10 @@ class Database:
         return kept
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        yield from exchange.database_actions(restoration, restoration.entries(self.name))
-        for name, about in restoration.kept.manifest.components[self.name].items():
+        known = restoration.kept.manifest.components[self.name]
+        own = known.get(databases.REQUIRED, {}).get("origin")
+        yield from database_exchange.actions(restoration, restoration.entries(self.name), own)
+        for name, about in known.items():
             if "variables" in about and not restoration.paths:
                 yield from _server_action(restoration, name, about)
 

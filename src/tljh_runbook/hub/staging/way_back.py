@@ -16,11 +16,11 @@ from typing import Any
 
 from tljh_runbook.errors import DatabaseMissing, NoSpace, RunbookError
 from tljh_runbook.hub import exchange, files, interpreter, services
-from tljh_runbook.hub.database import databases, replacement, sql, sqlite
+from tljh_runbook.hub.database import databases, replacement, running_servers, sql, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import adoption, dumps, environment_swap, merge
+from tljh_runbook.hub.staging import dumps, environment_swap, merge
 from tljh_runbook.hub.staging.environment_swap import KEPT, OLD
 
 PAUSE = 1.0  # seconds between two questions to a database that does not answer
@@ -235,7 +235,7 @@ def _told_of_servers(way: Way, name: str, newer: Path) -> Path:
     sqlite.remove(told)  # with the journal that a cut may have left: it is of another copy
     exchange.copy_file(way.database(name), told)
     try:
-        adoption.adopt(told, newer)
+        running_servers.enter(told, newer)
     except (sqlite3.Error, RunbookError):  # the preview names them; the way back waits for none
         return way.database(name)
     return told

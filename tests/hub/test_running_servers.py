@@ -10,8 +10,8 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub.database import hubdb
-from tljh_runbook.hub.staging import adoption, way_back
+from tljh_runbook.hub.database import hubdb, running_servers
+from tljh_runbook.hub.staging import way_back
 from tljh_runbook.hub.staging.way_back import Way
 
 # What the two versions of JupyterHub have in common of these tables, and one column more.
@@ -103,8 +103,8 @@ def tokens(database: Path) -> set[tuple[object, ...]]:
 
 def test_what_both_know_is_left_alone(two: Two) -> None:
     before = two.old.read_bytes()
-    assert adoption.born(two.old, two.newer) == []
-    adoption.adopt(two.old, two.newer)
+    assert running_servers.started_since(two.old, two.newer) == []
+    running_servers.enter(two.old, two.newer)
     assert two.old.read_bytes() == before
 
 
@@ -113,10 +113,10 @@ def test_a_server_of_a_new_user_is_entered_with_its_tokens(two: Two) -> None:
     hub_folder.change(two.old, "INSERT INTO users (id, name, cookie_id) VALUES (2, 'zoe', 'z')")
     hub_folder.change(two.old, "INSERT INTO servers (id, base_url) VALUES (2, '/services/a/')")
     enter(two.newer, 2, "carol", pid=22, by="of-carol")
-    assert [each.label for each in adoption.born(two.old, two.newer)] == ["carol"]
-    assert adoption.unfit(two.old, two.newer) == ""
-    adoption.adopt(two.old, two.newer)
-    assert adoption.born(two.old, two.newer) == []
+    assert [each.label for each in running_servers.started_since(two.old, two.newer)] == ["carol"]
+    assert running_servers.unfit(two.old, two.newer) == ""
+    running_servers.enter(two.old, two.newer)
+    assert running_servers.started_since(two.old, two.newer) == []
     assert hubdb.servers(two.old) == hubdb.servers(two.newer)
     assert {("carol", "of-carol"), ("carol", "browser-of-carol")} <= tokens(two.old)
     assert ("carol", "own-of-carol") not in tokens(two.old)  # it is no part of the server
@@ -136,7 +136,7 @@ def test_a_server_that_was_started_anew_takes_the_place_of_the_one_before(two: T
         "UPDATE api_tokens SET hashed = hashed || '-2' WHERE note LIKE 'Server%'",
     ):
         hub_folder.change(two.newer, statement)
-    adoption.adopt(two.old, two.newer)
+    running_servers.enter(two.old, two.newer)
     (server,) = hubdb.servers(two.old)
     assert server.state == {"pid": 33}
     assert hub_folder.ask(two.old, "SELECT port FROM servers") == [(9000,)]
@@ -147,12 +147,12 @@ def test_a_server_that_was_started_anew_takes_the_place_of_the_one_before(two: T
 def test_a_server_that_was_started_anew_in_the_same_unit_is_another(two: Two) -> None:
     """Its state is the same: the name of its systemd unit."""
     hub_folder.change(two.newer, "UPDATE servers SET port = 9000")
-    assert [each.label for each in adoption.born(two.old, two.newer)] == ["alice"]
+    assert [each.label for each in running_servers.started_since(two.old, two.newer)] == ["alice"]
 
 
 def test_a_named_server_of_a_known_user_is_entered_beside_the_others(two: Two) -> None:
     enter(two.newer, 2, "alice", pid=44, by="named", name="lab", user_id=1)
-    adoption.adopt(two.old, two.newer)
+    running_servers.enter(two.old, two.newer)
     assert [each.label for each in hubdb.servers(two.old)] == ["alice", "alice/lab"]
     assert ("alice", "named") in tokens(two.old)
 
@@ -169,9 +169,9 @@ def test_where_the_two_do_not_fit_nothing_is_entered(two: Two, statement: str) -
     enter(two.newer, 2, "carol", pid=22, by="of-carol")
     hub_folder.change(two.old, statement)
     before = hub_folder.ask(two.old, "SELECT * FROM users, spawners, servers")
-    assert adoption.unfit(two.old, two.newer)
+    assert running_servers.unfit(two.old, two.newer)
     with pytest.raises(sqlite3.Error):
-        adoption.adopt(two.old, two.newer)
+        running_servers.enter(two.old, two.newer)
     assert hub_folder.ask(two.old, "SELECT * FROM users, spawners, servers") == before
 
 

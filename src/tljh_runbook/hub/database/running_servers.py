@@ -1,4 +1,4 @@
-"""User servers that were started since an upgrade: the older database is told of them, too.
+"""User servers that were started since the hub's database was saved: enter them into that copy.
 
 A hub finds a running server by its rows: those of its user and its spawner, its address, and the
 tokens by which the two know each other. A token is kept as a hash, so it is the same in both.
@@ -32,18 +32,18 @@ class _Found:
     client: str | None
 
 
-def born(old: Path, newer: Path) -> list[Server]:
+def started_since(old: Path, newer: Path) -> list[Server]:
     """Return the servers that run and that the older database does not know as they are."""
     known = {each.label: each for each in hubdb.servers(old)}
     return [each for each in hubdb.servers(newer) if known.get(each.label) != each]
 
 
-def adopt(old: Path, newer: Path) -> None:
+def enter(old: Path, newer: Path) -> None:
     """Enter all of them into the older database, or none. Raises `sqlite3.Error`."""
-    found = born(old, newer)
+    found = started_since(old, newer)
     if found:
         with closing(sqlite3.connect(old, uri=True)) as connection:
-            _adopt(connection, newer, found)
+            _enter_all(connection, newer, found)
 
 
 def unfit(old: Path, newer: Path) -> str:
@@ -54,20 +54,20 @@ def unfit(old: Path, newer: Path) -> str:
     ):
         origin.backup(copy)
         try:
-            _adopt(copy, newer, born(old, newer))
+            _enter_all(copy, newer, started_since(old, newer))
         except sqlite3.Error as error:
             return str(error)
     return ""
 
 
-def _adopt(connection: sqlite3.Connection, newer: Path, servers: list[Server]) -> None:
+def _enter_all(connection: sqlite3.Connection, newer: Path, servers: list[Server]) -> None:
     connection.execute("ATTACH ? AS newer", (f"{newer.as_uri()}?mode=ro",))
     with connection:  # one transaction
         for server in servers:
-            _enter(connection, server)
+            _enter_one(connection, server)
 
 
-def _enter(connection: sqlite3.Connection, server: Server) -> None:
+def _enter_one(connection: sqlite3.Connection, server: Server) -> None:
     found = _Found(*connection.execute(FIND, (server.user, server.name)).fetchone())
     user = _user(connection, server.user, found.user)
     if found.client:  # its secret is the server's token: that of an earlier one opens nothing
@@ -92,9 +92,12 @@ def _enter(connection: sqlite3.Connection, server: Server) -> None:
 
 
 def _user(connection: sqlite3.Connection, name: str, number: int) -> int:
-    """Return the user's number in the older database, where the user is entered if missing."""
+    """Return the user's number in the older database, where the user is entered if missing.
+
+    Not as an admin: who became one since is what a database may be restored for.
+    """
     known = connection.execute("SELECT id FROM main.users WHERE name = ?", (name,)).fetchone()
-    return int(known[0]) if known else _copy(connection, "users", "id = ?", number)
+    return int(known[0]) if known else _copy(connection, "users", "id = ?", number, admin=0)
 
 
 def _copy(
