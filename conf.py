@@ -29,6 +29,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "fieldlist", "substitution"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # a command with two hyphens must be copied as it is typed
 
 html_theme = "furo"
 html_title = "tljh-runbook"

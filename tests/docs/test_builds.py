@@ -5,6 +5,7 @@ Read the Docs uses, the newest, and as pages alone on the oldest. Each has a Sph
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,6 +158,13 @@ def test_the_page_for_a_wrong_address_works_at_every_depth(site: Folder) -> None
 
 def test_labels_that_others_link_to(site: Folder) -> None:
     assert {name for name, _ in anchors(site)} >= LABELS
+
+
+def test_commands_are_shown_as_they_are_typed(site: Folder) -> None:
+    """Two hyphens stay two, and a default is no piece of Python."""
+    text = (site.path / "reference" / "cli.html").read_text(encoding="utf-8")
+    assert "--hub" in text
+    assert not re.findall(r"\u2013(?=[a-z])|PosixPath", text)
 
 
 def test_every_address_ever_published_still_leads_somewhere(site: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -186,6 +187,14 @@ def test_failed_check_says_what_it_means(capfd: pytest.CaptureFixture[str]) -> N
 def test_piped_output_is_plain(invoke: Invoke, place: Path, arguments: tuple[str, ...]) -> None:
     done = invoke(*arguments, INVOKE_TLJH_HUB=str(place / "nowhere"))
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_who_types_no_task_sees_which_there_are() -> None:
+    done = subprocess.run(
+        [ROOT / "invoke"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0
+    assert re.search(r"^  upgrade\b", done.stdout, re.MULTILINE)
 
 
 def test_unknown_task(invoke: Invoke) -> None:

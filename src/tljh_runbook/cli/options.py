@@ -24,7 +24,7 @@ INTERRUPTED = 130
 HUB = click.option(
     "--hub",
     type=click.Path(path_type=Path),
-    default=layout.DEFAULT_PREFIX,
+    default=str(layout.DEFAULT_PREFIX),  # as text: the reference shows it as it is
     show_default=True,
     metavar="DIR",
     help="The folder that TLJH is installed in.",

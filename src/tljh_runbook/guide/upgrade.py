@@ -120,7 +120,7 @@ def rehearse(target: Target) -> Plan:
 @step(
     "upgrade.run",
     "Run the playbook",
-    why="This is the upgrade itself, without the checks before and the proof after it.",
+    why="This is the upgrade itself. It checks, measures and verifies as `invoke upgrade` does.",
     changes=CHANGES,
     check="`invoke status` shows the new versions and a healthy hub.",
     undo=BACK,
