@@ -151,3 +151,10 @@ def safe(life: Life, adopted: dict[str, Any]) -> str:
     """A snapshot of what is going to be lost, while users work."""
     life.work()
     return life.real.says("backup")
+
+
+@pytest.fixture(scope="module")
+def versions(life: Life, safe: str) -> dict[str, Any]:
+    """What is installed when that snapshot is taken."""
+    found: dict[str, Any] = life.real.tool("status")["versions"]
+    return found

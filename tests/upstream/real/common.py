@@ -137,19 +137,20 @@ class Common:
         assert life.real.tool("status")["healthy"]
         life.log_in()
 
-    def test_a_lost_hub_environment(self, life: Life, safe: str) -> None:
+    def test_a_lost_hub_environment(
+        self, life: Life, world: World, versions: dict[str, Any]
+    ) -> None:
         """After the loss of /opt/tljh/hub the recorded versions come back."""
-        before = life.real.tool("status")["versions"]
         life.real.server.run("rm", "-rf", "/opt/tljh/hub")
+        world.put_in_place(life.real.server, "opt/tljh/hub")
         life.real.says("restore", "--yes")
         life.hub.wait()
-        assert life.real.tool("status")["versions"] == before
+        assert life.real.tool("status")["versions"] == versions
         life.log_in()
 
-    def test_a_lost_tljh(self, life: Life, safe: str, world: World) -> None:
+    def test_a_lost_tljh(self, life: Life, world: World, versions: dict[str, Any]) -> None:
         """After the loss of all of /opt/tljh the recorded hub comes back."""
         server = life.real.server
-        before = life.real.tool("status")["versions"]
         config = server.read("/opt/tljh/config/config.yaml")
         server.run("systemctl", "stop", "jupyterhub", "traefik")
         server.run("rm", "-rf", "/opt/tljh")
@@ -157,7 +158,7 @@ class Common:
         life.real.says("restore", "--yes")
         life.hub.wait()
         until(lambda: life.real.tool("status")["healthy"], "the hub is healthy", 120)
-        assert life.real.tool("status")["versions"] == before
+        assert life.real.tool("status")["versions"] == versions
         assert server.read("/opt/tljh/config/config.yaml") == config
         life.log_in()
 

@@ -72,10 +72,11 @@ class World:
         self.put_in_place(server)
         return server
 
-    def put_in_place(self, server: Server) -> None:
-        """Copy the folder of ``--place`` to the server's root."""
-        if self.place:
-            docker("cp", f"{self.place}/.", f"{server.name}:/")
+    def put_in_place(self, server: Server, part: str = "") -> None:
+        """Copy the folder of ``--place``, or a folder in it, to the server's root."""
+        if self.place and (self.place / part).exists():
+            server.run("mkdir", "-p", f"/{part}")
+            docker("cp", f"{self.place / part}/.", f"{server.name}:/{part}")
             server.run("rm", "-f", f"/{NOTE}")
 
     def copy(self, server: Server, name: str, key: str) -> Server:
