@@ -181,6 +181,15 @@ def unended(runs: Sequence[dict[str, Any]], left: Mark | None) -> None:
         terminal.warning(f"{told} Bring it to its end: tljh-runbook resume")
 
 
+def retained_newer(hub: Hub) -> None:
+    """Print where the environments are that a rollback replaced, if there are any."""
+    if hub.newer.exists():
+        terminal.line(
+            f"The version that the last rollback replaced is retained in {hub.newer} until the "
+            "next upgrade."
+        )
+
+
 def python_gone(why: str) -> None:
     """Print what to do where the hub cannot run for want of its Python."""
     if why:
@@ -288,6 +297,7 @@ def taken_back(found: Going) -> None:
     """Print what taking an upgrade back would change."""
     terminal.line(f"The upgrade of {found.at} is taken back; it began from {found.snapshot}.")
     terminal.table(["what", "now", "then"], found.changes)
+    _installed_since(found.since)
     for name, count in found.lost.items():
         terminal.warning(f"{count} rows that are newer than the upgrade would be lost: {name}")
     for name in found.born:
@@ -298,6 +308,20 @@ def taken_back(found: Going) -> None:
             )
         else:
             terminal.line(f"The server of {name} was started since: it runs on, and stays known.")
+
+
+def _installed_since(rows: list[list[str]] | None) -> None:
+    """Print what a rollback reverts of what was installed since the upgrade."""
+    if rows is None:
+        terminal.line("What was installed since the upgrade is not known: it recorded no list.")
+        return
+    for environment, name, then, present in rows[:NAMED]:
+        terminal.warning(
+            f"Changed in the {environment} environment since the upgrade: {name} {then} → "
+            f"{present}. The rollback reverts it."
+        )
+    if len(rows) > NAMED:
+        terminal.warning(f"{len(rows) - NAMED} more packages changed. --json lists all of them.")
 
 
 def _components(found: Snapshot) -> None:

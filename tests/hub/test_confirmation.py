@@ -172,7 +172,7 @@ def test_the_version_before_is_kept_until_it_is_confirmed(staged: Live, cli: Cli
     at = done(live, "upgrade")["report"]["at"]
     assert previous.read(live.hub).at == at
     assert cli("confirm", "--hub", live.hub.prefix).returncode == 0
-    assert not previous.place(live.hub).exists()
+    assert not live.hub.previous.exists()
 
 
 def test_an_upgrade_that_was_cut_off_is_to_be_confirmed_too(staged: Live, cli: Cli) -> None:
@@ -317,11 +317,11 @@ def test_a_later_upgrade_waits_for_who_confirms_before_it_keeps_its_own(staged: 
 def test_an_upgrade_that_keeps_no_version_before_leaves_no_older_one(staged: Live) -> None:
     live = staged
     done(live, "upgrade")
-    assert previous.place(live.hub).exists()
+    assert live.hub.previous.exists()
     want(live, "2.0.1", "  keep_previous: false\n")
     done(live, "upgrade")
     assert label(live) == "2.0.1"
-    assert not previous.place(live.hub).exists()
+    assert not live.hub.previous.exists()
 
 
 def test_the_way_back_is_found_where_it_was_kept(staged: Live, cli: Cli) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from tljh_runbook.hub import removable
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import previous
 
 
 def test_what_is_there_is_named_with_its_size(source: Source) -> None:
-    assert removable.advice(source) == (
+    assert removable.advice(source.hub) == (
         "You may remove: old snapshots (tljh-runbook prune --dry-run lists them)."
     )
     old = source.hub.state / "jupyterhub.sqlite.2026-01-15-220000"
     old.write_bytes(bytes(3 << 20))
-    folder = previous.place(source.hub) / "hub"
+    folder = source.hub.previous / "hub"
     folder.mkdir(parents=True)
     (folder / "large").write_bytes(bytes(2 << 20))
     (source.hub.work / "replaced").mkdir(parents=True)
-    said = removable.advice(source)
+    said = removable.advice(source.hub)
     assert f"{old} (JupyterHub's copy from before a migration, 3 MB)" in said
     assert (
         f"{folder.parent} (the previous version: a rollback is impossible without it, 2 MB)" in said

@@ -51,6 +51,7 @@ def status(source: Source, *, as_json: bool) -> None:
             "snapshots": [path.name for path in kept],
             "upgrade": last,
             "confirm_until": waits.until if waits else None,
+            "retained_newer": str(source.hub.newer) if source.hub.newer.exists() else None,
             "to_resume": left.phase if left else None,
             "runs": runs,
             "scheduled": {each.task: each.to_json() for each in timed},
@@ -64,6 +65,7 @@ def status(source: Source, *, as_json: bool) -> None:
         show.unended(runs, left)
         show.python_gone(interpreter.gone(source.hub))
         show.unconfirmed(waits)
+        show.retained_newer(source.hub)
 
 
 NAME = "tljh-runbook"

@@ -37,7 +37,7 @@ from tljh_runbook.hub.components import every
 from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.security import advice
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark, stage
+from tljh_runbook.hub.staging import mark, newer, stage
 from tljh_runbook.hub.user_data import user_data_check
 
 Found = str | tuple[str, None, str]  # what was found, and with it a warning
@@ -178,10 +178,12 @@ def _hub(source: Source) -> str:
 def _space(source: Source) -> str:
     free = shutil.disk_usage(source.hub.prefix).free
     if free < ROOM:
+        free += newer.room(source.hub)
+    if free < ROOM:
         raise NoSpace(
             f"The disk that holds {source.hub.prefix} has {free >> 20} MB free; an upgrade may "
             f"need {ROOM >> 20}.",
-            hint=f"Free some room first. {removable.advice(source)}",
+            hint=f"Free some room first. {removable.advice(source.hub)}",
         )
     return f"at least {ROOM >> 30} GB free"
 

@@ -100,7 +100,7 @@ def confirm(source: Source) -> Deadline:
                 raise _nothing(hub)
             forget(hub)
             if not source.settings.upgrade.keep_previous:
-                copies.remove(previous.place(hub))
+                copies.remove(hub.previous)
     except Busy as error:
         if _ends(hub):
             raise  # a later upgrade does, and is quick

@@ -36,7 +36,7 @@ from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import copies, mark, previous, stage, way_back
+from tljh_runbook.hub.staging import copies, mark, newer, previous, stage, way_back
 from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.way_back import Way
 from tljh_runbook.hub.watch import Watch
@@ -164,7 +164,7 @@ def _found(hub: Hub, way: Way, at: str) -> Way:
 def _discard(hub: Hub, now: Mark) -> None:
     """Remove what an upgrade has prepared, or has come back from, and end it."""
     if now.way is not None:
-        copies.remove(Path(now.way["folder"]))
+        newer.retain(hub, Way(**now.way))
     stage.discard(hub)
     mark.end(hub)
 

@@ -50,6 +50,16 @@ class Hub:
         return self.environment / "bin" / "python"
 
     @property
+    def previous(self) -> Path:
+        """The environments that the last upgrade replaced, retained for a rollback."""
+        return self.prefix / "runbook-previous"
+
+    @property
+    def newer(self) -> Path:
+        """The environments that a rollback replaced, retained until the next upgrade."""
+        return self.prefix / "runbook-newer"
+
+    @property
     def settings_file(self) -> Path:
         return self.root / "etc" / "tljh-runbook.yaml"
 

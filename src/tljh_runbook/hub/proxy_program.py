@@ -14,7 +14,6 @@ from tljh_runbook.hub.environment_copy import EnvironmentCopy
 from tljh_runbook.hub.installer import Say
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import previous
 
 PROGRAM = "bin/traefik"
 # TLJH's own function: it downloads the version that this TLJH wants, and compares its checksum.
@@ -71,7 +70,8 @@ def _fetch(hub: Hub, program: Path, say: Say, beside: EnvironmentCopy | None) ->
 def _places(source: Source) -> Iterator[Path]:
     """Yield where the program may still be: live, kept of an upgrade, or running though deleted."""
     yield source.hub.environment / PROGRAM
-    yield previous.place(source.hub) / "hub" / PROGRAM
+    yield source.hub.previous / "hub" / PROGRAM
+    yield source.hub.newer / "hub" / PROGRAM
     pid = source.services.pid(services.PROXY)
     if pid:
         yield Path(f"/proc/{pid}/exe")

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import copies, previous
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.staging import copies
 
 OLD_DATABASES = "jupyterhub.sqlite.*[0-9]"  # JupyterHub's own copies, one for each migration
 
 
-def advice(source: Source) -> str:
+def advice(hub: Hub) -> str:
     """Return what may be removed and how large it is, in one or two sentences."""
     named = ["old snapshots (tljh-runbook prune --dry-run lists them)"]
-    named += [f"{path} ({text}, {_megabytes(path)} MB)" for path, text in _paths(source)]
+    named += [f"{path} ({text}, {_megabytes(path)} MB)" for path, text in _paths(hub)]
     return f"You may remove: {', '.join(named)}."
 
 
-def _paths(source: Source) -> list[tuple[Path, str]]:
+def _paths(hub: Hub) -> list[tuple[Path, str]]:
     """Return what is there and may go, with what it is."""
-    hub = source.hub
-    paths = [(previous.place(hub), "the previous version: a rollback is impossible without it")]
+    paths = [(hub.previous, "the previous version: a rollback is impossible without it")]
+    paths += [(hub.newer, "the version that the last rollback replaced")]
     paths += [(hub.work / "replaced", "what earlier restores replaced")]
     old = sorted(hub.state.glob(OLD_DATABASES))
     paths += [(path, "JupyterHub's copy from before a migration") for path in old]

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import versions
+from tljh_runbook.hub import installed, versions
 from tljh_runbook.hub.database import databases, postgres_dump, running_servers, sql
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import dumps, previous, way_back
@@ -27,6 +27,9 @@ class Going:
     lost: dict[str, int]
     born: list[str]
     orphaned: list[str]
+    since: list[list[str]] | None = None
+    """What was installed, changed or removed since the upgrade, as `installed.since` returns it;
+    None where the upgrade recorded no list."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,7 +56,8 @@ def plan(source: Source) -> Going:
             more = _more(before, sql.rows(server))
             lost |= {f"{name}: {table}": count for table, count in more.items()}
     born, orphaned = _born(kept.way)
-    return Going(kept.at, kept.snapshot, changes, lost, born, orphaned)
+    since = installed.since(source.hub, kept.installed) if kept.installed else None
+    return Going(kept.at, kept.snapshot, changes, lost, born, orphaned, since)
 
 
 def _born(way: way_back.Way) -> tuple[list[str], list[str]]:

@@ -29,7 +29,7 @@ from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.quiet import Window
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import in_place, mark, stage, staged
+from tljh_runbook.hub.staging import in_place, mark, newer, stage, staged
 from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.staged import Prepared
 from tljh_runbook.hub.staging.way_back import Way
@@ -164,6 +164,8 @@ class Ready:
 def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) -> Ready:
     """Do all that touches nothing live; what fails here ends the upgrade."""
     software = _software(wanted)
+    if software:
+        newer.forget(source.hub)
     beside = _beside(source) if software else None
     window = Window(source, log, source.settings.upgrade.quiet_within * 60)
     try:

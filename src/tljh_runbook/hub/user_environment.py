@@ -20,7 +20,8 @@ def conda(environment: Path) -> list[dict[str, Any]]:
     """Return what conda knows of each package that it installed."""
     found = []
     for path in sorted((environment / "conda-meta").glob("*.json")):
-        with suppress(OSError, ValueError):  # conda is just writing it
+        # conda is just writing it; or somebody nested it so deeply that nobody can read it.
+        with suppress(OSError, ValueError, RecursionError):
             record = json.loads(files.read(path))
             if isinstance(record, dict) and record.get("name"):
                 found.append(record)
@@ -44,6 +45,12 @@ def by_pip(environment: Path) -> list[Package]:
     folders = sorted((environment / "lib").glob("python3.*/site-packages"))
     found = {package.name: package for package, item in versions.found(folders) if _is_pips(item)}
     return [package for _, package in sorted(found.items())]
+
+
+def labels(environment: Path) -> dict[str, str]:
+    """Return the versions of everything installed by name, with commits where pip knows them."""
+    by_conda = {str(each["name"]): str(each.get("version")) for each in conda(environment)}
+    return by_conda | {each.name: each.label for each in by_pip(environment)}
 
 
 def requirements(packages: list[Package]) -> str:

@@ -169,7 +169,7 @@ def _commit(direct: dict[str, Any]) -> tuple[str | None, str | None]:
 def _direct_url(item: Distribution) -> dict[str, Any]:
     try:
         found = json.loads(item.read_text("direct_url.json") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tljh_runbook.hub.placement import renames
 from tljh_runbook.hub.staging import copies
 
 OLD, NEW = 0, 1
+ASIDE = ".aside"  # behind the name of an environment that was put aside
+REMOVED = ".removed-"  # before the name of one that is being removed
 KEPT = "back"  # below the folder: the old files and databases
 Inodes = Mapping[str, tuple[int, int]]
 """The inodes of the old and of the new environment, by its name in the live hub."""
@@ -79,8 +82,8 @@ def _free_name(folder: int, name: str) -> str:
 
 
 def _asides(name: str) -> Iterator[str]:
-    yield f"{name}.aside"
-    yield from (f"{name}.aside-{number}" for number in count(2))
+    yield f"{name}{ASIDE}"
+    yield from (f"{name}{ASIDE}-{number}" for number in count(2))
 
 
 def forget_newer(folder: Path, environments: Inodes) -> None:
@@ -91,7 +94,30 @@ def forget_newer(folder: Path, environments: Inodes) -> None:
     old = {inodes[OLD] for inodes in environments.values()}
     for path in sorted(folder.iterdir()):
         if path.name != KEPT and path.lstat().st_ino not in old:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder under another name: a kill leaves none by halves under its own."""
+    removed = path.with_name(f"{REMOVED}{path.name.removeprefix(REMOVED)}")
+    with suppress(OSError):  # a full disk may have no room for the name
+        path.rename(removed)
+    copies.remove(removed)
+    copies.remove(path)
+
+
+def retain_newer(folder: Path, environments: Inodes) -> bool:
+    """Leave in ``folder`` what was replaced by the old environments; say whether there is any.
+
+    Raises `DiskFailed`.
+    """
+    for path in sorted(folder.iterdir()):
+        name = path.name.partition(ASIDE)[0]
+        if name not in environments:
             copies.remove(path)
+        elif not (folder / name).exists():
+            path.rename(folder / name)
+    return any(folder.iterdir())
 
 
 def retain_old(folder: Path, environments: Inodes) -> None:

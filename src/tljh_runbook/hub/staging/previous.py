@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tljh_runbook.errors import NothingToTakeBack
-from tljh_runbook.hub import files, interpreter
+from tljh_runbook.hub import files, installed, interpreter
+from tljh_runbook.hub.installed import Packages
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, environment_swap, stage
@@ -16,7 +17,6 @@ from tljh_runbook.hub.staging.environment_swap import KEPT
 from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.way_back import Way
 
-FOLDER = "runbook-previous"
 RECORD = "record.json"
 
 
@@ -28,11 +28,8 @@ class Previous:
     snapshot: str
     labels: dict[str, str]
     way: Way
-
-
-def place(hub: Hub) -> Path:
-    """Return the folder that keeps the version before."""
-    return hub.prefix / FOLDER
+    installed: Packages = field(default_factory=dict)
+    """The packages of each environment right after the upgrade; empty where not recorded."""
 
 
 def keep(source: Source, ended: Mark) -> None:
@@ -48,31 +45,38 @@ def keep(source: Source, ended: Mark) -> None:
     wanted = source.settings.upgrade.keep_previous or ended.confirm_within
     if not (wanted and ended.way["environments"]):
         if ended.way["environments"]:
-            copies.remove(place(hub))  # nobody goes back over an upgrade that keeps no way back
+            copies.remove(hub.previous)  # nobody goes back over an upgrade that keeps no way back
         stage.discard(hub)
         return
     way = Way(**ended.way)
     environment_swap.retain_old(left, way.environments)
-    way = replace(way, folder=str(place(hub)))
-    record = Previous(ended.at, ended.snapshot, ended.labels, way)
+    way = replace(way, folder=str(hub.previous))
+    record = Previous(ended.at, ended.snapshot, ended.labels, way, _installed(hub))
     files.replace(left / KEPT / RECORD, json.dumps(asdict(record)).encode())
-    copies.remove(place(hub))
-    left.rename(place(hub))
+    copies.remove(hub.previous)
+    left.rename(hub.previous)
     files.sync_folder(hub.prefix)
     stage.discard(hub)
+
+
+def _installed(hub: Hub) -> Packages:
+    """Return what a rollback's preview compares with; no reason to end an upgrade otherwise."""
+    with suppress(OSError, ValueError):
+        return installed.record(hub)
+    return {}
 
 
 def read(hub: Hub) -> Previous:
     """Return what can be gone back to, and can run. Raises `NothingToTakeBack`."""
     try:
-        values: dict[str, Any] = json.loads(files.read(place(hub) / KEPT / RECORD))
+        values: dict[str, Any] = json.loads(files.read(hub.previous / KEPT / RECORD))
         found = Previous(**{**values, "way": Way(**values["way"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise NothingToTakeBack(
-            f"No version before is kept in {place(hub)}. Nothing was changed.",
+            f"No version before is kept in {hub.previous}. Nothing was changed.",
             hint="Restore the snapshot that the upgrade started from: tljh-runbook restore",
         ) from error
-    gone = interpreter.gone(Hub(place(hub)))
+    gone = interpreter.gone(Hub(hub.previous))
     if gone:
         raise NothingToTakeBack(
             f"The version before cannot run on this server any more: {gone}. Nothing was changed.",

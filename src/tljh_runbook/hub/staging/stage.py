@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import NoSpace, ServerUnfit
-from tljh_runbook.hub import exchange, files, mounts
+from tljh_runbook.hub import exchange, files, mounts, removable
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.layout import Hub
@@ -267,10 +267,7 @@ def _require_room(hub: Hub, environments: Iterable[str]) -> None:
         raise NoSpace(
             f"The disk that holds {hub.prefix} has {free >> 20} MB free; preparing an upgrade "
             f"beside the live hub may need {needed >> 20}. Nothing was changed.",
-            hint=(
-                f"Free some room first. The previous version is {hub.prefix / 'runbook-previous'}.",
-                "To remove old snapshots: tljh-runbook prune",
-            ),
+            hint=f"Free some room first. {removable.advice(hub)}",
         )
 
 
