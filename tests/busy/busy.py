@@ -48,9 +48,21 @@ def lighten(spawner):
 c.Spawner.pre_spawn_hook = lighten
 c.Spawner.http_timeout = 15  # for which the hub looks for a server when it starts
 c.LocalProcessSpawner.interrupt_timeout = c.LocalProcessSpawner.term_timeout = 1
+# Each start of the hub would start the plugin's two services as well.
+c.JupyterHub.load_roles = []
+c.JupyterHub.services = [each for each in c.JupyterHub.services if "url" not in each]
 """
-QUICK_CULLER = "  cull:\n    timeout: 30\n    every: 5\n"
-UPGRADE: dict[str, Any] = {"healthy_for": 2, "healthy_within": 120, "snapshot_age": 10_000}
+# Longer than the hub is down, else those who are at work are culled, too.
+QUICK_CULLER = "  cull:\n    timeout: 90\n    every: 5\n"
+SETTINGS = """
+services: supervisor
+upgrade:
+  tljh: {tljh}
+  plugins: []
+  healthy_for: 2
+  healthy_within: 120
+  snapshot_age: 10000
+"""
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,8 @@ def prepare(place: Layout) -> None:
     start, end = text.index("  cull:\n"), text.index("  tljh_plasma:")
     config.write_text(text[:start] + QUICK_CULLER + text[end:], encoding="utf-8")
     (place.config / "jupyterhub_config.d" / "users.py").write_text(CONFIG, encoding="utf-8")
-    releases.ask(place, tljh=releases.tljh(place), **UPGRADE)
+    wanted = SETTINGS.format(tljh=releases.patch(place))
+    place.settings.write_text(wanted, encoding="utf-8")
     assert tool(place, "backup")["code"] == 0
     manager(place).restart(services.HUB)
 

@@ -20,9 +20,9 @@ from tljh_runbook.sandbox.layout import Layout
 from tljh_runbook.sandbox.servers import WORKING
 
 LIGHT = [f"user-{number}" for number in range(1, 5)]  # their servers start at once
-CROWD = [*LIGHT, *WORKING]  # these have Jupyter's own
+CROWD = [*LIGHT, *LIGHT, *WORKING]  # these have Jupyter's own, and act less often
 VICTIM = "victim"  # whose server nobody touches: it is there to be lost on purpose
-PAUSE = (0.2, 1.5)  # seconds between two deeds, at least and at most
+PAUSE = (0.2, 2.0)  # seconds between two deeds, at least and at most
 ACTIVE = 5.0  # seconds after which the victim is seen at work again, else it is culled
 WAIT = 60.0  # seconds that an answer may take
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -41,7 +41,7 @@ class Crowd(Background):
     def __enter__(self) -> Crowd:
         while self.ask("GET", "users") is None:
             time.sleep(0.5)
-        self.ask("POST", "users", {"usernames": [*CROWD, VICTIM]})
+        self.ask("POST", "users", {"usernames": [*LIGHT, VICTIM]})
         super().__enter__()
         return self
 

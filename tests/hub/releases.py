@@ -57,6 +57,12 @@ def tljh(layout: Layout, traefik_version: str = "3.6.5") -> str:
     return _commit(layout, TLJH / "__init__.py", f"proxy-{traefik_version}", pinned, wanted)
 
 
+def patch(layout: Layout) -> str:
+    """TLJH 1.0.0 with another number, and nothing else: it asks for what is installed already."""
+    file, old = TLJH / "__init__.py", '__version__ = "1.0.0"'
+    return _commit(layout, file, "patch", old, '__version__ = "1.0.1"', base="1.0.0")
+
+
 def broken_plugin(layout: Layout) -> str:
     """A plugin that raises at import."""
     first = "import os\nimport sys\n"
@@ -91,10 +97,10 @@ def ask(layout: Layout, *, tljh: str = BASE["tljh"], plugin: str = "", **upgrade
         file.writelines(lines)
 
 
-def _commit(layout: Layout, file: Path, release: str, old: str, new: str) -> str:
+def _commit(layout: Layout, file: Path, release: str, old: str, new: str, *, base: str = "") -> str:
     """Replace the one ``old`` in a file of a repository, on a branch; return the commit."""
     name = file.parts[0]
-    _git(layout, name, "checkout", "--quiet", "-B", release, BASE[name])
+    _git(layout, name, "checkout", "--quiet", "-B", release, base or BASE[name])
     try:
         path = layout.repositories / file
         text = path.read_text(encoding="utf-8")

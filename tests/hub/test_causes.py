@@ -128,6 +128,37 @@ def test_a_server_that_the_hub_gives_up_at_its_start_is_lost(
     )
 
 
+@pytest.mark.parametrize("order", [("stop", "start"), ("start", "stop")])
+def test_a_server_that_the_hub_was_stopping_when_it_was_stopped_is_no_loss(
+    live: Live, server: subprocess.Popen[bytes], order: tuple[str, str]
+) -> None:
+    began, before = time.time(), promises.measure(live.source)
+    moment = time.strftime("%Y-%m-%d %H:%M:%S")
+    lines = {
+        "stop": "proxy:357] Removing user alice from proxy (/user/alice/)",
+        "start": "app:3343] Running JupyterHub version 5.5.4",
+    }
+    log = live.hub.root / "var" / "log" / "jupyterhub.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(f"[I {moment}.123 JupyterHub {lines[each]}\n" for each in order))
+    stop(live)
+    end(server)
+    told = verdict(live, before, Seen(began, ((1.0, 9.0),), {"alice": 5.0}))
+    assert told.kept is (order[0] == "stop")
+    if told.kept:
+        assert told.measured == "0 of 1 run on; alice: was being stopped when the hub was"
+
+
+def test_a_server_that_had_not_yet_answered_is_no_loss(
+    live: Live, server: subprocess.Popen[bytes]
+) -> None:
+    live.answer("/user/alice/api", 503)
+    before = promises.measure(live.source)
+    end(server)
+    told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),), {"alice": 5.0}))
+    assert (told.kept, told.measured) == (True, "0 of 1 run on; alice: had not yet answered")
+
+
 def test_the_hub_s_words_of_servers_that_it_gives_up_are_understood() -> None:
     lines = [
         "[E 2026-11-30 16:03:22.123 JupyterHub app:2770] bob:two does not appear to be running at "
@@ -138,6 +169,14 @@ def test_the_hub_s_words_of_servers_that_it_gives_up_are_understood() -> None:
         " was down",
     ]
     assert set(ends._given_up(lines)) == {"bob/two", "carol"}
+    stops = [
+        "[I 2026-11-30 16:03:22.123 JupyterHub proxy:357] Removing user eve from proxy "
+        "(/user/eve/)",
+        "[I 2026-11-30 16:03:22.123 JupyterHub proxy:357] Removing user j@x from proxy "
+        "(/hub1/user/j@x/n%C3%A4chste/)",
+        "[I 2026-11-30 16:03:22.123 JupyterHub proxy:325] Removing service plasma from proxy",
+    ]
+    assert set(ends._stopping(stops)) == {"eve", "j@x/nächste"}
 
 
 @pytest.mark.parametrize(("after_the_start", "kept"), [(20.0, True), (-20.0, False)])

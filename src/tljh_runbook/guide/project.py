@@ -39,7 +39,7 @@ BUSY = {
     "lose": "In one of so many a user's server is lost on purpose, which must be noticed.",
 }
 BENCH = {
-    "only": "Groups of figures, with commas between: start, copies, user-data, upgrade, booted.",
+    "only": "Groups, with commas between: start, copies, user-data, upgrade, files, booted.",
     "rounds": "How often each figure is measured.",
     "copies": "How many copies of a database that is written to must be sound.",
     "record": "Keep what was measured in docs/measured/bench.json.",

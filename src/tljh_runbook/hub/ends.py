@@ -7,11 +7,14 @@ the hub is down, counts as ours.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
+from urllib.parse import unquote
 
 from tljh_runbook.errors import DockerFailed
 from tljh_runbook.hub import docker, hub_log
@@ -31,6 +34,9 @@ GIVEN_UP = (
     "Failed to poll spawner for ",
     "Failed to cleanup ",
 )
+# What it writes first of all, and when it is asked to stop a server, with the server's address.
+STARTS = "Running JupyterHub version"
+STOPS_SERVER = re.compile(r"\] Removing user .* from proxy \(.*?/user/(.+)\)$")
 # What Jupyter Server writes when it ends, but not when a signal ends it.
 LAST_WORDS = {
     "Shutting down on /api/shutdown request": "its user shut it down",
@@ -88,16 +94,25 @@ def of_unit(entries: Iterable[dict[str, Any]]) -> str:
     return ""
 
 
-def given_up(manager: Services, since: float) -> set[str]:
-    """Return the servers, by label, that the hub has given up at a start since then.
+def said_by_hub(manager: Services, since: float) -> tuple[set[str], set[str]]:
+    """Return which servers, by label, the hub says that it has given up or was stopping.
 
-    JupyterHub asks every server that its database names. One that does not answer where the hub
-    looks for it is stopped; that is a loss, though the hub itself has done it.
+    JupyterHub asks every server that its database names when it starts. One that does not answer
+    where the hub looks for it is stopped; that is a loss, though the hub itself has done it. One
+    that it was asked to stop just before it was itself stopped may end any time later.
     """
     first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
     lines = hub_log.tail(manager, since, LINES).splitlines()
     # As JupyterHub writes: [W 2026-11-30 16:03:22.123 JupyterHub app:2783] words
-    return set(_given_up(line for line in lines if line[3:22] >= first))
+    told = [line for line in lines if line[3:22] >= first]
+    earlier = takewhile(lambda line: STARTS not in line, told)
+    return set(_given_up(told)), set(_stopping(earlier))
+
+
+def _stopping(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if found := STOPS_SERVER.search(line):
+            yield unquote(found[1]).strip("/")
 
 
 def _given_up(lines: Iterable[str]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from tljh_runbook.hub.watch import Seen
 
 AT_ONCE = 16  # servers that are asked at the same time
 DIRECT = 2.0  # seconds that a server may take to answer itself
+NOTHING: tuple[set[str], set[str]] = (set(), set())
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,9 @@ class Servers:
     def investigate(self, before: Any, source: Source, seen: Seen | None) -> Any:
         """Note of each server that has ended whose doing that was."""
         gone = _gone(before)
-        given_up = ends.given_up(source.services, seen.began) if seen and gone else set()
+        said = ends.said_by_hub(source.services, seen.began) if seen and gone else NOTHING
         stops = _stops(source) if any(_only_a_row(each) for each in before.values()) else {}
-        told = {
-            label: _end(label, before[label], source.services, seen, given_up) for label in gone
-        }
+        told = {label: _end(label, before[label], source.services, seen, said) for label in gone}
         told |= {
             label: _stop(stops[label], seen)
             for label, each in before.items()
@@ -180,22 +179,31 @@ def _runs(server: dict[str, Any], containers: dict[str, Container] | None) -> bo
 
 
 def _end(
-    label: str, server: dict[str, Any], manager: Services, seen: Seen | None, given_up: set[str]
+    label: str,
+    server: dict[str, Any],
+    manager: Services,
+    seen: Seen | None,
+    said: tuple[set[str], set[str]],
 ) -> dict[str, str]:
     """Say whose doing it was that a server has ended: ``left`` or ``lost``, and how.
 
     While the hub answered, it was stopped by its user or the culler, or has ended on its own:
-    except where the hub says that it has given it up. While the hub was down nobody could stop it:
+    except where the hub says that it has given it up. While the hub was down nobody could stop it,
+    but the hub may have been stopping it before, and one that was only starting is given up; else
     only what systemd, Docker or the server itself recorded shows that it ended on its own.
     """
+    given_up, stopping = said
+    if not (server["answers"] or server.get("itself")):
+        return {"left": "had not yet answered"}
     if label in given_up:
         return {"lost": "the hub did not find it where it looked, and stopped it"}
-    if seen and seen.while_down(seen.ended.get(label)):
-        own = ends.own(server, manager, seen.began)
-        if not own:
-            return {"lost": f"its process {server['pid']} ended while the hub was down"}
+    if not (seen and seen.while_down(seen.ended.get(label))):
+        return {"left": "was stopped, or ended on its own"}
+    if label in stopping:
+        return {"left": "was being stopped when the hub was"}
+    if own := ends.own(server, manager, seen.began):
         return {"left": f"ended on its own ({own})"}
-    return {"left": "was stopped, or ended on its own"}
+    return {"lost": f"its process {server['pid']} ended while the hub was down"}
 
 
 def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[str, Process]:
