@@ -39,7 +39,7 @@ def findings(found: Sequence[Finding]) -> None:
         terminal.error(error.message, error.hint)
     for each in found:
         if each.warning:
-            terminal.warning(each.warning)
+            terminal.warning(each.warning, each.commands)
 
 
 def _once(found: Sequence[Finding]) -> Iterator[list[str]]:

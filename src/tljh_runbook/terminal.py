@@ -63,11 +63,14 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
-def warning(text: str) -> None:
-    """Print what is worth doing soon, on standard error."""
+def warning(text: str, commands: Sequence[str] = ()) -> None:
+    """Print what is worth doing soon on standard error, and each command to type for it."""
     _forget_progress()
     _flush()
-    _console(stderr=True).print(f"[bold yellow]warning:[/] {_escaped(typed(text))}")
+    console = _console(stderr=True)
+    console.print(f"[bold yellow]warning:[/] {_escaped(typed(text))}")
+    for each in commands:
+        console.print(_escaped(f"  {typed(each)}"))
 
 
 def typed(text: str) -> str:

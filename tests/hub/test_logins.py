@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tljh_runbook.hub import logins
 from tljh_runbook.hub.logins import Answers, asking, remedy
+from tljh_runbook.hub.logins.requirement import Compared
 from tljh_runbook.hub.promises.logins import PROMISE
 from tljh_runbook.hub.source import Source
 
@@ -109,6 +110,30 @@ def test_what_tljh_config_cannot_take_is_a_file(source: Source) -> None:
     assert Configuration._Own.allow_existing_users is False
 
 
+ALLOW = "sudo tljh-config set auth.Campus.allow_all true"
+OPEN = Answers("Campus", (), stranger=True, users={"alice": True, "eve": False})
+
+
+@pytest.mark.parametrize(
+    ("today", "banned", "commands"),
+    [
+        (replace(OPEN, users={"alice": True}), "[]", (ALLOW,)),
+        (OPEN, "[]", ()),  # who knows why eve cannot log in
+        (OPEN, "[eve]", (ALLOW,)),
+        (replace(OPEN, stranger=False), "[eve]", ()),
+        (replace(OPEN, stranger=None), "[eve]", ()),
+        (replace(OPEN, authenticator="_Own"), "[eve]", ()),
+        (Answers(failed="no answer"), "[]", ()),
+    ],
+    ids=["open", "refused", "banned", "closed", "not known", "no name to set", "failed"],
+)
+def test_a_check_prints_the_command_only_where_it_cannot_be_wider(
+    source: Source, today: Answers, banned: str, commands: tuple[str, ...]
+) -> None:
+    source.hub.config_file.write_text(f"users: {{banned: {banned}}}\n")
+    assert remedy.foreseen(source, today) == commands
+
+
 def pretend(live: Live, text: str) -> None:
     """Put another JupyterHub in the hub's environment."""
     (package,) = live.hub.environment.glob("lib/python3*/site-packages/jupyterhub")
@@ -142,6 +167,67 @@ def test_a_hub_that_gives_no_answer_is_not_known_in_time(
     assert not list(live.hub.work.glob("logins-*"))
     verdict = PROMISE.judge(found.to_json(), found.to_json())
     assert verdict == (None, found.failed)
+
+
+# What a JupyterHub has of what the questions use; its authenticator dies at the second user.
+DYING = """
+import os, sqlite3
+
+class Authenticator:
+    allow_all = True
+    def traits(self):
+        return {}
+    def add_user(self, user):
+        pass
+    async def get_authenticated_user(self, handler, data):
+        if data["username"] == "bob":
+            os._exit(3)
+        return data
+
+class JupyterHub:
+    authenticator = Authenticator()
+    def load_config_file(self, path):
+        pass
+    def init_db(self):
+        rows = sqlite3.connect(self.db_url[10:]).execute("SELECT name, admin FROM users ORDER BY 1")
+        self.rows = rows.fetchall()
+    async def init_users(self):
+        pass
+    @property
+    def db(self):
+        return self
+    def query(self, _):
+        return self
+    def order_by(self, _):
+        return [type("User", (), {"name": name, "admin": admin}) for name, admin in self.rows]
+"""
+ORM = "class User:\n    id = 0\n"
+AUTH = """
+from jupyterhub.app import Authenticator
+
+LocalAuthenticator = PAMAuthenticator = int
+"""
+
+
+def test_whoever_is_not_reached_is_not_known(live: Live) -> None:
+    pretend(live, DYING)
+    (package,) = live.hub.environment.glob("lib/python3*/site-packages/jupyterhub")
+    hub_folder.keep(package / "orm.py", ORM, 0o644)
+    hub_folder.keep(package / "auth.py", AUTH, 0o644)
+    found = asking.live(live.source)
+    if "mount" in found.failed:
+        pytest.skip(found.failed)
+    assert found.users == {"alice": True, "bob": None, "carol": None}, found
+    assert found.why == "2 were not asked about: the answers ended"
+    named = "not known of 2 users (bob, carol), because 2 were not asked about"
+    (warning,) = Compared(found, found).warnings
+    assert named in warning
+    assert Compared(found, found).to_json()["not_known_users"] == ["bob", "carol"]
+    word, told = PROMISE.judge(found.to_json(), found.to_json())
+    assert (word, told.partition(":")[0]) == (
+        True,
+        "1 of 3 users can, not known of 2 (bob, carol)",
+    )
 
 
 def test_the_guarantee_is_broken_by_whoever_is_locked_out() -> None:

@@ -34,7 +34,13 @@ def check(source: Source, *, as_json: bool) -> None:
     findings = checks.run(source)
     if as_json:
         rows = [
-            {"check": each.name, "ok": not each.error, "found": each.found, "warning": each.warning}
+            {
+                "check": each.name,
+                "ok": not each.error,
+                "found": each.found,
+                "warning": each.warning,
+                "commands": each.commands,
+            }
             for each in findings
         ]
         terminal.data(rows)

@@ -27,7 +27,6 @@ from tljh_runbook.hub import (
     interpreter,
     journal,
     listening,
-    releases,
     removable,
     restore,
     scheduled,
@@ -35,12 +34,14 @@ from tljh_runbook.hub import (
 )
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.releases import breaking
 from tljh_runbook.hub.security import advice
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark, newer, stage
 from tljh_runbook.hub.user_data import user_data_check
 
-Found = str | tuple[str, None, str]  # what was found, and with it a warning
+# What was found, with it a warning, and with that the commands to type.
+Found = str | tuple[str, None, str] | tuple[str, None, str, tuple[str, ...]]
 ROOM = 2 << 30  # bytes an upgrade may need beside the hub's environment
 
 
@@ -53,6 +54,8 @@ class Finding:
     error: RunbookError | None = None
     warning: str = ""
     """What to do about something that does not speak against an upgrade."""
+    commands: tuple[str, ...] = ()
+    """What to type for it."""
 
 
 def run(source: Source) -> list[Finding]:
@@ -225,17 +228,6 @@ def _way(source: Source) -> Found:
     return "prepared beside the live hub: the hub is away for one restart"
 
 
-def _releases(source: Source) -> Found:
-    """Name the breaking changes between the two releases that concern this hub."""
-    target = source.targets.tljh
-    found = releases.concerns(source.hub, target.version or target.asked)
-    if not found:
-        return "no breaking change concerns this hub"
-    told = " ".join(f"{each.change.reason} {each.change.hint}" for each in found)
-    names = ", ".join(f"{each.change.name} ({each.seen})" for each in found)
-    return f"breaking changes concern this hub: {names}", None, told
-
-
 CHECKS: dict[str, Callable[[Source], Found]] = {
     "configuration": _config,
     "databases": _databases,
@@ -249,5 +241,5 @@ CHECKS: dict[str, Callable[[Source], Found]] = {
     "scheduled": _scheduled,
     "security": advice.check,
     "changes": _changes,
-    "releases": _releases,
+    "releases": breaking.check,
 }

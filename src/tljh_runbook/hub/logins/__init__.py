@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 NAMED = 20  # users that a message names
@@ -38,6 +38,15 @@ class Answers:
     @property
     def not_known(self) -> list[str]:
         return [name for name, answer in self.users.items() if answer is None]
+
+    def about(self, names: Iterable[str], why: str) -> Answers:
+        """Return the answers about ``names``: not known of those that are missing, and ``why``."""
+        missing = [name for name in names if name not in self.users]
+        if self.failed or not missing:
+            return self
+        reason = f"{len(missing)} were not asked about: {why}"
+        users = {**self.users, **dict.fromkeys(missing)}
+        return replace(self, users=users, why="; ".join(filter(None, [reason, self.why])))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
 from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import files, interpreter, logins
-from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.logins import Answers
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, rehearsal, stage
@@ -26,6 +26,7 @@ from tljh_runbook.hub.staging.stage import Stage
 DEADLINE = 120  # seconds for all answers; a busy machine takes 10 to import JupyterHub
 LIMIT = 1 << 26  # bytes of answers that are read
 QUESTIONS = "questions.py"
+COPY = "users.sqlite"
 
 
 def live(source: Source) -> Answers:
@@ -47,21 +48,25 @@ def live(source: Source) -> Answers:
                 overlays=((own / "overlay", source.hub.prefix),),
                 read_only=(homes,) if homes.is_dir() else (),
             )
-            return _ask(source, view, rehearsal.config_file(source.hub, source.hub), database, own)
+            config = rehearsal.config_file(source.hub, source.hub)
+            return _ask(source, view, (config, database, own / COPY), hubdb.users(database))
     except (RunbookError, OSError) as error:
         return Answers(failed=str(error))
 
 
-def staged(source: Source, made: Stage, config: Path | None = None) -> Answers:
+def staged(
+    source: Source, made: Stage, names: Collection[str], config: Path | None = None
+) -> Answers:
     """Ask the staged version about the users of the migrated copy, with the staged settings.
 
-    ``config`` is a folder of other settings.
+    It is not known of those of ``names`` that are not reached. ``config`` is a folder of other
+    settings.
     """
     try:
         with _folder(source.hub.work) as own:
             view = made.view([(config, source.hub.config)] if config else [])
             file = rehearsal.config_file(made.copy, made.hub)
-            return _ask(source, view, file, _database(source), own)
+            return _ask(source, view, (file, _database(source), own / COPY), names)
     except (RunbookError, OSError) as error:
         return Answers(failed=str(error))
 
@@ -85,10 +90,13 @@ def _folder(parent: Path) -> Iterator[Path]:
         copies.remove(own)
 
 
-def _ask(source: Source, view: View, config: str, database: Path, own: Path) -> Answers:
+def _ask(
+    source: Source, view: View, paths: Sequence[str | Path], names: Collection[str]
+) -> Answers:
+    """Ask about ``names``; ``paths`` are configuration, database, and a place for its copy."""
     code = resources.files(logins.__name__).joinpath(QUESTIONS).read_text(encoding="utf-8")
     stranger = f"runbook-{secrets.token_hex(8)}"  # nobody has this name
-    words = [config, str(database), str(own / "users.sqlite"), stranger]
+    words = [*map(str, paths), stranger]
     environment, directory = rehearsal.surroundings(source)
     process = subprocess.Popen(
         view.command([str(source.hub.python), "-c", code, *words], directory),
@@ -106,7 +114,8 @@ def _ask(source: Source, view: View, config: str, database: Path, own: Path) -> 
     found = logins.parse(told.decode(errors="replace"))
     if late and not found.authenticator:
         return Answers(failed=f"the authenticator did not answer within {DEADLINE} s")
-    return found
+    why = f"there was no answer within {DEADLINE} s" if late else "the answers ended"
+    return found.about(names, why)
 
 
 def _read(process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:

@@ -43,11 +43,25 @@ class Remedy:
 def find(source: Source, made: Stage, before: Answers, after: Answers) -> Remedy | None:
     """Return the first setting with which exactly those may log in who may today; None: none."""
     for remedy in candidates(source, before, after):
-        if preserves(before, _tried(source, made, remedy)):
+        if preserves(before, _tried(source, made, before, remedy)):
             if remedy.snippet:
                 files.replace(source.hub.work / SNIPPET, remedy.snippet.encode())
             return remedy
     return None
+
+
+def foreseen(source: Source, before: Answers) -> tuple[str, ...]:
+    """Return what preserves today's access from JupyterHub 5 on, before anything is staged.
+
+    Nothing where it could be wider: only where today's rules let in everyone but banned users, and
+    not where nobody can be asked.
+    """
+    banned = config.read(source.hub).get("users.banned") or []
+    refused = [name for name, answer in before.users.items() if answer is False]
+    if before.failed or not before.stranger or not {*refused} <= {*banned}:
+        return ()
+    first = next(candidates(source, before, before))
+    return first.commands if first.settings else ()
 
 
 def preserves(before: Answers, now: Answers) -> bool:
@@ -87,10 +101,10 @@ def _snippet(source: Source, text: str) -> Remedy:
     return Remedy((command,), snippet=text)
 
 
-def _tried(source: Source, made: Stage, remedy: Remedy) -> Answers:
+def _tried(source: Source, made: Stage, before: Answers, remedy: Remedy) -> Answers:
     """Ask the staged version once more, with the remedy in a copy of its settings."""
     with tempfile.TemporaryDirectory(dir=source.hub.work, prefix="remedy-") as name:
         other = Hub(Path(name))
         copies.copy(made.copy.config, other.config)
         remedy.put(other)
-        return asking.staged(source, made, other.config)
+        return asking.staged(source, made, before.users, other.config)

@@ -31,7 +31,8 @@ class Compared:
         if unknown := self.after.not_known:
             see = ", ".join(self.after.allow_settings) or "the settings of the authenticator"
             found.append(
-                f"not known of {len(unknown)} users, because {self.after.why}: look at {see}"
+                f"not known of {len(unknown)} users ({logins.named(unknown)}), because "
+                f"{self.after.why}: look at {see}"
             )
         if new := logins.let_in(self.before, self.after):
             found.append(f"could not log in before, and could then: {logins.named(new)}")
@@ -44,13 +45,15 @@ class Compared:
             "authenticator": self.after.authenticator,
             "allowed": len(self.after.allowed),
             "not_known": len(self.after.not_known),
+            "not_known_users": self.after.not_known[: logins.NAMED],
             "warnings": self.warnings,
         }
 
 
 def require(source: Source, made: Stage) -> Compared:
     """Ask both versions about every user. Raises `LoginsLost`; the live hub was not touched."""
-    compared = Compared(asking.live(source), asking.staged(source, made))
+    before = asking.live(source)
+    compared = Compared(before, asking.staged(source, made, before.users))
     lost = logins.locked_out(compared.before, compared.after)
     if not lost:
         return compared

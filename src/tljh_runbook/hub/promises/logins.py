@@ -26,8 +26,9 @@ class Logins:
         if was.users and not was.allowed:
             return None, was.why or "nobody could log in before"
         told = f"{len(now.allowed)} of {len(now.users)} users can"
-        unknown = f", not known of {len(now.not_known)}: {now.why}" if now.not_known else ""
-        return True, f"{told}{unknown}"
+        if unknown := now.not_known:
+            told += f", not known of {len(unknown)} ({logins.named(unknown)}): {now.why}"
+        return True, told
 
 
 PROMISE = Logins()

@@ -25,6 +25,8 @@ class Breaking:
     detector: str
     reason: str
     hint: str
+    logins: bool = False
+    """Whether it locks users out, so that a setting preserves today's access."""
 
 
 @dataclass(frozen=True)
