@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +29,12 @@ def options(folder: Path) -> list[str]:
 def point(folder: Path) -> Path:
     """Return where the disk is mounted that ``folder`` is on, or would be."""
     return _mount(folder)[0]
+
+
+def on_demand(folders: Iterable[Path]) -> bool:
+    """Say whether autofs mounts something at or below one of ``folders`` when it is asked for."""
+    places = [Path(_read(line[4])) for line in _mounted() if line[line.index("-") + 1] == "autofs"]
+    return any(place.is_relative_to(os.path.realpath(each)) for place in places for each in folders)
 
 
 def _mount(folder: Path) -> tuple[Path, list[str]]:

@@ -26,6 +26,11 @@ def doubt_folder(folder: Path) -> str:
     return _walk(folder) or _open_to_others(folder.resolve())
 
 
+def is_open(folder: Path) -> bool:
+    """Say whether anyone but root can exchange what is in ``folder``."""
+    return folder.exists() and bool(_open_to_others(folder))
+
+
 def _walk(path: Path) -> str:
     left, at, links = deque(path.parts[1:]), Path("/"), 0
     while left:

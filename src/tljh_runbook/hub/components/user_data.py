@@ -16,6 +16,7 @@ from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import homecoming, homes, presence, repository, user_files
 from tljh_runbook.hub.user_data.homes import Homes
+from tljh_runbook.hub.user_data.user_files import Stored
 
 
 class UserData:
@@ -74,7 +75,7 @@ class UserData:
             "password_file": str(opened.password_file),
             "options": dict(opened.options),
             "environment_file": source.settings.user_data.environment_file,
-        } | _note(found, stored.unread, lost)
+        } | _note(found, stored, lost)
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         return homecoming.actions(restoration, restoration.kept.manifest.components[self.name])
@@ -106,13 +107,18 @@ def _restic(kept: dict[str, Any]) -> str:
     return shlex.join(["restic", *place, *options])
 
 
-def _note(found: Homes, unread: list[str], lost: dict[str, str]) -> dict[str, str]:
+def _note(found: Homes, stored: Stored, lost: dict[str, str]) -> dict[str, str]:
     """Return the line for the person who makes the backup, if there is something to say."""
     said = [f"Users' files are missing: {presence.told(lost)}. {presence.HINT}"] if lost else []
-    if unread:
-        named = ", ".join(map(ascii, unread[: user_files.NAMED]))
-        more = " and more" if len(unread) > user_files.NAMED else ""
-        said.append(f"{len(unread)} files could not be read: {named}{more}.")
+    if stored.unread:
+        named = ", ".join(map(ascii, stored.unread[: user_files.NAMED]))
+        more = " and more" if len(stored.unread) > user_files.NAMED else ""
+        said.append(f"{len(stored.unread)} files could not be read: {named}{more}.")
+    if stored.unguarded:
+        said.append(
+            "Links could be followed while the homes were read, so a user who exchanged a folder "
+            f"for a link may have files of others in this backup: {stored.unguarded}."
+        )
     if found.missing:
         said.append(f"user_data.also names what is not there: {', '.join(found.missing)}.")
     if found.unknown:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,23 +88,34 @@ def run(repository: Repository, *arguments: str) -> list[Any]:
         return list(messages)
 
 
-def stream(repository: Repository, *arguments: str, good: Iterable[int] = (0,)) -> Messages:
+def stream(
+    repository: Repository,
+    *arguments: str,
+    good: Iterable[int] = (0,),
+    wrapper: Sequence[str] = (),
+) -> Messages:
     """Yield restic's messages as they come, those on standard error at the end.
 
-    A lock that a dead run has left is taken away, and restic run again.
+    ``wrapper`` are the words of a command that runs restic. A lock that a dead run has left is
+    taken away, and restic run again.
     Raises `ToolMissing`, `Busy`, `NoSpace`, `AccessDenied`, `RepositoryLocked`,
     `RepositoryUnreachable`, `RepositoryDamaged`.
     """
     try:
-        yield from _once(repository, arguments, good)
+        yield from _once(repository, arguments, good, wrapper)
     except Busy:  # said before anything else, so nothing was yielded yet
         list(_once(repository, ("unlock",), (0,)))
-        yield from _once(repository, arguments, good)
+        yield from _once(repository, arguments, good, wrapper)
 
 
-def _once(repository: Repository, arguments: Iterable[str], good: Iterable[int]) -> Messages:
+def _once(
+    repository: Repository,
+    arguments: Iterable[str],
+    good: Iterable[int],
+    wrapper: Sequence[str] = (),
+) -> Messages:
     with tempfile.TemporaryFile() as errors:
-        with _started(repository, arguments, errors) as process:
+        with _started(repository, arguments, errors, wrapper) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             yield from _parsed(process.stdout)
         errors.seek(0)
@@ -124,7 +135,7 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Any]:
 
 @contextmanager
 def _started(
-    repository: Repository, arguments: Iterable[str], errors: IO[bytes]
+    repository: Repository, arguments: Iterable[str], errors: IO[bytes], wrapper: Sequence[str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run restic until the block ends; whatever ends the block early ends restic, too.
 
@@ -132,7 +143,7 @@ def _started(
     it, ssh for example, finds a terminal on which to wait for an answer.
     """
     process = subprocess.Popen(
-        [*_outlived_by_none(), program(), *_options(repository), *arguments],
+        [*_outlived_by_none(), *wrapper, program(), *_options(repository), *arguments],
         env=_environment(repository),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from tljh_runbook.errors import RepositoryDamaged, RunbookError
 from tljh_runbook.hub import files
 from tljh_runbook.hub.capture import Say
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import repository, restic
+from tljh_runbook.hub.user_data import link_guard, repository, restic
 from tljh_runbook.hub.user_data.homes import Homes
 from tljh_runbook.hub.user_data.kept_tree import escaped
 from tljh_runbook.hub.user_data.restic import Repository
@@ -33,6 +33,8 @@ class Stored:
     size: int
     added: int
     unread: list[str]
+    unguarded: str = ""
+    """Why links that users exchange meanwhile could have been followed; nothing if not."""
 
 
 def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) -> Stored:
@@ -44,7 +46,10 @@ def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) 
     arguments += ["--", *map(str, found.paths)]
     summary: dict[str, Any] = {}
     missed = set()
-    with closing(restic.stream(opened, *arguments, good=(0, INCOMPLETE))) as messages:
+    unguarded = link_guard.refused(found.paths)
+    wrapper = [] if unguarded else link_guard.command(found.paths)
+    reading = restic.stream(opened, *arguments, good=(0, INCOMPLETE), wrapper=wrapper)
+    with closing(reading) as messages:
         for message in messages:
             kind = message.get("message_type")
             if kind == "status":
@@ -53,7 +58,7 @@ def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) 
                 summary = message
             elif kind == "error" and not gone(message["error"]):
                 missed.add(str(message["item"]))
-    return _stored(opened, summary, sorted(missed))
+    return replace(_stored(opened, summary, sorted(missed)), unguarded=unguarded)
 
 
 def verify(source: Source, kept: dict[str, Any], subset: str | None) -> str:
