@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import hub_folder
 import pytest
@@ -216,3 +218,30 @@ def test_the_cause_in_the_hubs_log_is_named(live: Live) -> None:
     with pytest.raises(HubUnhealthy) as told:
         health.wait(live.hub, live.source.services, 0.1)
     assert "Its log says" not in told.value.message
+
+
+def test_a_cause_from_before_the_last_wait_is_named(live: Live) -> None:
+    """A hub that restarts for a service's sake says so seconds before it is found down."""
+    log = live.hub.root / "var" / "log" / "jupyterhub.log"
+    said = "[C 2026-11-30 20:14:44 JupyterHub app:3675] Cannot connect to tljh_plasma\n"
+    hub_folder.keep(log, said + 500 * "[I 2026-11-30 20:14:45 JupyterHub log:192] 200\n", 0o600)
+    minute_ago = time.time() - 60
+    os.utime(log, (minute_ago, minute_ago))
+    live.answer("/hub/api/", 502)
+    wanted = replace(live.source.settings.upgrade, healthy_for=1, healthy_within=1)
+    with pytest.raises(HubUnhealthy) as told:
+        health.stay(live.hub, live.source.services, wanted, (), time.monotonic() - 90)
+    assert "Its log says: Cannot connect to tljh_plasma." in told.value.message
+    assert "not healthy after 9" in told.value.message
+
+
+def test_a_hub_that_starts_again_is_given_time_to_answer(live: Live) -> None:
+    """It has a process long before it answers, on a busy server ten seconds before."""
+    live.answer("/hub/api/", 502)
+    wanted = replace(live.source.settings.upgrade, healthy_for=1, healthy_within=60)
+    late = threading.Timer(2.5, live.answer, ("/hub/api/", 200, '{"version": "4.1.6"}'))
+    late.start()
+    try:
+        health.stay(live.hub, live.source.services, wanted)
+    finally:
+        late.join()

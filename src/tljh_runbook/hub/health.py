@@ -20,6 +20,7 @@ QUICK = 0.1  # and while a hub is awaited
 LOGIN = "hub/login"
 FOLLOWED = 5  # redirects between JupyterHub's own pages; a login that works needs two
 REFUSED = {401, 403}  # what a login page answers that leaves the login to another program
+LINES = 2000  # of the hub's log: it writes one for each question that it is asked meanwhile
 CRASHES = 3  # processes after which a hub that is still not healthy will not become it
 
 
@@ -119,12 +120,18 @@ def wait(
 
 
 def stay(
-    hub: Hub, manager: Services, settings: UpgradeSettings, unsteady: Collection[str] = ()
+    hub: Hub,
+    manager: Services,
+    settings: UpgradeSettings,
+    unsteady: Collection[str] = (),
+    waiting_since: float | None = None,
 ) -> None:
     """Wait until the hub and its services have stayed up for so long as the settings say.
 
     A hub that crashes in a loop answers now and then, and a service that dies takes the hub with
-    it. ``unsteady`` are the services that did not stay up before either. Raises `HubUnhealthy`.
+    it. ``unsteady`` are the services that did not stay up before either. ``waiting_since``, in
+    seconds of the monotonic clock, is when the hub was started: what its log says from then on may
+    be the cause. Raises `HubUnhealthy`.
     """
     start, pids, seen = time.monotonic(), set[int | None](), set[str]()
     while True:
@@ -134,13 +141,15 @@ def stay(
         young = sorted(each for each in seen if ages.get(each, 0.0) < settings.healthy_for)
         pids |= {manager.pid(services.HUB)}
         passed = time.monotonic() - start
-        if not young and passed >= min(LEAST, settings.healthy_for):
-            break
+        steady = not young and passed >= min(LEAST, settings.healthy_for)
+        # One that was just started again has a process long before it answers.
+        wrong = look(hub, manager).wrong if steady and settings.healthy_for else ()
+        if steady and not wrong:
+            return
         if len(pids - {None}) > CRASHES or passed > settings.healthy_within:
-            raise _unhealthy(hub, manager, start, [f"{each} does not stay up" for each in young])
+            again = [f"{each} does not stay up" for each in young]
+            raise _unhealthy(hub, manager, waiting_since or start, [*again, *wrong])
         time.sleep(QUICK)
-    if settings.healthy_for and (wrong := look(hub, manager).wrong):
-        raise _unhealthy(hub, manager, start, wrong)
 
 
 def unsteady(manager: Services, seconds: float) -> list[str]:
@@ -177,5 +186,5 @@ def _said(answer: web.Answer) -> str:
 
 def _reason(manager: Services, seconds: float) -> str:
     """Return what the hub's log of the last ``seconds`` names as the cause; '' for none."""
-    named = cause.known(hub_log.tail(manager, time.time() - seconds - 1))
+    named = cause.known(hub_log.tail(manager, time.time() - seconds - 1, LINES))
     return f" Its log says: {named.rstrip('.')}." if named else ""

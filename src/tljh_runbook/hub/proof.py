@@ -27,7 +27,7 @@ def wait(source: Source, before: Measures, watch: Watch | None = None) -> Measur
     Returns ``before`` with the first looks, and with whose doing it was that servers have ended.
     Raises `HubUnhealthy`.
     """
-    wanted, first = source.settings.upgrade, Measures()
+    wanted, first, start = source.settings.upgrade, Measures(), time.monotonic()
     seconds = wanted.healthy_within
     health.wait(
         source.hub,
@@ -37,7 +37,7 @@ def wait(source: Source, before: Measures, watch: Watch | None = None) -> Measur
     )
     before = _wait_for_routes(source, before, watch, time.monotonic() + min(seconds, ROUTES))
     first |= promises.look(source, promises.SERVICES)
-    health.stay(source.hub, source.services, wanted, before.get(UNSTEADY, ()))
+    health.stay(source.hub, source.services, wanted, before.get(UNSTEADY, ()), start)
     return before | {promises.FIRST: first}
 
 
