@@ -191,6 +191,12 @@ class RepositoryDamaged(RunbookError):
     code = 33
 
 
+class BackupStalled(RunbookError):
+    """A backup of users' files made no progress for a quarter of an hour, and was ended."""
+
+    code = 64
+
+
 class DatabaseForeign(RunbookError):
     """A database is of a kind that the runbook cannot keep."""
 

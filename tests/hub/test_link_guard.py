@@ -14,9 +14,10 @@ import hub_folder
 import pytest
 from restic_servers import needs
 
+from tljh_runbook.errors import BackupStalled
 from tljh_runbook.hub import capture, components, mounts
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import kept_tree, link_guard, repository
+from tljh_runbook.hub.user_data import kept_tree, link_guard, repository, user_files
 
 HIDDEN = "what only root may read"
 AT_CWD, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, see renameat2(2)
@@ -140,16 +141,45 @@ def test_a_backup_holds_nothing_that_an_exchanged_folder_led_to(
     assert "mine" in contents
 
 
+def test_a_file_that_becomes_a_pipe_holds_no_backup_up(source: Source) -> None:
+    """Opening a named pipe waits for whoever writes to it, and nobody does."""
+    needs("restic")
+    home = Path(source.settings.homes) / "alice"
+    folders = [home / f"{number}" for number in range(100)]
+    for folder in folders:
+        (folder / "pipes").mkdir(parents=True)
+        for number in range(20):
+            hub_folder.keep(folder / "folder" / f"{number}", "mine", 0o644)
+            os.mkfifo(folder / "pipes" / f"{number}")
+    for _ in range(3):
+        with exchanging_all([folder / "pipes" for folder in folders]):
+            made = capture.create(source, components.chosen(["user-data"]))
+        assert made.manifest.components["user-data"]["kept"]
+
+
+@pytest.mark.parametrize("current", [["/home/alice/pipe"], None])
+def test_a_backup_without_progress_is_ended(current: list[str] | None) -> None:
+    status = {"total_files": 2, "files_done": 1, "bytes_done": 5, "current_files": current}
+    progress = user_files.Progress()
+    progress.note(status, 0.0)
+    progress.note(status, user_files.STALLED - 1)
+    progress.note({**status, "bytes_done": 6}, user_files.STALLED + 1)
+    progress.note({**status, "bytes_done": 6}, 2 * user_files.STALLED)
+    with pytest.raises(BackupStalled) as stalled:
+        progress.note({**status, "bytes_done": 6}, 2 * user_files.STALLED + 2)
+    assert ("/home/alice/pipe" in stalled.value.message) is bool(current)
+
+
 @contextmanager
-def exchanging_all(links: list[Path]) -> Iterator[None]:
-    """Exchange each link for the folder beside it, one after the other, all the time."""
+def exchanging_all(entries: list[Path]) -> Iterator[None]:
+    """Exchange each entry for the folder beside it, one after the other, all the time."""
     libc, stop = ctypes.CDLL(None, use_errno=True), threading.Event()
-    pairs = [(os.fsencode(link), os.fsencode(link.with_name("folder"))) for link in links]
+    pairs = [(os.fsencode(entry), os.fsencode(entry.with_name("folder"))) for entry in entries]
 
     def exchange() -> None:
         while not stop.is_set():
-            for link, folder in pairs:
-                libc.renameat2(AT_CWD, link, AT_CWD, folder, EXCHANGE)
+            for one, other in pairs:
+                libc.renameat2(AT_CWD, one, AT_CWD, other, EXCHANGE)
 
     thread = threading.Thread(target=exchange)
     thread.start()

@@ -207,7 +207,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(source: Source) -> No
         os.lchown(path, 65534, 65534)
     os.chown(bad, 0, 0)
     bad.chmod(0o700)
-    for folder in source.hub.root.parents[:3]:
+    for folder in source.hub.root.parents[:4]:
         folder.chmod(0o755)
     command = [sys.executable, "-m", "tljh_runbook", "backup", "user-data"]
     command += ["--hub", str(source.hub.prefix)]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tljh_runbook.errors import Busy, ToolMissing
-from tljh_runbook.hub.user_data import restic_errors
+from tljh_runbook.hub.user_data import blocked_pipe, restic_errors
 
 PATIENCE = 30  # seconds that an interrupted restic has to take its lock away
 OPENING = 20  # seconds that restic has to reach the repository
@@ -117,7 +117,10 @@ def _once(
     with tempfile.TemporaryFile() as errors:
         with _started(repository, arguments, errors, wrapper) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
-            yield from _parsed(process.stdout)
+            for message in _parsed(process.stdout):
+                if wrapper:  # it reads users' files, and tells twice a second how far it is
+                    blocked_pipe.free(process.pid)
+                yield message
         errors.seek(0)
         said = repository.hidden(errors.read(SPOKEN).decode(errors="replace"))
     if process.returncode not in good:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.errors import RepositoryDamaged, RunbookError
+from tljh_runbook.errors import BackupStalled, RepositoryDamaged, RunbookError
 from tljh_runbook.hub import files
 from tljh_runbook.hub.capture import Say
 from tljh_runbook.hub.source import Source
@@ -21,6 +22,7 @@ STAGED = ".tljh-runbook*"  # what is being given back lies in such a folder
 INCOMPLETE = 3  # restic's exit code when it could not read everything
 NAMED = 5  # unread files that a note names
 GONE = 2  # ENOENT: a file that a running server has removed meanwhile
+STALLED = 900.0  # seconds without progress after which a backup is ended
 LONG = 10**7  # seconds: restic tells nonsense while it knows nothing yet
 
 
@@ -37,6 +39,34 @@ class Stored:
     """Why links that users exchange meanwhile could have been followed; nothing if not."""
 
 
+@dataclass
+class Progress:
+    """How far restic has got, and when it last got further."""
+
+    counts: tuple[int, ...] = ()
+    since: float = 0.0
+
+    def note(self, status: dict[str, Any], moment: float) -> None:
+        """Take down one status, at a ``moment`` in seconds.
+
+        Raises `BackupStalled` when nothing has changed for a long time.
+        """
+        names = ("total_files", "files_done", "total_bytes", "bytes_done")
+        counts = tuple(status.get(name, 0) for name in names)
+        if counts != self.counts:
+            self.counts, self.since = counts, moment
+        elif moment - self.since > STALLED:
+            at = ", ".join(
+                map(ascii, status.get("current_files") or ["a file that it does not name"])
+            )
+            raise BackupStalled(
+                f"restic made no progress for {STALLED / 60:.0f} minutes, so the backup of users' "
+                f"files was ended. It was reading {at}.",
+                hint="Look at that file, or leave it out with user_data.exclude. Then: "
+                "tljh-runbook backup user-data",
+            )
+
+
 def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) -> Stored:
     """Keep all homes as they are now, as the user data of our snapshot ``name``.
 
@@ -49,10 +79,12 @@ def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) 
     unguarded = link_guard.refused(found.paths)
     wrapper = [] if unguarded else link_guard.command(found.paths)
     reading = restic.stream(opened, *arguments, good=(0, INCOMPLETE), wrapper=wrapper)
+    watch = Progress()
     with closing(reading) as messages:
         for message in messages:
             kind = message.get("message_type")
             if kind == "status":
+                watch.note(message, time.monotonic())
                 say(progress(message))
             elif kind == "summary":
                 summary = message
