@@ -54,7 +54,8 @@ class Observed:
     def follow(self, stop: threading.Event) -> None:
         """Look until the upgrade has ended."""
         while not stop.wait(EVERY):
-            with suppress(OSError, IndexError):
+            # It may have ended: of a process that nobody has waited for there is no memory.
+            with suppress(OSError, IndexError, StopIteration):
                 self._look()
 
     def _look(self) -> None:

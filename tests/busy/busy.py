@@ -48,9 +48,6 @@ def lighten(spawner):
 c.Spawner.pre_spawn_hook = lighten
 c.Spawner.http_timeout = 15  # for which the hub looks for a server when it starts
 c.LocalProcessSpawner.interrupt_timeout = c.LocalProcessSpawner.term_timeout = 1
-# Each start of the hub would start the plugin's two services as well.
-c.JupyterHub.load_roles = []
-c.JupyterHub.services = [each for each in c.JupyterHub.services if "url" not in each]
 """
 # Longer than the hub is down, else those who are at work are culled, too.
 QUICK_CULLER = "  cull:\n    timeout: 90\n    every: 5\n"

@@ -448,8 +448,11 @@ def test_what_is_kept_of_homes_does_not_grow_with_their_files(live: Live) -> Non
 def test_homes_for_which_there_is_no_time_are_compared_without_a_count(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(homes_of, "WALK", 0.0)
     homes = live.hub.root / "home"
+    verdict = judged(live, lambda: monkeypatch.setattr(homes_of, "WALK", 0.0))["user data"]
+    assert verdict.measured == (
+        "3 homes, 9 files and folders; not counted within 0 s: alice, bob, carol"
+    )
     verdict = judged(live, lambda: None)["user data"]
     assert "not counted within 0 s: alice, bob, carol" in verdict.measured
     assert verdict.kept is True

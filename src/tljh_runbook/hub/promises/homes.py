@@ -207,27 +207,29 @@ def _moved(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 def _told(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """Yield what was counted, and what has changed meanwhile, as owners change their files."""
-    homes = before["homes"]
-    counted = {name: each for name, each in homes.items() if each["files"] is not None}
-    total = sum(each["files"] for each in counted.values())
+    homes, now = before["homes"], after["homes"]
+    total = sum(each["files"] or 0 for each in homes.values())
     yield f"{len(homes)} home{'' if len(homes) == 1 else 's'}, {total} files and folders"
-    if len(counted) < len(homes):
-        left = sorted(homes.keys() - counted.keys())
-        yield f"not counted within {WALK:.0f} s: {_listed(left)}"
+    # What of these was seen is another part each time: nothing follows from it.
+    cut = {name for name, was in homes.items() if _cut_short(was, now.get(name, was))}
+    if cut:
+        yield f"not counted within {WALK:.0f} s: {_listed(sorted(cut))}"
     changed = [
-        f"{name!a} ({now['files'] - was['files']:+d})"
-        for name, was in counted.items()
-        if (now := after["homes"].get(name)) and _differ(was, now)
+        f"{name!a} ({now[name]['files'] - was['files']:+d})"
+        for name, was in homes.items()
+        if name in now and name not in cut and now[name]["names"] != was["names"]
     ]
     if changed:
         yield f"changed meanwhile: {_listed(changed)}"
-    gone = [ascii(path) for path in _gone(before["sample"], after["sample"])]
+    missing = _gone(before["sample"], after["sample"])
+    gone = [ascii(path) for path in missing if path.partition("/")[0] not in cut]
     if gone:
         yield f"no longer there: {_listed(gone)}"
 
 
-def _differ(was: dict[str, Any], now: dict[str, Any]) -> bool:
-    return now["files"] is not None and now["names"] != was["names"]
+def _cut_short(was: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Say whether there was no time to count a home, before or after."""
+    return was["files"] is None or now["files"] is None
 
 
 def _gone(before: list[str], after: list[str]) -> list[str]:
