@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from tljh_runbook.errors import ToolMissing
 
 PACKAGE = Path(__file__).parents[1]
-PARTS = ("__init__", "__main__", "errors", "program", "terminal", "show", "cli", "hub")
+PARTS = ("__init__", "__main__", "errors", "program", "hints", "terminal", "show", "cli", "hub")
 # What belongs to the sources, and is not left by a Python that ran them.
 KINDS = {".py", ".css", ".json", ".yaml"}
 NEEDED = ("click", "packaging", "rich", "ruamel.yaml")
