@@ -96,4 +96,6 @@ def _reason(report: pytest.TestReport) -> str:
         return report.longrepr[2]
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(getattr(crash, "message", None) or report.longreprtext)
-    return " ".join(text.split())[:WIDTH]
+    line = " ".join(text.split())
+    # What was run stands at the beginning, and what came of it at the end.
+    return line if len(line) <= WIDTH else f"{line[: WIDTH // 4]} … {line[-WIDTH * 3 // 4 :]}"
