@@ -296,7 +296,7 @@ def _expected(seconds: float | None) -> str:
 def taken_back(found: Going) -> None:
     """Print what taking an upgrade back would change."""
     terminal.line(f"The upgrade of {found.at} is taken back; it began from {found.snapshot}.")
-    terminal.table(["what", "now", "then"], found.changes)
+    terminal.table(["what", "now", "then"], [*found.changes, *_other_packages(found)])
     _installed_since(found.since)
     for name, count in found.lost.items():
         terminal.warning(f"{count} rows that are newer than the upgrade would be lost: {name}")
@@ -308,6 +308,15 @@ def taken_back(found: Going) -> None:
             )
         else:
             terminal.line(f"The server of {name} was started since: it runs on, and stays known.")
+
+
+def _other_packages(found: Going) -> list[list[str]]:
+    """Return the rows of other packages, where TLJH stays: a new one brings many."""
+    if any(name == "TLJH" for name, *_ in found.changes):
+        return []
+    more = len(found.packages) - NAMED
+    rest = [[f"and {more} more", "", "--json lists all"]] if more > 0 else []
+    return [*found.packages[:NAMED], *rest]
 
 
 def _installed_since(rows: list[list[str]] | None) -> None:

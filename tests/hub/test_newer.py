@@ -12,9 +12,11 @@ import pytest
 import sudden_end
 from test_component_software import conda_package, user_package
 
+from tljh_runbook import show
 from tljh_runbook.errors import DiskFailed, NoSpace, NothingToTakeBack
-from tljh_runbook.hub import checks, ending, files, installed, removable, rollback
+from tljh_runbook.hub import checks, ending, files, installed, removable, rollback, versions
 from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import environment_swap, mark, newer, previous, stage
 from tljh_runbook.hub.staging.environment_swap import KEPT
@@ -66,6 +68,26 @@ def test_what_was_installed_since_the_upgrade_is_named(source: Source) -> None:
         ["user", "numpy", "1.26", "-"],
         ["user", "xarray", "-", "2024.1"],
     ]
+
+
+def test_a_rollback_of_security_fixes_names_the_packages(
+    source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub_folder.distribution(source.hub, "jinja2", "3.1.6")
+    previous_hub = Hub(source.hub.previous)
+    shutil.copytree(source.hub.environment, previous_hub.environment, symlinks=True)
+    shutil.rmtree(next(previous_hub.environment.rglob("jinja2-3.1.6.dist-info")))
+    hub_folder.distribution(previous_hub, "jinja2", "3.1.2")
+    recorded(source, {})
+    record = previous.read(source.hub)
+    labels = versions.installed(source.hub).rows()
+    for tljh, shown in (("0.2.0", False), (labels["TLJH"], True)):
+        kept = asdict(record) | {"labels": labels | {"TLJH": tljh}}
+        (source.hub.previous / KEPT / previous.RECORD).write_text(json.dumps(kept))
+        found = rollback.plan(source)
+        assert found.packages == [["jinja2", "3.1.6", "3.1.2"]]
+        show.taken_back(found)
+        assert ("jinja2" in capsys.readouterr().out) is shown
 
 
 def test_an_upgrade_without_a_list_tells_nothing_of_it(source: Source) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from tljh_runbook.hub import installed, versions
 from tljh_runbook.hub.database import databases, postgres_dump, running_servers, sql
+from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.requirements import TLJH_NAME
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import dumps, previous, way_back
 
@@ -16,6 +18,7 @@ from tljh_runbook.hub.staging import dumps, previous, way_back
 class Going:
     """What would change: ``changes`` are names with what runs now and what ran before.
 
+    ``packages`` are the other packages of the hub's environment.
     ``lost`` are rows by table that only the newer databases have, where those were migrated.
     ``born`` are user servers that were started since; ``orphaned`` those of them that the hub that
     comes back will not know.
@@ -24,6 +27,7 @@ class Going:
     at: str
     snapshot: str
     changes: list[list[str]]
+    packages: list[list[str]]
     lost: dict[str, int]
     born: list[str]
     orphaned: list[str]
@@ -57,7 +61,19 @@ def plan(source: Source) -> Going:
             lost |= {f"{name}: {table}": count for table, count in more.items()}
     born, orphaned = _born(kept.way)
     since = installed.since(source.hub, kept.installed) if kept.installed else None
-    return Going(kept.at, kept.snapshot, changes, lost, born, orphaned, since)
+    packages = _packages(source.hub)
+    return Going(kept.at, kept.snapshot, changes, packages, lost, born, orphaned, since)
+
+
+def _packages(hub: Hub) -> list[list[str]]:
+    """Return what else differs in the previous environment of the hub."""
+    named = {TLJH_NAME, "jupyterhub", *versions.plugins(hub)}
+    now, then = versions.packages(hub), versions.packages(Hub(hub.previous))
+    pairs = {
+        name: [each[name].label if name in each else "-" for each in (now, then)]
+        for name in sorted({*now, *then} - named)
+    }
+    return [[name, *pair] for name, pair in pairs.items() if pair[0] != pair[1]]
 
 
 def _born(way: way_back.Way) -> tuple[list[str], list[str]]:
