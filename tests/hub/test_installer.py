@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import files, installer, interpreter
+from tljh_runbook.hub import capture, components, files, installer, interpreter
+from tljh_runbook.hub.components.plugin import Plugin
+from tljh_runbook.hub.requirements import TLJH_NAME
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.targets import NEWER, TLJH_ADDRESS, Target, Targets
+from tljh_runbook.hub.versions import Package
 
 # As bootstrap.py of TLJH asks, first of all.
 BOOTSTRAP = """\
@@ -42,6 +48,70 @@ def test_the_installer_finds_systemd_where_debian_13_has_it(
     installer.install("2.0.0", [], source, print)
     log = source.hub.work / installer.LOG
     assert "required" not in log.read_text(encoding="utf-8")
+
+
+RECORDS = """\
+import json, os, pathlib, sys
+assert "--version" in open(sys.argv[0]).read()
+seen = [sys.argv[1:], os.environ.get("TLJH_BOOTSTRAP_PIP_SPEC")]
+pathlib.Path(os.environ["TLJH_INSTALL_PREFIX"], "seen").write_text(json.dumps(seen))
+"""
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OWN = f"{TLJH_NAME} @ git+{TLJH_ADDRESS}@{COMMIT}"
+FORK = f"{TLJH_NAME} @ git+https://git.example.org/tljh@{COMMIT}#subdirectory=below"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "version", "spec"),
+    [
+        (f"{TLJH_NAME}==2.0.0", ["--version", "2.0.0"], None),
+        (OWN, ["--version", COMMIT], None),
+        (FORK, [], FORK),
+    ],
+    ids=["release", "own address", "another address"],
+)
+def test_the_installer_is_asked_for_what_was_recorded(
+    source: Source, requirement: str, version: list[str], spec: str | None
+) -> None:
+    """A TLJH from a branch calls itself by a version that no tag of git has."""
+    hub_folder.keep(Path(source.settings.upgrade.installer), RECORDS, 0o755)
+    files.make_private(source.hub.work)
+    installer.install_recorded(requirement, ["a==1"], source, print)
+    seen = json.loads((source.hub.prefix / "seen").read_text())
+    assert seen == [[*version, "--plugin", "a==1"], spec]
+
+
+def from_a_branch(source: Source) -> None:
+    for old in source.hub.environment.glob("lib/*/site-packages/the_littlest_jupyterhub-*"):
+        shutil.rmtree(old)
+    hub_folder.distribution(source.hub, TLJH_NAME, "2.1.0.dev0", commit=COMMIT)
+
+
+@pytest.mark.parametrize("source_of", [OWN, FORK], ids=["own address", "another address"])
+def test_a_tljh_that_stays_is_given_to_the_installer_as_it_is(
+    source: Source, source_of: str
+) -> None:
+    place = source_of.partition(" @ ")[2]
+    package = Package(TLJH_NAME, "2.1.0.dev0", COMMIT, place)
+    stays = Target(TLJH_NAME, package, NEWER, "2.1.0.dev0", COMMIT, place)
+    settled = replace(source, resolved=Targets((stays,)))
+    hub_folder.keep(Path(source.settings.upgrade.installer), RECORDS, 0o755)
+    files.make_private(source.hub.work)
+    from_a_branch(source)
+    installer.run(settled, print)
+    words, spec = json.loads((source.hub.prefix / "seen").read_text())
+    assert (words, spec) == (([], FORK) if source_of == FORK else (["--version", COMMIT], None))
+
+
+def test_a_snapshot_records_what_pip_installs_tljh_from(source: Source) -> None:
+    from_a_branch(source)
+    made = capture.create(source, components.chosen(("plugin",)))
+    told = made.manifest.components["plugin"]["tljh_requirement"]
+    place = f"git+https://git.example.org/{TLJH_NAME}@{COMMIT}#subdirectory=below"
+    assert told == f"{TLJH_NAME} @ {place}"
+    (line,) = [each for each in Plugin().by_hand(made.manifest) if "python3" in each]
+    assert line.startswith(f"TLJH_BOOTSTRAP_PIP_SPEC='{told}' ")
+    assert "--version" not in line
 
 
 def test_the_systemd_of_path_comes_first(source: Source) -> None:

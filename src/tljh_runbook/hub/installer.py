@@ -76,9 +76,36 @@ def _installer(
     if address.startswith(TLJH_ADDRESS) or not (tljh.commit or tljh.kept):
         install(str(tljh.commit or tljh.version), plugins, source, say, stage)
         return
-    # The installer has one address of its own; this TLJH came from another, or from a folder.
+    _from_elsewhere(tljh.requirement, plugins, source, say, stage)
+
+
+def install_recorded(requirement: str, plugins: Sequence[str], source: Source, say: Say) -> None:
+    """Have TLJH's installer put in the TLJH that a snapshot recorded, and plugins.
+
+    ``requirement`` is pip's: ``NAME==VERSION`` or ``NAME @ git+URL@COMMIT``. Raises
+    `InstallerFailed`.
+    """
+    if reference := git_reference(requirement):
+        install(reference, plugins, source, say)
+    else:
+        _from_elsewhere(requirement, plugins, source, say, None)
+
+
+def git_reference(requirement: str) -> str:
+    """Return what TLJH's installer takes as ``--version``; '' for a TLJH of another address."""
+    place = requirement.partition(" @ ")[2].partition("#")[0]
+    address, _, commit = place.removeprefix("git+").rpartition("@")
+    if not place:
+        return requirement.partition("==")[2]
+    return commit if address.startswith(TLJH_ADDRESS) else ""
+
+
+def _from_elsewhere(
+    requirement: str, plugins: Sequence[str], source: Source, say: Say, stage: Stage | None
+) -> None:
+    """Run TLJH's installer, which has one address of its own, for a TLJH from another place."""
     say("running the TLJH installer")
-    spec = {"TLJH_BOOTSTRAP_PIP_SPEC": tljh.requirement}
+    spec = {"TLJH_BOOTSTRAP_PIP_SPEC": requirement}
     with port_80.answered(source, staged=stage is not None):
         carry_out(source.hub, _command(source, plugins), say, stage, spec)
 

@@ -49,6 +49,7 @@ class Plugin:
         folder.write("requirements.txt", "".join(f"{text}\n" for text in requirements.values()))
         return {
             "tljh": found.version if (found := known.get(TLJH_NAME)) else None,
+            "tljh_requirement": found.requirement if found else None,
             "installer": source.settings.upgrade.installer,
             "requirements": requirements,
             "copied": {
@@ -69,15 +70,16 @@ class Plugin:
         now = {name: known[name].requirement for name in given if name in known}
         if any(each.origin and each.gone for each in restoration.entries(self.name)):
             now = {}  # half a plugin is none: all are installed anew
-        tljh = found.version if (found := known.get(TLJH_NAME)) else None
-        if (tljh, now) == (kept["tljh"], given):
+        tljh, recorded = known.get(TLJH_NAME), _tljh(kept)
+        same = _is(restoration.source, recorded) if recorded else tljh is None
+        if same and now == given:
             return
         yield Action(
             what="TLJH and plugins",
-            before=_told(tljh, now),
-            after=_told(kept["tljh"], given),
+            before=_told(tljh.version if tljh else None, tljh.requirement if tljh else "", now),
+            after=_told(kept["tljh"], recorded, given),
             prepare=lambda: _require_installer(restoration.source),
-            carry_out=lambda: _install(restoration, kept["tljh"], given, now),
+            carry_out=lambda: _install(restoration, recorded, given, now),
             stopped=True,
             proxy=True,
         )
@@ -87,12 +89,14 @@ class Plugin:
         prefix = shlex.quote(manifest.hub)
         given = dict(kept["requirements"])
         index = [shlex.quote(text) for name, text in given.items() if name not in kept["copied"]]
-        if kept["tljh"]:
-            installer = shlex.quote(kept["installer"])
+        if recorded := _tljh(kept):
             plugins = f" --plugin {' '.join(index)}" if index else ""
             yield "# This line only if TLJH was upgraded since; it also starts the hub:"
-            line = f"python3 {installer} --version {kept['tljh']}{plugins}"
-            yield f"TLJH_INSTALL_PREFIX={prefix} {line}"
+            reference = installer.git_reference(recorded)
+            spec = "" if reference else f"TLJH_BOOTSTRAP_PIP_SPEC={shlex.quote(recorded)} "
+            version = f" --version {shlex.quote(reference)}" if reference else ""
+            line = f"python3 {shlex.quote(kept['installer'])}{version}{plugins}"
+            yield f"{spec}TLJH_INSTALL_PREFIX={prefix} {line}"
         for text in index:
             yield f"{prefix}/hub/bin/python -m pip install --force-reinstall --no-deps {text}"
         if kept["copied"]:
@@ -102,9 +106,30 @@ class Plugin:
             yield f"cp -R {shlex.quote(f'plugin/{top}')} {prefix}/{below}/"
 
 
-def _told(tljh: str | None, requirements: dict[str, str]) -> str:
-    plugins = [f"{name} {_version(text)}" for name, text in requirements.items()]
-    return ", ".join([f"TLJH {tljh or 'not installed'}", *plugins])
+def _tljh(kept: dict[str, Any]) -> str:
+    """Return what pip installs the recorded TLJH from; '' for none. Older snapshots name a version.
+
+    A TLJH from a branch has a version that is no release, so only its commit can be installed.
+    """
+    known = kept.get("tljh_requirement") or kept["tljh"]
+    if not known:
+        return ""
+    return str(known) if known.startswith(TLJH_NAME) else _pinned(known)
+
+
+def _is(source: Source, requirement: str) -> bool:
+    now = versions.packages(source.hub).get(TLJH_NAME)
+    return now is not None and requirement in {now.requirement, _pinned(now.version)}
+
+
+def _pinned(version: str) -> str:
+    return f"{TLJH_NAME}=={version}"
+
+
+def _told(tljh: str | None, requirement: str, plugins: dict[str, str]) -> str:
+    commit = f" ({_version(requirement)})" if " @ " in requirement else ""
+    told = [f"{name} {_version(text)}" for name, text in plugins.items()]
+    return ", ".join([f"TLJH {tljh or 'not installed'}{commit}", *told])
 
 
 def _version(requirement: str) -> str:
@@ -118,12 +143,15 @@ def _require_installer(source: Source) -> None:
 
 
 def _install(
-    restoration: Restoration, tljh: str | None, given: dict[str, str], now: dict[str, str]
+    restoration: Restoration, tljh: str, given: dict[str, str], now: dict[str, str]
 ) -> None:
     """Put in the versions that were kept; of equal version pip must be told to."""
     source, say = restoration.source, restoration.say
     if tljh:
-        installer.install(tljh, list(given.values()), source, say)
+        installer.install_recorded(tljh, list(given.values()), source, say)
+        if not _is(source, tljh):  # to pip, another commit of the same version is the same
+            installer.force([tljh], source, say)
+            installer.install_recorded(tljh, list(given.values()), source, say)
     installer.force([text for name, text in given.items() if now.get(name) != text], source, say)
 
 
