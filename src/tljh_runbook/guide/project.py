@@ -174,6 +174,11 @@ def bundle(c: Context) -> None:
     _run(c, ("python", "-m", "tljh_runbook.bundle", "dist/tljh-runbook.pyz"))
 
 
+def advisories(c: Context, address: str) -> None:
+    """Refresh the list of advisories that ships with the tool, from a clone of PyPA's database."""
+    _run(c, ("python", "-m", "tljh_runbook.reference.shipped_advisories", address))
+
+
 def add(root: Collection) -> None:
     """Add the project's tasks to ``root``."""
     docs = Collection("docs")
@@ -194,5 +199,6 @@ def add(root: Collection) -> None:
     tests.add_task(Task(busy, help=BUSY))
     root.add_collection(tests)
     root.add_task(Task(bench, help=BENCH))
+    root.add_task(Task(advisories, help={"address": "The git address of the database."}))
     for each in (check, lock, bundle):
         root.add_task(Task(each))
