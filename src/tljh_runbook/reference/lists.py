@@ -1,10 +1,10 @@
-"""The directives ``{component-list}``, ``{downtime-list}`` and ``{promise-list}``."""
+"""The directives ``{component-list}``, ``{downtime-list}`` and others that list what is known."""
 
 from __future__ import annotations
 
 from docutils import nodes
 
-from tljh_runbook.hub import components, promises
+from tljh_runbook.hub import components, promises, releases
 from tljh_runbook.reference.tables import Table
 
 
@@ -35,6 +35,19 @@ class DowntimeList(Table):
         rows = (
             f"| {{ref}}`{each.name} <component-{each.name}>` | {each.downtime} |\n"
             for each in components.every()
+        )
+        return self.parse_text_to_nodes(head + "".join(rows))
+
+
+class TestedReleases(Table):
+    """Every upgrade from one release to another that was carried out, and on what."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a table of releases."""
+        head = "| Package | From | To | On |\n| --- | --- | --- | --- |\n"
+        rows = (
+            f"| {each['package']} | {each['from']} | {each['to']} | {each['on']} |\n"
+            for each in releases.data()["tested"]
         )
         return self.parse_text_to_nodes(head + "".join(rows))
 
