@@ -227,7 +227,8 @@ def software(target: Target) -> Plan:
     """Make a snapshot of the list of all installed packages, with versions and commits.
 
     There is one list for the hub's environment and one for the users' environment `/opt/tljh/user`.
-    Lists, not copies: packages come from their indexes again.
+    Lists, not copies: packages come from their indexes again. What you put into the users'
+    environment besides packages is copied: kernels, settings of Jupyter and of its extensions.
     """
     return [_backup(target, "software")]
 

@@ -115,6 +115,12 @@ class UserDataSettings:
         "More folders to keep beside the home directories, below the server's root, such as "
         "`/srv/data`.",
     )
+    environment: bool = setting(
+        False,
+        "Whether all of the users' conda environment is backed up beside the home directories: "
+        "several hundred MB the first time, later only what has changed. Without it, a snapshot "
+        "holds the list of its packages, and what an administrator put there besides.",
+    )
     exclude: tuple[str, ...] = setting(
         EXCLUDE, "What is not kept, as restic's patterns: what programs make again by themselves."
     )

@@ -6,16 +6,20 @@ import json
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import (
     environment_restore,
+    exchange,
     files,
+    placed,
     trust,
     user_environment,
+    user_environment_files,
     users_packages,
     versions,
 )
@@ -32,7 +36,7 @@ SECONDS = 10  # that the proxy may take to tell its version
 
 
 class Software:
-    """Lists of packages with versions, commits and checksums; not the packages themselves."""
+    """Lists of packages with versions, commits and checksums, and what was put beside them."""
 
     name = "software"
     title = "Software"
@@ -42,6 +46,8 @@ class Software:
         "the version, or the commit, of every package of the hub's environment",
         "the address and checksum of every conda package of the users' environment, and what pip "
         "installed beside",
+        "what was put into the users' environment besides packages, below `etc` and "
+        "`share/jupyter`: kernels, settings of Jupyter and of its extensions; links as links",
         "the proxy's version and checksum; the versions of Python, of the system and its kernel",
     )
     left_out = (
@@ -50,12 +56,20 @@ class Software:
             "They are large. A restore installs the hub's packages again, one by one as they are "
             "listed, and what is missing of the users'; it names what cannot be had any more.",
         ),
+        (
+            "other files in the users' environment, what a link in it leads to, files larger than "
+            "16 MB, more than 128 MB or 2000 files together, and files in folders that others than "
+            "root may change",
+            "The output names what is left out below `etc` and `share/jupyter`. To back up all of "
+            "the environment, set `user_data.environment`.",
+        ),
         ("the installer's log", "It tells what was done once, and nothing that is needed."),
     )
 
     def size(self, source: Source) -> int:
-        del source
-        return 64 << 10  # lists of a few hundred lines
+        found = user_environment_files.of(source.hub).files
+        lists = 64 << 10  # of a few hundred lines
+        return lists + sum(files.size(path) for path in found)
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         hub = source.hub
@@ -73,16 +87,23 @@ class Software:
             folder.write(PIP, user_environment.requirements(pip))
         folder.write(MACHINE, json.dumps(_machine(hub, records), indent=2) + "\n")
         counts = {"hub": len(known), "conda": len(records), "pip": len(pip)}
-        return {**counts, **({"note": _note(left)} if left else {})}
+        about = _capture_files(hub, folder)
+        return {**counts, **about, **({"note": _note(left)} if left else {})}
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
+        packages: list[Action] = []
         if not restoration.paths:
-            yield from environment_restore.actions(restoration)
-            yield from users_packages.actions(restoration, restoration.kept.path / self.name)
+            packages += environment_restore.actions(restoration)
+            packages += users_packages.actions(restoration, restoration.kept.path / self.name)
+        yield from packages
+        # Packages write there as well, so what was put beside them comes last.
+        for action in _files(restoration):
+            yield replace(action, stopped=bool(packages))
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         prefix = shlex.quote(manifest.hub)
         kept = {Path(entry.path).name for entry in manifest.of(self.name)}
+        kept_files = [each for each in manifest.of(self.name) if each.origin]
         commands = {
             FREEZE: f"{prefix}/hub/bin/python -m pip install --no-deps --requirement",
             CONDA: f"{prefix}/user/bin/conda install --yes --prefix {prefix}/user --file",
@@ -94,6 +115,34 @@ class Software:
         for file, command in commands.items():
             if file in kept:
                 yield f"# {command} {self.name}/{file}"
+        about = manifest.components[self.name]
+        yield from placed.folders_by_hand(about.get("folders", {}))
+        yield from (each.install_line for each in kept_files)
+        yield from placed.links_by_hand(about.get("links", {}))
+
+
+def _capture_files(hub: Hub, folder: Folder) -> dict[str, Any]:
+    """Copy what was put into the users' environment besides packages; return what to remember."""
+    found = user_environment_files.of(hub)
+    for path, name in found.files.items():
+        with suppress(FileNotFoundError):  # it was a file of an instant
+            folder.copy(path, name)
+    folder.unread |= found.unread
+    return {"links": found.links, "folders": found.folders, "left_out": found.left_out}
+
+
+def _files(restoration: Restoration) -> Iterator[Action]:
+    """Yield what restores the files, links and folders besides packages."""
+    about = restoration.kept.manifest.components[COMPONENT.name]
+    yield from placed.folders(restoration, about.get("folders", {}))
+    wanted = []
+    for entry in restoration.entries(COMPONENT.name):
+        if entry.origin and (why := placed.unsafe_parents(Path(entry.origin))):
+            restoration.notes.append(f"{entry.origin} is not restored: {why}.")
+        elif entry.origin:
+            wanted.append(entry)
+    yield from exchange.actions(restoration, wanted)
+    yield from placed.links(restoration, about.get("links", {}))
 
 
 def _machine(hub: Hub, records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class UserData:
         "all that lies in the home directories: content, owners, modes, times, access lists, "
         "extended attributes and links, each as it is and never through a link",
         "the folders that `user_data.also` names",
+        "all of the users' environment, where `user_data.environment` is `true`",
         "a copy of each snapshot, beside the user data that belongs to it",
     )
     left_out = (

@@ -47,6 +47,8 @@ def find(source: Source, account: Account = pwd.getpwnam) -> Homes:
         for user, found in candidates.items()
     }
     also = [Path(path) for path in source.settings.user_data.also]
+    if source.settings.user_data.environment:
+        also.append(source.hub.prefix / "user")
     there = [path.resolve() for path in also if path.is_dir()]
     return Homes(
         paths=_topmost([homes, *there, *(home for found in safe.values() for home in found)]),
