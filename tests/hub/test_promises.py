@@ -274,9 +274,11 @@ def test_an_engine_that_hangs_breaks_the_promise_of_the_images(
     before = promises.measure(live.source.settled())
     monkeypatch.setattr(docker, "WAIT", 0.5)
     with engine.stopped():
-        verdicts = promises.judge(before, promises.measure(live.source))
+        told = promises.investigate(before, live.source, None)
+        verdicts = promises.judge(told, promises.measure(live.source))
     found = {verdict.promise: verdict for verdict in verdicts}
     assert broken(found) == ["images"]
+    assert found["user servers"].measured.startswith("1 of 1 run on")  # it was not left
 
 
 def test_a_hub_without_docker_has_no_images_to_lose(
