@@ -21,6 +21,7 @@ from typing import Any
 
 import hub_folder
 import pytest
+import quick_repository
 
 import tljh_runbook
 from tljh_runbook.errors import ServicesUnreachable, UpgradeTakenBack
@@ -313,6 +314,12 @@ def hub(tmp_path: Path, stopped_services: Path) -> Hub:
     text = configuration.read_text(encoding="utf-8").replace(str(other), str(made.root))
     configuration.write_text(text, encoding="utf-8")
     return made
+
+
+@pytest.fixture
+def repository_there(hub: Hub) -> None:
+    """Give the hub a repository of user data that opens at once."""
+    quick_repository.place(hub)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import homecoming, repository, survey
 
 pytestmark = [
+    pytest.mark.usefixtures("repository_there"),
     pytest.mark.skipif(not shutil.which("restic"), reason="restic is not installed"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to other users"),
 ]

@@ -20,7 +20,10 @@ from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import presence
 
-pytestmark = pytest.mark.skipif(not which("restic"), reason="restic is not installed")
+pytestmark = [
+    pytest.mark.usefixtures("repository_there"),
+    pytest.mark.skipif(not which("restic"), reason="restic is not installed"),
+]
 
 
 def backup(source: Source) -> Snapshot:

@@ -39,6 +39,9 @@ from tljh_runbook.hub.user_data import (
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs the rights of root")
 
 
+pytestmark = pytest.mark.usefixtures("repository_there")
+
+
 @pytest.fixture(autouse=True)
 def _restic_is_installed() -> None:
     needs("restic")
@@ -529,7 +532,9 @@ def test_the_check_warns_until_a_copy_of_the_password_is_confirmed(source: Sourc
 
 
 def test_the_command_tells_why_user_data_is_missing(source: Source, cli: Cli) -> None:
-    hub_folder.keep(Path(source.settings.user_data.repository) / "thesis", "", 0o644)
+    folder = Path(source.settings.user_data.repository)
+    shutil.rmtree(folder)
+    hub_folder.keep(folder / "thesis", "", 0o644)
     hub = ("--hub", source.hub.prefix)
     done = cli("backup", "user-data", "config", *hub)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
