@@ -123,6 +123,17 @@ def test_what_the_report_says_is_on_the_page() -> None:
         assert said in text
 
 
+def test_edits_by_hand_that_were_overwritten_are_shown() -> None:
+    unit, secret = "/etc/systemd/system/traefik.service", "/opt/tljh/state/traefik.toml"
+    edits = {unit: "+Environment=LEGO_PROXY=<a>", secret: ""}
+    seen = page(report(forecast={"overwritten": edits}))
+    assert "Edits by hand that were overwritten" in seen.text
+    assert f"{unit}+Environment=LEGO_PROXY=<a>" in seen.text
+    assert f"{secret}not shown: the file may hold secrets" in seen.text
+    assert "by hand that" not in page(report()).text
+    assert "by hand that" not in page(report(forecast={"overwritten": {}})).text
+
+
 def test_each_phase_is_drawn_from_its_beginning_to_the_next() -> None:
     seen = page(report())
     assert seen.bars("phase") == near((0, 2.5), (2.5, 90.6), (93.1, 33.3))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from tljh_runbook import program
 from tljh_runbook.cli.ending import Commands
 from tljh_runbook.cli.lazy import Lazy
 
+PUBLIC = 0o022
 MODULES = {
     "upgrade": ("check", "rehearse", "upgrade", "prove"),
     "rollback": ("rollback", "confirm", "resume"),
@@ -36,3 +39,6 @@ def main() -> None:
     Every command names its hub with --hub DIR; without it, it works on /opt/tljh. A value on the
     command line comes before the settings file, and the settings file before the defaults.
     """
+    # Of whoever typed it, a stricter one would reach the hub's environments: its users run them.
+    # What is secret is made with a mode of its own.
+    os.umask(PUBLIC)

@@ -37,7 +37,7 @@ from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.releases import breaking
 from tljh_runbook.hub.security import advice
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark, newer, stage
+from tljh_runbook.hub.staging import mark, newer, stage, trial
 from tljh_runbook.hub.user_data import user_data_check
 
 # What was found, with it a warning, and with that the commands to type.
@@ -218,8 +218,9 @@ def _scheduled(source: Source) -> Found:
 
 def _way(source: Source) -> Found:
     """Say how an upgrade would be done, and why not in the better way."""
+    stage.require_folders(source.hub)
+    trial.require(source.hub, trial.replaced(source))
     if source.settings.upgrade.in_place:
-        stage.require_folders(source.hub)  # as `stage.upper` does
         return "in place, as the settings ask: the hub is away while the installer runs"
     upper = stage.upper(source)
     if isinstance(upper, str):

@@ -36,7 +36,7 @@ from tljh_runbook.hub.promises import Measures, Verdict
 from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.report import Report
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import copies, mark, newer, previous, stage, way_back
+from tljh_runbook.hub.staging import copies, mark, newer, previous, stage, trial, way_back
 from tljh_runbook.hub.staging.mark import Mark
 from tljh_runbook.hub.staging.way_back import Way
 from tljh_runbook.hub.watch import Watch
@@ -251,6 +251,7 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
     start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     kept = previous.read(source.hub)
     stage.require_folders(source.hub)
+    trial.require(source.hub, map(Path, (*kept.way.files, *kept.way.databases.values())))
     labels = versions.installed(source.hub).rows()
     log.phase("Measure the promises")
     measured = {name: each for name, each in promises.measure(source).items() if name not in ASKED}

@@ -17,6 +17,8 @@ SIGNS = {True: "✓", False: "✗", None: "–"}
 KINDS = {True: "kept", False: "broken", None: "unknown"}
 PROMISES = ("promise", "", "measured")
 CHANGES = ("", "before", "now")
+EDITS = ("file", "what was edited")
+HIDDEN = "not shown: the file may hold secrets"
 
 
 def render(report: Mapping[str, Any], *, hub: str, phases: Sequence[Mapping[str, Any]]) -> str:
@@ -57,9 +59,18 @@ def _body(report: Mapping[str, Any], hub: str, phases: Sequence[Mapping[str, Any
         _figures(report),
         _section("Promises", _table("promises", PROMISES, rows)),
         _section("What has changed", _table("changes", CHANGES, report["changes"])),
+        *_overwritten(report),
         _section("Timeline", timeline.render(report, phases)),
         _notes(report),
     )
+
+
+def _overwritten(report: Mapping[str, Any]) -> Iterable[Html]:
+    """Yield what somebody had edited by hand and the upgrade has written again, if anything."""
+    edits = (report.get("forecast") or {}).get("overwritten") or {}
+    if edits:
+        rows = [[file, element("pre", text or HIDDEN)] for file, text in edits.items()]
+        yield _section("Edits by hand that were overwritten", _table("edits", EDITS, rows))
 
 
 def _outcome(report: Mapping[str, Any]) -> Html:

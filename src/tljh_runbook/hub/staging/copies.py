@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tljh_runbook.errors import DiskFailed
 from tljh_runbook.hub import disk
 from tljh_runbook.hub.placement import renames
 
+FICLONE = 0x40049409  # the request to share a file's blocks: see ioctl_ficlone(2)
 BLOCK = 512  # bytes in which a file's size on the disk is told
 
 
@@ -55,8 +59,41 @@ def remove(folder: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Return how many bytes a folder takes on its disk."""
-    return sum(entry.stat(follow_symlinks=False).st_blocks * BLOCK for entry in _walk(folder))
+    """Return how many bytes a folder takes on its disk, and a copy of it: a hard link takes none.
+
+    What is removed while it is looked at is left out.
+    """
+    total, linked = 0, set()
+    for entry in _every(folder):
+        with suppress(FileNotFoundError):
+            about = entry.stat(follow_symlinks=False)
+            known = (about.st_dev, about.st_ino)
+            total += 0 if known in linked else about.st_blocks * BLOCK
+            if about.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
+                linked.add(known)
+    return total
+
+
+def needed(folder: Path, target: Path) -> int:
+    """Return how many bytes a copy of ``folder`` in ``target`` takes: none where blocks are shared.
+
+    That is tried with a small file: the two folders may be on different disks.
+    """
+    return 0 if _shares_blocks(folder, target) else size(folder)
+
+
+def _shares_blocks(folder: Path, target: Path) -> bool:
+    with (
+        tempfile.NamedTemporaryFile(dir=folder.parent, prefix=".tljh-runbook-") as origin,
+        tempfile.NamedTemporaryFile(dir=target, prefix=".tljh-runbook-") as copy,
+    ):
+        origin.write(bytes(4096))
+        origin.flush()
+        try:
+            fcntl.ioctl(copy.fileno(), FICLONE, origin.fileno())
+        except OSError:
+            return False
+        return True
 
 
 def fingerprint(folder: Path) -> str:
@@ -85,6 +122,14 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield entry
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(Path(entry.path))
+
+
+def _every(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _every(Path(entry.path))
 
 
 def _about(entry: os.DirEntry[str]) -> str:

@@ -261,7 +261,7 @@ def _others(hub: Hub) -> Iterator[Path]:
 
 def _require_room(hub: Hub, environments: Iterable[str]) -> None:
     folders = [hub.state, *(hub.prefix / name for name in environments)]
-    needed = ROOM + sum(map(copies.size, folders))
+    needed = ROOM + sum(copies.needed(folder, hub.prefix) for folder in folders)
     free = shutil.disk_usage(hub.prefix).free
     if free < needed:
         raise NoSpace(
