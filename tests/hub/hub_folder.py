@@ -66,10 +66,13 @@ CREATE TABLE spawners (
   server_id INTEGER REFERENCES servers (id) ON DELETE SET NULL, state TEXT, name VARCHAR(255),
   started DATETIME, last_activity DATETIME, user_options TEXT, oauth_client_id VARCHAR(255));
 CREATE TABLE oauth_clients (
-  id INTEGER NOT NULL PRIMARY KEY, identifier VARCHAR(255) UNIQUE, secret VARCHAR(255));
+  id INTEGER NOT NULL PRIMARY KEY, identifier VARCHAR(255) UNIQUE, description VARCHAR(1023),
+  secret VARCHAR(255), redirect_uri VARCHAR(1023), allowed_scopes TEXT);
 CREATE TABLE api_tokens (
   id INTEGER NOT NULL PRIMARY KEY, user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
-  hashed VARCHAR(255) UNIQUE, client_id VARCHAR(255), note VARCHAR(1023));
+  service_id INTEGER, hashed VARCHAR(255) UNIQUE, prefix VARCHAR(16), client_id VARCHAR(255),
+  session_id VARCHAR(255), created DATETIME, expires_at DATETIME, last_activity DATETIME,
+  note VARCHAR(1023), scopes TEXT);
 CREATE TABLE services (
   id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) UNIQUE, admin BOOLEAN,
   _server_id INTEGER REFERENCES servers (id) ON DELETE SET NULL);

@@ -203,6 +203,8 @@ c.JupyterHub.authenticator_class = Campus
 """
 ALLOWED = "users: {admin: [alice], allowed: [bob]}\n"
 NO_ALLOWED = "users: {admin: [alice]}\n"
+BANNED = "users: {admin: [alice], banned: [bob]}\n"
+COMMAND = "auth: {Campus: {allow_all: true}}\n"
 
 
 @pytest.mark.parametrize(
@@ -212,8 +214,11 @@ NO_ALLOWED = "users: {admin: [alice]}\n"
         # A list of some lets in all who are in the database.
         (ALLOWED, "", ("FirstUseAuthenticator", ["alice", "bob", "carol"], False)),
         (NO_ALLOWED, CAMPUS, ("Campus", [], False)),
+        # The command that is printed for that.
+        (f"{NO_ALLOWED}{COMMAND}", CAMPUS, ("Campus", ["alice", "bob", "carol"], True)),
+        (f"{BANNED}{COMMAND}", CAMPUS, ("Campus", ["alice", "carol"], True)),
     ],
-    ids=["none allowed", "some allowed", "another authenticator"],
+    ids=["none allowed", "some allowed", "another authenticator", "the command", "banned"],
 )
 def test_only_the_default_authenticator_lets_everyone_in(
     place: Layout,

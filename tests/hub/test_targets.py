@@ -15,7 +15,7 @@ import pytest
 import uv
 
 from tljh_runbook.errors import VersionUnknown
-from tljh_runbook.hub import changes, targets, upstream
+from tljh_runbook.hub import changes, files, installer, targets, upstream, versions
 from tljh_runbook.hub.promises.versions import PROMISE
 from tljh_runbook.hub.settings import PLUGINS, Settings, UpgradeSettings
 from tljh_runbook.hub.source import Source
@@ -338,6 +338,29 @@ def test_a_newer_jupyterhub_within_the_range_of_tljh_is_a_change(source: Source,
     assert found.requirement == "jupyterhub==5.5.4"
     install(source, "jupyterhub", "5.5.4")
     assert not target(choosing(source), "jupyterhub").changes
+
+
+NOTHING = "# takes --version, and finds all that it asks for\n"
+
+
+def test_what_the_installer_leaves_below_the_range_is_installed_once(
+    source: Source, pip: Path
+) -> None:
+    asked_of_tljh(source, "jupyterhub>=5.2.0,<6")
+    install(source, "jupyterhub", "5.5.1")
+    offer(pip, "jupyterhub", "5.5.4")
+    hub_folder.keep(Path(source.settings.upgrade.installer), NOTHING, 0o755)
+    files.make_private(source.hub.work)
+    known = versions.packages(source.hub)
+    wanted = targets.Targets(
+        (
+            Target(TLJH, known[TLJH], targets.DEFAULT, "2.0.0"),
+            Target("jupyterhub", known["jupyterhub"], targets.RANGE, "5.5.4"),
+        )
+    )
+    for installs in (True, False):
+        assert installer.run(replace(source, resolved=wanted), print) is installs
+        assert versions.packages(source.hub)["jupyterhub"].version == "5.5.4"
 
 
 def test_authenticators_spawners_and_the_proxy_count_and_their_libraries_do_not(
