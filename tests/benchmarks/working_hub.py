@@ -77,9 +77,10 @@ class WorkingHub:
         """Run TLJH's installer by itself, as its documentation says."""
         plugin = next(x for x in self.place.settings.read_text().splitlines() if "plasma @" in x)
         words = ["--version", self.commit, "--plugin", plugin.partition("- ")[2].strip('"')]
+        path = os.pathsep.join([os.environ["PATH"], str(self.place.systemd.parent)])
         subprocess.run(
             [sys.executable, self.place.installer, *words],
-            env={**os.environ, "TLJH_INSTALL_PREFIX": str(self.place.prefix)},
+            env={**os.environ, "PATH": path, "TLJH_INSTALL_PREFIX": str(self.place.prefix)},
             capture_output=True,
             check=True,
         )

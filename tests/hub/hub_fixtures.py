@@ -128,6 +128,7 @@ INSTALLER = '''
 
 import os
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -142,7 +143,8 @@ print("Setting up TLJH", version, flush=True)
 while (hub.root / "srv" / "wait").exists():
     time.sleep(0.05)
 if (hub.root / "srv" / "fail").exists():
-    sys.exit("The network is away")
+    print("ERROR: The network is away", flush=True)
+    raise subprocess.CalledProcessError(1, ["pip", "install"])
 if (hub.root / "srv" / "traefik.toml").exists():
     (hub.state / "traefik.toml").write_bytes((hub.root / "srv" / "traefik.toml").read_bytes())
 site = hub.environment / "lib" / "python3.11" / "site-packages"

@@ -32,7 +32,7 @@ http:
   port: {port}
 services:
   cull:
-    enabled: false
+    enabled: true
 """
 
 SETTINGS = """\

@@ -26,7 +26,7 @@ FAILS = """\
     contents.setdefault("limits", {})["memory"] = "1T"
     config.write(contents)
     traefik.BINARY.unlink()
-    raise SystemExit("The network is away")
+    packages.run(["sh", "-c", "echo ERROR: The network is away; exit 1"])
 """
 
 UNMIGRATED = """
@@ -71,7 +71,7 @@ def broken_plugin(layout: Layout) -> str:
 
 def failing_installer(layout: Layout) -> str:
     """A TLJH whose installer ends with 1, having changed config.yaml and deleted the proxy."""
-    step = "    traefik.ensure_binary()\n"
+    step = "    traefik.ensure_traefik_binary(HUB_ENV_PREFIX)\n"
     return _commit(layout, TLJH / "installer.py", "failing-installer", step, FAILS)
 
 

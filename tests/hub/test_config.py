@@ -31,7 +31,7 @@ def lines(hub: Hub) -> list[str]:
 def test_settings_are_read_under_dotted_names(hub: Hub) -> None:
     found = config.read(hub)
     assert found["users.admin"] == ["alice"]
-    assert found["services.cull.enabled"] is False
+    assert found["services.cull.enabled"] is True
     assert found["limits.memory"] == "1G"
 
 

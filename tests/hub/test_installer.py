@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +19,10 @@ from tljh_runbook.hub.requirements import TLJH_NAME
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.targets import NEWER, TLJH_ADDRESS, Target, Targets
 from tljh_runbook.hub.versions import Package
+from tljh_runbook.sandbox.layout import STANDINS
 
-# As bootstrap.py of TLJH asks, first of all.
-BOOTSTRAP = """\
-import shutil, sys
-assert "--version" in sys.argv
-if not shutil.which("systemd") or not shutil.which("systemctl"):
-    sys.exit("Systemd is required to run TLJH")
-"""
+# The Python of a hub that pip and the installer have nothing to do for.
+PASSES = "#!/bin/sh\n"
 
 
 @pytest.fixture
@@ -43,11 +40,28 @@ def test_the_installer_finds_systemd_where_debian_13_has_it(
     source: Source, without_systemd: None
 ) -> None:
     hub_folder.keep(source.hub.root / "usr/lib/systemd/systemd", "#!/bin/sh\n", 0o755)
-    hub_folder.keep(Path(source.settings.upgrade.installer), BOOTSTRAP, 0o755)
+    bootstrap = (STANDINS / "bootstrap.py").read_text(encoding="utf-8")
+    hub_folder.keep(Path(source.settings.upgrade.installer), bootstrap, 0o755)
+    hub_folder.keep(source.hub.python.with_name("python3"), PASSES, 0o755)
     files.make_private(source.hub.work)
     installer.install("2.0.0", [], source, print)
-    log = source.hub.work / installer.LOG
-    assert "required" not in log.read_text(encoding="utf-8")
+    log = (source.hub.work / installer.LOG).read_text(encoding="utf-8")
+    assert "required" not in log
+    assert log.endswith("Running TLJH installer...\n")
+
+
+def test_the_notes_of_a_snapshot_find_systemd_there_too(
+    source: Source, without_systemd: None
+) -> None:
+    hub_folder.keep(source.hub.root / "usr/lib/systemd/systemd", "#!/bin/sh\n", 0o755)
+    bootstrap = (STANDINS / "bootstrap.py").read_text(encoding="utf-8")
+    hub_folder.keep(Path(source.settings.upgrade.installer), bootstrap, 0o755)
+    hub_folder.keep(source.hub.python.with_name("python3"), PASSES, 0o755)
+    (plugin,) = components.chosen(["plugin"])
+    made = capture.create(source, [plugin])
+    (line,) = [each for each in plugin.by_hand(made.manifest) if "installer.py" in each]
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 RECORDS = """\

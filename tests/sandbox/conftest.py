@@ -52,9 +52,10 @@ class Sandbox:
 
     def install(self, version: str, plugin: str) -> subprocess.CompletedProcess[str]:
         """Run TLJH's installer as an administrator does, with whatever environment there is."""
+        path = os.pathsep.join([os.environ["PATH"], str(self.place.systemd.parent)])
         return subprocess.run(
             [sys.executable, self.place.installer, "--version", version, "--plugin", plugin],
-            env={**os.environ, "TLJH_INSTALL_PREFIX": str(self.place.prefix)},
+            env={**os.environ, "PATH": path, "TLJH_INSTALL_PREFIX": str(self.place.prefix)},
             capture_output=True,
             text=True,
             check=False,

@@ -64,6 +64,12 @@ def test_status_of_what_was_built(sandbox: Sandbox) -> None:
     assert sandbox.hub_version() == "4.1.6"
 
 
+def test_the_culler_runs_as_tljh_ships_it(sandbox: Sandbox) -> None:
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in processes.find(sandbox.place)]
+    (culler,) = [text for each in commands if "idle_culler" in (text := each.read_text())]
+    assert {"--timeout=600", "--cull-every=60"} <= set(culler.split("\0"))
+
+
 @pytest.mark.parametrize(
     ("path", "mode"),
     [

@@ -38,7 +38,7 @@ def carry_out(place: Layout, code: str) -> subprocess.CompletedProcess[str]:
 
 
 INSTALL = "from tljh import apt; apt.install_packages(['tree', 'rename'])"
-LINK = "from tljh import installer; installer.ensure_symlink()"
+LINK = "from tljh import config, installer; installer.ensure_symlinks(config.HUB_ENV_PREFIX)"
 
 
 @pytest.fixture
@@ -69,6 +69,30 @@ def test_packages_that_cannot_be_had_end_the_installer(place: Layout, apt_get: P
     program = place.root / "usr" / "bin" / "apt-get"
     program.write_text("#!/bin/sh\nexit 100\n")
     assert carry_out(place, INSTALL).returncode == 1
+
+
+def test_a_command_that_fails_ends_in_a_traceback_that_does_not_say_why(place: Layout) -> None:
+    place.root.mkdir()
+    program = "['sh', '-c', 'echo ERROR: no space left; exit 3']"
+    done = carry_out(place, f"from tljh import packages; packages.run({program})")
+    first, reason, *_, last = done.stderr.strip().splitlines()
+    assert first.startswith("Ran sh -c echo")
+    assert reason == "ERROR: no space left"
+    assert last.startswith("subprocess.CalledProcessError: Command ")
+    assert last.endswith("returned non-zero exit status 3.")
+
+
+def test_the_installer_waits_for_port_80_of_a_server_and_says_in_a_traceback_that_it_did_not(
+    place: Layout,
+) -> None:
+    place.config.mkdir(parents=True)
+    (place.config / "config.yaml").write_text("http: {port: 1}\n")
+    ask = "from pathlib import Path; from tljh import installer as i; print(i.awaited_port()); "
+    ask += "i.ROOT = Path('/'); print(i.awaited_port()); i.ensure_jupyterhub_running(0)"
+    done = carry_out(place, ask)
+    assert done.stdout.splitlines() == ["1", "80"]
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == "Exception: Installation failed: JupyterHub did not start in 0s"
 
 
 def test_a_folder_without_apt_does_without_packages(place: Layout) -> None:

@@ -86,6 +86,7 @@ def furnish(layout: Layout, known: Record) -> dict[str, str]:
     contents.furnish_homes(layout)
     supervisor.configure(layout, known.ports["supervisor"])
     supervisor.bring_command(layout)
+    supervisor.bring_systemd(layout)
     return commits
 
 
@@ -96,7 +97,8 @@ def install(layout: Layout, *, plugin: str) -> None:
     """
     tools = Path(uv.find_uv_bin()).parent
     environment = processes.environment(layout)
-    environment["PATH"] = f"{tools}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    path = [str(tools), environment.get("PATH", os.defpath), str(layout.systemd.parent)]
+    environment["PATH"] = os.pathsep.join(path)
     environment["UV_LINK_MODE"] = "hardlink"
     log = layout.logs / "install.log"
     command: list[str | Path] = [sys.executable, layout.installer, "--version", "1.0.0"]

@@ -42,7 +42,7 @@ traefik_api:
   port: {traefik_api}
 services:
   cull:
-    timeout: 7200
+    timeout: 600
   tljh_plasma:
     port: {tljh_plasma}
   tljh_repo2docker:

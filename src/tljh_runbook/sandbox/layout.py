@@ -61,6 +61,11 @@ class Layout:
         return self.root / "usr" / "bin" / "systemctl"
 
     @property
+    def systemd(self) -> Path:
+        """The file by which TLJH's installer knows a server with systemd, as Debian 13 has it."""
+        return self.root / "usr" / "lib" / "systemd" / "systemd"
+
+    @property
     def settings(self) -> Path:
         return self.root / "etc" / "tljh-runbook.yaml"
 

@@ -75,6 +75,15 @@ def bring_command(layout: Layout) -> None:
     layout.systemctl.chmod(0o755)
 
 
+def bring_systemd(layout: Layout) -> None:
+    """Write a program that does nothing but have the name that TLJH's installer looks for."""
+    layout.systemd.parent.mkdir(parents=True, exist_ok=True)
+    layout.systemd.write_text(
+        "#!/bin/sh\necho This is a sandbox: supervisor runs it. >&2\nexit 1\n"
+    )
+    layout.systemd.chmod(0o755)
+
+
 def start(layout: Layout) -> None:
     """Start supervisor, which starts the services that it knows, and return."""
     done = subprocess.run(

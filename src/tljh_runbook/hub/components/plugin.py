@@ -8,7 +8,7 @@ from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub import environment_restore, installer, versions
+from tljh_runbook.hub import environment_restore, installer, interpreter, versions
 from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
 from tljh_runbook.hub.layout import Hub
@@ -96,7 +96,8 @@ class Plugin:
             spec = "" if reference else f"TLJH_BOOTSTRAP_PIP_SPEC={shlex.quote(recorded)} "
             version = f" --version {shlex.quote(reference)}" if reference else ""
             line = f"python3 {shlex.quote(kept['installer'])}{version}{plugins}"
-            yield f"{spec}TLJH_INSTALL_PREFIX={prefix} {line}"
+            systemd = shlex.quote(str(Hub(Path(manifest.hub)).root / interpreter.SYSTEMD))
+            yield f"{spec}TLJH_INSTALL_PREFIX={prefix} PATH=$PATH:{systemd} {line}"
         for text in index:
             yield f"{prefix}/hub/bin/python -m pip install --force-reinstall --no-deps {text}"
         if kept["copied"]:

@@ -27,6 +27,7 @@ logger = logging.getLogger("tljh")
 
 
 def main():
+    require_systemd()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--version", default="", help="a tag, a branch or a commit of TLJH")
     args, installer_args = parser.parse_known_args()
@@ -45,6 +46,13 @@ def main():
     logger.info("Running TLJH installer...")
     environment = {**os.environ, "TLJH_INSTALL_PREFIX": str(PREFIX)}
     os.execve(PYTHON, [PYTHON, "-m", "tljh.installer", *installer_args], environment)
+
+
+def require_systemd():
+    """End where no program of that name is in PATH; Debian 13 has it in usr/lib/systemd alone."""
+    if not shutil.which("systemd"):
+        print("Systemd is required to run TLJH")
+        sys.exit(1)
 
 
 def log_to_file_and_terminal():
@@ -84,14 +92,15 @@ def newest_tag():
 
 
 def run(command):
-    """Run a command; its output goes to the log, and is shown only when it fails."""
+    """Run a command; what it prints is shown when it fails, before a traceback that does not."""
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
+        words = [str(word) for word in command]
+        logger.error("Ran %s with exit code %d", " ".join(words), done.returncode)
         logger.error("%s", done.stdout)
-        logger.error("%s ended with exit code %d", Path(command[0]).name, done.returncode)
-        sys.exit(1)
+        raise subprocess.CalledProcessError(done.returncode, words)
     return done.stdout
 
 

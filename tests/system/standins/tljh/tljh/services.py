@@ -52,13 +52,7 @@ WantedBy=multi-user.target
 """
 
 
-def ensure():
-    """Write the units anew, restart both services and enable them, in TLJH's order.
-
-    The hub's unit requires the proxy's, so systemd restarts the hub once more with it.
-    """
-    for group in GROUPS:
-        run(["groupadd", "--force", group])
+def install_units():
     values = {
         "prefix": INSTALL_PREFIX,
         "state": STATE_DIR,
@@ -68,13 +62,23 @@ def ensure():
     }
     for name, text in {"jupyterhub": HUB, "traefik": PROXY}.items():
         (UNITS / f"{name}.service").write_text(text.format(**values), encoding="utf-8")
-    run(["systemctl", "daemon-reload"])
-    restart("jupyterhub")
-    restart("traefik")
+
+
+def restart_all():
+    """Restart both services and enable them, in TLJH's order.
+
+    The hub's unit requires the proxy's, so systemd restarts the hub once more with it.
+    """
+    restart_service("jupyterhub")
+    restart_service("traefik")
     run(["systemctl", "enable", "jupyterhub.service", "traefik.service"])
 
 
-def restart(name):
+def reload_daemon():
+    run(["systemctl", "daemon-reload"])
+
+
+def restart_service(name):
     run(["systemctl", "restart", f"{name}.service"])
 
 

@@ -61,8 +61,8 @@ def reload(part):
     from tljh import services, traefik
 
     if part == "proxy":
-        traefik.write_configuration()
-    services.restart("traefik" if part == "proxy" else "jupyterhub")
+        traefik.ensure_traefik_config(STATE_DIR)
+    services.restart_service("traefik" if part == "proxy" else "jupyterhub")
 
 
 def main():

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from tljh import apt, config, configurer, hooks, packages, services, traefik
 from tljh.config import CONFIG_DIR, HUB_ENV_PREFIX, INSTALL_PREFIX, ROOT, STATE_DIR, USER_ENV_PREFIX
@@ -21,18 +22,17 @@ def main():
     parser.add_argument("--plugin", nargs="*", action="extend", default=[])
     args = parser.parse_args()
     log_to_file_and_terminal()
-    ensure_plugins(args.plugin)
-    manager = hooks.plugins()
-    ensure_config(manager)
+    manager = setup_plugins(args.plugin)
+    ensure_config_yaml(manager)
     ensure_admins(args.admin)
-    ensure_sudoers()
+    ensure_usergroups()
     ensure_user_environment("")
     logger.info("Setting up JupyterHub...")
-    packages.install(HUB_ENV_PREFIX, "-r", packages.REQUIREMENTS)
-    traefik.ensure_binary()
-    ensure_services()
-    wait_until_running()
-    ensure_symlink()
+    ensure_jupyterhub_package(HUB_ENV_PREFIX)
+    traefik.ensure_traefik_binary(HUB_ENV_PREFIX)
+    ensure_jupyterhub_service(HUB_ENV_PREFIX)
+    ensure_jupyterhub_running()
+    ensure_symlinks(HUB_ENV_PREFIX)
     run_plugin_actions(manager)
     logger.info("Done!")
 
@@ -45,8 +45,8 @@ def log_to_file_and_terminal():
     logger.setLevel(logging.INFO)
 
 
-def ensure_plugins(plugins):
-    """Install plugins, or upgrade them.
+def setup_plugins(plugins):
+    """Install plugins, or upgrade them; return a plugin manager with all that are installed.
 
     An upgrade is left to pip: it compares versions, not commits, so a plugin that never changes
     its version stays as it was.
@@ -58,6 +58,7 @@ def ensure_plugins(plugins):
             packages.pip_install(HUB_ENV_PREFIX, *arguments)
         else:
             packages.install(HUB_ENV_PREFIX, *arguments)
+    return hooks.plugins()
 
 
 def is_installed(name):
@@ -68,7 +69,7 @@ def is_installed(name):
     return True
 
 
-def ensure_config(manager):
+def ensure_config_yaml(manager):
     for folder in [CONFIG_DIR, CONFIG_DIR / "jupyterhub_config.d", STATE_DIR]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     contents = config.read()
@@ -85,11 +86,19 @@ def ensure_admins(admins):
     config.write(contents)
 
 
-def ensure_sudoers():
+def ensure_usergroups():
+    for group in services.GROUPS:
+        services.run(["groupadd", "--force", group])
     logger.info("Granting passwordless sudo to JupyterHub admins...")
     path = ROOT / "etc" / "sudoers.d" / "jupyterhub-admins"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("%jupyterhub-admins ALL = (ALL) NOPASSWD: ALL\n", encoding="utf-8")
+
+
+def ensure_jupyterhub_package(prefix):
+    """Install what the hub needs. apt is called whether or not the server has the packages."""
+    apt.install_packages(["ca-certificates", "sudo"])
+    packages.install(prefix, "-r", packages.REQUIREMENTS)
 
 
 def ensure_user_environment(user_requirements_txt_file):
@@ -109,30 +118,38 @@ def make_user_environment():
         packages.run([sys.executable, "-m", "venv", USER_ENV_PREFIX])
 
 
-def ensure_services():
-    traefik.write_configuration()
-    services.ensure()
+def ensure_jupyterhub_service(prefix):
+    services.reload_daemon()
+    traefik.ensure_traefik_config(STATE_DIR)
+    services.install_units()
+    services.reload_daemon()
+    services.restart_all()
 
 
-def wait_until_running(times=20):
-    """Wait for an answer on the public port; any answer will do, as in TLJH."""
-    http = configurer.load_config()["http"]
+def awaited_port():
+    """Return 80, whatever http.port says; in a folder, where nobody may have it, the hub's own."""
+    return 80 if ROOT == Path("/") else configurer.load_config()["http"]["port"]
+
+
+def ensure_jupyterhub_running(times=20):
+    """Wait for an answer on the port that TLJH expects; any answer will do."""
+    port = awaited_port()
     for attempt in range(1, times + 1):
         logger.info("Waiting for JupyterHub to come up (%d/%d tries)", attempt, times)
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{http['port']}", timeout=10)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=10)
             return
         except urllib.error.HTTPError:
             return
         except OSError:
             time.sleep(1)
-    raise SystemExit(f"Installation failed: JupyterHub did not start in {times}s")
+    raise Exception(f"Installation failed: JupyterHub did not start in {times}s")
 
 
-def ensure_symlink():
+def ensure_symlinks(prefix):
     """Have tljh-config in everybody's PATH; as TLJH, refuse to replace one of somebody else's."""
     link = ROOT / "usr" / "bin" / "tljh-config"
-    target = HUB_ENV_PREFIX / "bin" / "tljh-config"
+    target = prefix / "bin" / "tljh-config"
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.exists():
         link.symlink_to(target)

@@ -41,11 +41,13 @@ def jupyterhub_requirement():
 
 
 def run(command):
-    """Run a command; show what it said only when it fails."""
+    """Run a command; show what it said only when it fails, before a traceback that does not."""
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
+        words = [str(word) for word in command]
+        logger.error("Ran %s with exit code %d", " ".join(words), done.returncode)
         logger.error("%s", done.stdout)
-        raise SystemExit(f"{Path(command[0]).name} ended with exit code {done.returncode}")
+        raise subprocess.CalledProcessError(done.returncode, words)
     return done.stdout

@@ -15,6 +15,8 @@ from tljh.config import HUB_ENV_PREFIX, INSTALL_PREFIX, ROOT, STATE_DIR
 CONFIGURATION = ROOT / "etc" / "supervisor" / "supervisord.conf"
 SYSTEMCTL = ROOT / "usr" / "bin" / "systemctl"
 LOGS = ROOT / "var" / "log"
+# A folder has no groups of its own, and those of the machine are nobody's to change.
+GROUPS = ()
 
 
 def programs():
@@ -47,33 +49,43 @@ def program(name, command, **settings):
     }
 
 
-def ensure():
-    """Write the services anew, restart both and enable them, in TLJH's order."""
-    first = write_programs()
-    systemctl("daemon-reload")
-    restart("jupyterhub")
-    restart("traefik")
+def restart_all():
+    """Restart both services and enable them, in TLJH's order."""
+    first = not is_active("jupyterhub")
+    restart_service("jupyterhub")
+    restart_service("traefik")
     if not first:
         # The hub's unit requires the proxy's, so systemd restarts it once more.
-        restart("jupyterhub")
+        restart_service("jupyterhub")
     systemctl("enable", "jupyterhub", "traefik")
 
 
-def write_programs():
-    """Write what supervisor must know; return whether it has known nothing of it."""
+def install_units():
+    """Write again what supervisor must know."""
     parser = configparser.RawConfigParser()
     parser.read(CONFIGURATION, encoding="utf-8")
-    first = not parser.has_section("program:jupyterhub")
     for name, settings in programs().items():
         parser[f"program:{name}"] = settings
     with open(CONFIGURATION, "w", encoding="utf-8") as file:
         parser.write(file)
-    return first
 
 
-def restart(name):
+def reload_daemon():
+    systemctl("daemon-reload")
+
+
+def restart_service(name):
     systemctl("restart", name)
 
 
+def is_active(name):
+    command = [SYSTEMCTL, "is-active", name]
+    return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def systemctl(*arguments):
-    subprocess.run([SYSTEMCTL, *arguments], check=True)
+    run([SYSTEMCTL, *arguments])
+
+
+def run(command):
+    subprocess.run(command, check=True)

