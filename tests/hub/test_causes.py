@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
+import hub_folder
 import pytest
 from docker_fixtures import Engine, environment
 from hub_fixtures import Live, free_port, until
@@ -20,6 +22,7 @@ from tljh_runbook.errors import HubUnhealthy
 from tljh_runbook.hub import ends, health, processes, promises, proof, services, web
 from tljh_runbook.hub.probe import targets
 from tljh_runbook.hub.promises import FIRST, Verdict
+from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.watch import Seen, Watch
 
 HUB = "jupyterhub.sqlite"
@@ -413,3 +416,15 @@ def test_a_service_that_dies_again_and_again_is_not_healthy(live: Live) -> None:
     unsteady = health.unsteady(manager, 2)
     assert unsteady == ["cull-idle"]
     health.stay(live.hub, manager, wanted, unsteady)
+
+
+def test_the_journal_is_read_from_the_second_in_which_it_began(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """journalctl takes whole seconds: what was written in the same second must not be missed."""
+    asked = tmp_path / "asked"
+    program = f'#!/bin/sh\nprintf "%s\\n" "$@" >{asked}\n'
+    hub_folder.keep(tmp_path / "bin" / "journalctl", program, 0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert ends.own({"unit": "jupyter-alice"}, source.services, 1000.7) == ""
+    assert "--since=@1000" in asked.read_text().splitlines()

@@ -135,7 +135,7 @@ def _said(pid: int, manager: Services, since: float) -> Iterator[str]:
 
 
 def _journal(since: float, *matches: str) -> Iterator[dict[str, Any]]:
-    command = ["journalctl", f"--since=@{since:.0f}", *matches]
+    command = ["journalctl", f"--since=@{int(since)}", *matches]
     with suppress(OSError, subprocess.SubprocessError, ValueError):
         done = subprocess.run(
             [*command, "--output=json", "--quiet"],
