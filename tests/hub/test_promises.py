@@ -297,8 +297,8 @@ def test_a_hub_without_docker_has_no_images_to_lose(
         ("memory: '1G'", "memory: '2G'"),
         ("memory: '1G'", "memory: 1"),
         ("memory: '1G'", "cpu: 1"),
-        ("enabled: false", "enabled: true"),
-        ("enabled: false", "enabled: 0"),
+        ("enabled: true", "enabled: false"),
+        ("enabled: true", "enabled: 1"),
         ("  - alice ", "  - bob "),
     ],
 )
