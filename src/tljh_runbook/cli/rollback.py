@@ -117,6 +117,7 @@ def resume(  # noqa: PLR0913 - each is an option that a person types
             if left is None:  # else what was cut off comes first
                 raise
         if left is None:
+            mark.relieve(source.hub)  # of a rollback that was killed before it began
             _say_nothing_left(source, as_json=as_json)
             return
     # The server waits for this command before it starts the hub, which the run waits for.
