@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ import tljh_runbook
 from tljh_runbook.errors import ServicesUnreachable, UpgradeTakenBack
 from tljh_runbook.hub import ending, processes, services, settings
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.restoration import Action
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
 
@@ -210,6 +211,16 @@ class Live:
         new = file.with_suffix(".new")
         new.write_text(json.dumps(answers), encoding="utf-8")
         new.replace(file)
+
+
+def carry_out(actions: Sequence[Action]) -> None:
+    """Do what a restore does: prepare all, carry out all, take away what is left beside."""
+    for action in actions:
+        action.prepare()
+    for action in actions:
+        action.carry_out()
+    for action in actions:
+        action.discard()
 
 
 def until(condition: Callable[[], object], *, seconds: float = 30) -> None:

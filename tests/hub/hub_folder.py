@@ -251,6 +251,13 @@ def metadata(path: Path) -> dict[str, int]:
     return {name: getattr(status, name) for name in names}
 
 
+def without_retained(hub: Hub) -> dict[str, tuple[int, int, int, bytes]]:
+    """Return what is in the hub's prefix, but for what a rollback has replaced and retains."""
+    retained = f"{hub.newer.name}/"
+    found = contents(hub.prefix)
+    return {name: about for name, about in found.items() if not name.startswith(retained)}
+
+
 def contents(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
     """Return mode, owner, group and bytes of every file below a folder."""
     found = {}

@@ -36,13 +36,18 @@ def without_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shutil.which("systemd") is None
 
 
-def test_the_installer_finds_systemd_where_debian_13_has_it(
-    source: Source, without_systemd: None
-) -> None:
+@pytest.fixture
+def on_debian_13(source: Source, without_systemd: None) -> None:
+    """Have `systemd` where Debian 13 has it, and the installer that looks for it."""
     hub_folder.keep(source.hub.root / "usr/lib/systemd/systemd", "#!/bin/sh\n", 0o755)
     bootstrap = (STANDINS / "bootstrap.py").read_text(encoding="utf-8")
     hub_folder.keep(Path(source.settings.upgrade.installer), bootstrap, 0o755)
     hub_folder.keep(source.hub.python.with_name("python3"), PASSES, 0o755)
+
+
+def test_the_installer_finds_systemd_where_debian_13_has_it(
+    source: Source, on_debian_13: None
+) -> None:
     files.make_private(source.hub.work)
     installer.install("2.0.0", [], source, print)
     log = (source.hub.work / installer.LOG).read_text(encoding="utf-8")
@@ -50,13 +55,7 @@ def test_the_installer_finds_systemd_where_debian_13_has_it(
     assert log.endswith("Running TLJH installer...\n")
 
 
-def test_the_notes_of_a_snapshot_find_systemd_there_too(
-    source: Source, without_systemd: None
-) -> None:
-    hub_folder.keep(source.hub.root / "usr/lib/systemd/systemd", "#!/bin/sh\n", 0o755)
-    bootstrap = (STANDINS / "bootstrap.py").read_text(encoding="utf-8")
-    hub_folder.keep(Path(source.settings.upgrade.installer), bootstrap, 0o755)
-    hub_folder.keep(source.hub.python.with_name("python3"), PASSES, 0o755)
+def test_the_notes_of_a_snapshot_find_systemd_there_too(source: Source, on_debian_13: None) -> None:
     (plugin,) = components.chosen(["plugin"])
     made = capture.create(source, [plugin])
     (line,) = [each for each in plugin.by_hand(made.manifest) if "installer.py" in each]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from hub_fixtures import Cli
+from hub_fixtures import Cli, carry_out
 
 from tljh_runbook.errors import BackupIncomplete
 from tljh_runbook.hub import capture, components, inventory, scheduled, snapshot
@@ -45,13 +45,7 @@ def planned(source: Source, kept: Snapshot, notes: list[str] | None = None) -> l
 
 
 def restore(source: Source, kept: Snapshot) -> None:
-    todo = planned(source, kept)
-    for action in todo:
-        action.prepare()
-    for action in todo:
-        action.carry_out()
-    for action in todo:
-        action.discard()
+    carry_out(planned(source, kept))
 
 
 def tree(source: Source) -> dict[str, object]:

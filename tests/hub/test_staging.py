@@ -75,10 +75,7 @@ def pids(live: Live) -> list[int | None]:
 
 def everything(hub: Hub) -> dict[str, tuple[int, int, int, bytes]]:
     """Return what belongs to the live hub, in its prefix and below the server's ``/etc``."""
-    live = hub_folder.contents(hub.prefix)
-    retained = {name for name in live if name.startswith(f"{hub.newer.name}/")}
-    own = {name: each for name, each in live.items() if name not in retained}
-    return own | hub_folder.contents(hub.root / "etc")
+    return hub_folder.without_retained(hub) | hub_folder.contents(hub.root / "etc")
 
 
 def test_what_is_written_inside_a_view_is_not_seen_outside(tmp_path: Path) -> None:

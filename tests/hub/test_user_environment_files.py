@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hub_folder
 import pytest
+from hub_fixtures import carry_out
 from test_component_software import conda_package, user_package
 
 from tljh_runbook.hub import capture, components, snapshot, user_environment_files
@@ -54,13 +55,7 @@ def planned(source: Source, kept: Snapshot, notes: list[str] | None = None) -> l
 
 
 def restore(source: Source, kept: Snapshot) -> None:
-    todo = planned(source, kept)
-    for action in todo:
-        action.prepare()
-    for action in todo:
-        action.carry_out()
-    for action in todo:
-        action.discard()
+    carry_out(planned(source, kept))
 
 
 def test_what_no_package_brought_is_in_the_snapshot(source: Source, users: Path) -> None:

@@ -180,7 +180,7 @@ def test_an_installer_that_fails_is_told_with_its_last_words(backed_up: Live) ->
     end = upgraded(live)
     assert end["code"] == UpgradeTakenBack.code
     assert "The network is away" in end["error"]["message"]
-    assert without_retained(live) == before
+    assert hub_folder.without_retained(live.hub) == before
     assert "The network is away" in (live.hub.work / "installer.log").read_text()
     (live.hub.root / "srv" / "fail").unlink()
     assert upgraded(live)["code"] == 0
@@ -284,18 +284,11 @@ def test_an_upgrade_that_was_cut_off_is_taken_back_first(backed_up: Live) -> Non
     until(lambda: not lock.held(live.hub))
     assert changes.software(live.source) == []
     resumed(live)
-    assert without_retained(live) == before
+    assert hub_folder.without_retained(live.hub) == before
     end = upgraded(live)
     assert (end["code"], end["report"]["changed"]) == (0, True)
     assert ["TLJH", "1.0.0", "2.0.0"] in end["report"]["changes"]
     assert upgraded(live)["report"]["changed"] is False
-
-
-def without_retained(live: Live) -> dict[str, tuple[int, int, int, bytes]]:
-    """Return what is in the prefix, without what a rollback has replaced and retains."""
-    found = hub_folder.contents(live.hub.prefix)
-    retained = f"{live.hub.newer.name}/"
-    return {name: about for name, about in found.items() if not name.startswith(retained)}
 
 
 def resumed(live: Live) -> None:

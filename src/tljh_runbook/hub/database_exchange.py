@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub import exchange, files
+from tljh_runbook.hub import exchange
 from tljh_runbook.hub.database import replacement, running_servers, sqlite
 from tljh_runbook.hub.exchange import Place
 from tljh_runbook.hub.manifest import Entry
@@ -90,7 +90,7 @@ class _HubDatabase(_Database):
         """Return whose servers were started since, and why they cannot be entered."""
         with tempfile.TemporaryDirectory() as folder:  # SQLite writes beside what it reads
             saved = Path(folder) / "saved"
-            saved.write_bytes(files.read(self._restoration.kept.path / self._entry.path))
+            exchange.write_copy(self._restoration.kept.path / self._entry.path, saved, self._entry)
             started = running_servers.started_since(saved, self.target)
             unfit = running_servers.unfit(saved, self.target)
         return [each.label for each in started], unfit

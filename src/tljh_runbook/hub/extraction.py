@@ -51,9 +51,8 @@ def _require_trusted(folder: Path) -> None:
 
     What is not there yet is made, and belongs to root then.
     """
-    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
-    reason = trust.doubt_folder(there)
-    if not reason and there == folder and os.geteuid() == 0 and folder.stat().st_mode & 0o022:
+    reason = trust.doubt_new(folder)
+    if not reason and folder.exists() and os.geteuid() == 0 and folder.stat().st_mode & 0o022:
         reason = f"others may write to the folder {folder}"
     if reason:
         raise SettingsInvalid(

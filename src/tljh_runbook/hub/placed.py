@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import exchange, files, trust
+from tljh_runbook.hub.manifest import Entry
 from tljh_runbook.hub.restoration import Action, Restoration
 
 
@@ -51,10 +52,16 @@ def folders(restoration: Restoration, kept: dict[str, list[int]]) -> Iterator[Ac
 
 def unsafe_parents(path: Path) -> str:
     """Say why nothing should be written in a folder; what is missing of it is made by root."""
-    folder = path.parent
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    return trust.doubt_folder(folder)
+    return trust.doubt_new(path.parent)
+
+
+def safe(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield the files that nobody else could lead astray; a note names each other one."""
+    for entry in entries:
+        if why := unsafe_parents(Path(entry.origin or "/")):
+            restoration.notes.append(f"{entry.origin} is not restored: {why}.")
+        else:
+            yield entry
 
 
 def links_by_hand(kept: dict[str, str]) -> Iterator[str]:
@@ -79,7 +86,7 @@ def _wanted(restoration: Restoration, kept: dict[str, Any]) -> dict[str, Any]:
         if paths and not any(path.is_relative_to(each) for each in paths):
             continue
         if why := unsafe_parents(path):
-            restoration.notes.append(f"{path} is not given back: {why}.")
+            restoration.notes.append(f"{path} is not restored: {why}.")
         else:
             found[name] = about
     return found

@@ -26,6 +26,12 @@ def doubt_folder(folder: Path) -> str:
     return _walk(folder) or _open_to_others(folder.resolve())
 
 
+def doubt_new(folder: Path) -> str:
+    """Return why root should not make ``folder`` and write in it; it may be there already."""
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    return doubt_folder(there)
+
+
 def is_open(folder: Path) -> bool:
     """Say whether anyone but root can exchange what is in ``folder``."""
     return folder.exists() and bool(_open_to_others(folder))

@@ -94,13 +94,7 @@ class Services:
 
     def give_back(self, restoration: Restoration) -> Iterable[Action]:
         manifest = restoration.kept.manifest
-        entries = []
-        for entry in restoration.entries(self.name):
-            reason = placed.unsafe_parents(Path(entry.origin or "/"))
-            if reason:
-                restoration.notes.append(f"{entry.origin} is not given back: {reason}.")
-            else:
-                entries.append(entry)
+        entries = list(placed.safe(restoration, restoration.entries(self.name)))
         tls = {each.origin for each in entries if each.path.startswith(f"{self.name}/{TLS_FILES}/")}
         actions = list(exchange.actions(restoration, entries))
         for action in actions:

@@ -135,13 +135,8 @@ def _files(restoration: Restoration) -> Iterator[Action]:
     """Yield what restores the files, links and folders besides packages."""
     about = restoration.kept.manifest.components[COMPONENT.name]
     yield from placed.folders(restoration, about.get("folders", {}))
-    wanted = []
-    for entry in restoration.entries(COMPONENT.name):
-        if entry.origin and (why := placed.unsafe_parents(Path(entry.origin))):
-            restoration.notes.append(f"{entry.origin} is not restored: {why}.")
-        elif entry.origin:
-            wanted.append(entry)
-    yield from exchange.actions(restoration, wanted)
+    copied = [each for each in restoration.entries(COMPONENT.name) if each.origin]
+    yield from exchange.actions(restoration, list(placed.safe(restoration, copied)))
     yield from placed.links(restoration, about.get("links", {}))
 
 
