@@ -14,8 +14,8 @@ from hub_fixtures import supervisor
 from rows import Row, in_turn, seconds
 
 from tljh_runbook.hub import services, settings
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components.user_data import COMPONENT
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import homes, repository, user_files
 

@@ -14,8 +14,8 @@ import pytest
 from hub_fixtures import ANSWERS, Live, free_port, living
 
 from tljh_runbook.hub import endpoint, health, processes
+from tljh_runbook.hub.address import Socket
 from tljh_runbook.hub.probe import targets
-from tljh_runbook.hub.processes import Socket
 from tljh_runbook.hub.source import Source
 
 BASE = "/classes/jh/"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tljh_runbook.errors import RunCutOff
+from tljh_runbook.hub import cut_off as cut_off_run
 from tljh_runbook.hub import journal, lock, restore, worker
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.layout import Hub
@@ -128,7 +129,9 @@ def test_a_run_that_was_cut_off_neither_runs_nor_has_an_end(hub: Hub, task: str)
     assert journal.cut_off(state)
     seen: list[str] = []
     with pytest.raises(RunCutOff, match=LEFT[task]) as told:
-        worker.follow(hub, task, lambda event: seen.append(event["text"]))
+        worker.follow(
+            hub, task, lambda event: seen.append(event["text"]), explain=cut_off_run.explain
+        )
     assert str(worker.log_file(hub, task)) in told.value.hint
     assert seen == ["Install"]
 
@@ -138,7 +141,7 @@ def test_a_restore_that_was_cut_off_tells_what_to_type(hub: Hub) -> None:
     mark = {"snapshot": "20260101T000000Z", "typed": "restore config --snapshot 20260101T000000Z"}
     (hub.work / restore.MARK).write_text(json.dumps(mark))
     with pytest.raises(RunCutOff, match="may be stopped, or half given back") as told:
-        worker.follow(hub, "restore", lambda _: None)
+        worker.follow(hub, "restore", lambda _: None, explain=cut_off_run.explain)
     assert f"tljh-runbook {mark['typed']}" in told.value.hint
 
 

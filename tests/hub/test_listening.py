@@ -12,7 +12,7 @@ from test_staging import done, everything, pids, prepared_beside
 
 from tljh_runbook.errors import ConfigBroken, ServerUnfit
 from tljh_runbook.hub import checks, listening, toml
-from tljh_runbook.hub.processes import Socket
+from tljh_runbook.hub.address import Socket
 
 BY_HAND = '[entryPoints.http]\naddress = "127.0.0.1:{port}"\n'
 

@@ -62,7 +62,7 @@ def test_empty_homes_fail_every_night_until_they_are_back(source: Source, cli: C
         assert "tljh-runbook acknowledge" in told.value.hint
     assert says(source) == "NO"
     assert "missing" in cli("backup", "user-data", "--hub", source.hub.prefix).stderr
-    retention.remove(source, retention.judge(source))
+    retention.remove(source, retention.judge(source, {}))
     assert good in snapshot.listed(source.backups)
     shutil.copytree(source.hub.root / "aside", home(source), dirs_exist_ok=True)
     night(source)

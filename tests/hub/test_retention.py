@@ -51,7 +51,11 @@ def keeping(source: Source, **keep: int) -> Source:
 
 
 def kept(source: Source) -> dict[str, tuple[str, ...]]:
-    return {each.id: each.reasons for each in retention.judge(source) if each.kept}
+    return {
+        each.id: each.reasons
+        for each in retention.judge(source, mark.needed_snapshots(source.hub))
+        if each.kept
+    }
 
 
 def test_days_weeks_and_months(source: Source) -> None:
@@ -68,7 +72,7 @@ def test_days_weeks_and_months(source: Source) -> None:
 
 def test_what_goes_is_gone_and_the_rest_whole(source: Source) -> None:
     made = [aged(source, NOW - age * DAY) for age in (3, 2, 1)]
-    judged = retention.judge(keeping(source))
+    judged = retention.judge(keeping(source), {})
     retention.remove(source, judged)
     assert snapshot.listed(source.backups) == made[2:]
     assert [path.name for path in source.backups.iterdir()] == [made[2].name]
@@ -116,14 +120,14 @@ def test_a_removal_that_was_cut_off_is_ended_by_the_next(source: Source) -> None
     left = source.backups / f"{retention.REMOVED}20250101T000000Z"
     (left / "config").mkdir(parents=True)
     assert [path.name for path in snapshot.listed(source.backups)] == [made.name]
-    retention.remove(source, retention.judge(source))
+    retention.remove(source, retention.judge(source, {}))
     assert not left.exists()
 
 
 def test_not_while_another_run_works(source: Source) -> None:
     aged(source, NOW)
     with lock.hold(source.hub, "the backup"), pytest.raises(Busy):
-        retention.remove(source, retention.judge(source))
+        retention.remove(source, retention.judge(source, {}))
 
 
 @given(
@@ -144,14 +148,14 @@ def test_laws(source: Source, ages: list[int], keep: tuple[int, int, int, int]) 
     for age in kinds:
         write_bare(source, NOW - age * DAY / 4)
     wanted = keeping(source, last=last, daily=daily, weekly=weekly, monthly=monthly)
-    judged = retention.judge(wanted)
+    judged = retention.judge(wanted, {})
     stay = [each.id for each in judged if each.kept]
     assert judged[-1].kept
     assert len(stay) <= last + daily + weekly + monthly
     assert len(stay) >= min(len(ages), last)
     retention.remove(wanted, judged)
-    assert [each.id for each in retention.judge(wanted)] == stay
-    assert all(each.kept for each in retention.judge(wanted))
+    assert [each.id for each in retention.judge(wanted, {})] == stay
+    assert all(each.kept for each in retention.judge(wanted, {}))
 
 
 def write_bare(source: Source, moment: float) -> None:
@@ -185,7 +189,7 @@ def test_user_data_goes_with_the_snapshots_that_name_it(source: Source) -> None:
     made = [capture.create(source, components.chosen(names)).path for _ in range(3)]
     shutil.rmtree(made[1])  # as on a new server, to which not all were fetched
     wanted = keeping(source)
-    retention.remove(wanted, retention.judge(wanted))
+    retention.remove(wanted, retention.judge(wanted, {}))
     opened = repository.opened(source)
     left = {repository.kept_as(each) for each in repository.own(opened)}
     assert left == {made[1].name, made[2].name}

@@ -18,7 +18,7 @@ from restic_servers import needs
 from watchman import SECRET, Watchman, watching
 
 from tljh_runbook import errors
-from tljh_runbook.hub import checks, lock, run_record, scheduled, services, settings, snapshot
+from tljh_runbook.hub import checks, lock, run_record, services, settings, snapshot
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
 
@@ -215,11 +215,11 @@ def test_a_run_that_is_cut_off_is_told_as_such(hub: Hub, watchman: Watchman) -> 
     watchman.go.clear()
     process = subprocess.Popen(command(hub, "backup"))
     until(lambda: watchman.told)
-    assert scheduled.seen(hub, "backup").running
-    assert not scheduled.seen(hub, "backup").cut_off
+    assert run_record.seen(hub, "backup").running
+    assert not run_record.seen(hub, "backup").cut_off
     process.kill()
     process.wait()
-    seen = scheduled.seen(hub, "backup")
+    seen = run_record.seen(hub, "backup")
     assert (seen.running, seen.cut_off) == (False, True)
     (finding,) = [each for each in checks.run(reloaded(hub)) if each.name == "scheduled"]
     assert (finding.error, "scheduled backup" in finding.warning) == (None, True)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from tljh_runbook.hub import checks, files, settings
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.security import advisories, allowed, assessment, osv, refresh
 from tljh_runbook.hub.security.advisories import Advisories
-from tljh_runbook.hub.settings import SecuritySettings
 from tljh_runbook.hub.source import Source
 
 EVERYTHING = st.recursive(
@@ -250,11 +248,6 @@ def test_the_check_warns_and_names_the_remedy(source: Source) -> None:
     assert "tljh-runbook upgrade --security" in found.warning
 
 
-def named(source: Source, place: str) -> Source:
-    changed = replace(source.settings, security=SecuritySettings(advisories=place))
-    return replace(source, settings=changed)
-
-
 def listed(as_of: str, *documents: dict[str, Any]) -> bytes:
     return json.dumps({"as_of": as_of, "packages": [], "advisories": documents}).encode()
 
@@ -289,7 +282,7 @@ def whole(data: bytes) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
 def test_a_newer_list_is_fetched_and_used_from_then_on(source: Source) -> None:
     data = listed(LATER, document("tornado", {"introduced": "0"}, {"fixed": "7"}))
     with serving(whole(data)) as url:
-        found = refresh.refresh(named(source, url))
+        found = refresh.refresh(source.hub, url)
     assert found.as_of.isoformat() == LATER
     assert advisories.load(source.hub) == found
     assert advisories.file(source.hub).stat().st_mode & 0o777 == 0o600
@@ -299,15 +292,15 @@ def test_a_newer_list_is_fetched_and_used_from_then_on(source: Source) -> None:
 
 def test_a_list_may_be_a_file_on_the_server(source: Source, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_bytes(listed(LATER))
-    found = refresh.refresh(named(source, str(tmp_path / "list.json")))
+    found = refresh.refresh(source.hub, str(tmp_path / "list.json"))
     assert found.as_of.isoformat() == LATER
     with pytest.raises(AdvisoriesUnusable, match="No such file"):
-        refresh.refresh(named(source, str(tmp_path / "none.json")))
+        refresh.refresh(source.hub, str(tmp_path / "none.json"))
 
 
 def test_an_older_list_takes_the_place_of_no_newer_one(source: Source) -> None:
     with serving(whole(listed("2020-01-01"))) as url:
-        assert refresh.refresh(named(source, url)) == advisories.shipped()
+        assert refresh.refresh(source.hub, url) == advisories.shipped()
     assert not advisories.file(source.hub).exists()
 
 
@@ -362,7 +355,7 @@ def test_a_download_that_does_not_end_well_changes_nothing(
 ) -> None:
     before = advisories.load(source.hub)
     with serving(answer) as url, pytest.raises(AdvisoriesUnusable, match=why):
-        refresh.refresh(named(source, url), deadline=1)
+        refresh.refresh(source.hub, url, deadline=1)
     assert advisories.load(source.hub) == before
     assert not advisories.file(source.hub).exists()
 
@@ -380,4 +373,4 @@ def test_nothing_is_left_of_a_list_that_cannot_be_stored(source: Source, tmp_pat
     source.hub.work.parent.mkdir(parents=True, exist_ok=True)
     source.hub.work.write_text("in the way")
     with pytest.raises((RunbookError, FileExistsError)):
-        refresh.refresh(named(source, str(tmp_path / "list.json")))
+        refresh.refresh(source.hub, str(tmp_path / "list.json"))

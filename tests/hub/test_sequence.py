@@ -59,7 +59,7 @@ def test_a_clock_that_was_behind_does_not_remove_what_was_just_made(
     new = backup(source)
     keep = KeepSettings(last=1, daily=0, weekly=0, monthly=0)
     wanted = replace(source, settings=replace(source.settings, keep=keep))
-    kept = {each.id: each.reasons for each in retention.judge(wanted) if each.kept}
+    kept = {each.id: each.reasons for each in retention.judge(wanted, {}) if each.kept}
     assert kept == {new.name: ("last", "the newest that is whole")}
 
 

@@ -28,7 +28,7 @@ from tljh_runbook.errors import (
     SnapshotDamaged,
     SnapshotMissing,
 )
-from tljh_runbook.hub import capture, components, lock, manifest, snapshot
+from tljh_runbook.hub import capture, components, draft, lock, manifest, snapshot
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 
@@ -347,7 +347,7 @@ def half_way(source: Source) -> Iterator[subprocess.Popen[str]]:
         (folder / f"{number}.toml").write_text("[a]\n")
     command = [sys.executable, "-m", "tljh_runbook", "backup", "--hub", str(source.hub.prefix)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        begun = f"{capture.PARTIAL}*/config/config/traefik_config.d/*"
+        begun = f"{draft.PARTIAL}*/config/config/traefik_config.d/*"
         until(lambda: any(source.backups.glob(begun)))
         yield process
 
@@ -367,7 +367,7 @@ def test_an_interruption_leaves_nothing(source: Source, number: signal.Signals, 
 def test_after_a_killed_backup_the_next_one_cleans_up(source: Source) -> None:
     with half_way(source) as process:
         process.kill()
-    assert [name[:9] for name in left_in(source)] == [capture.PARTIAL]
+    assert [name[:9] for name in left_in(source)] == [draft.PARTIAL]
     assert snapshot.listed(source.backups) == []
     made = backup(source)
     assert left_in(source) == [made.path.name]

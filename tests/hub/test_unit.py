@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import Busy, RunCutOff, ServicesUnreachable
-from tljh_runbook.hub import journal, unit, worker
+from tljh_runbook.hub import journal, recovery, unit, worker
 from tljh_runbook.hub.source import Source
 
 READER = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
@@ -118,8 +118,9 @@ def test_an_environment_goes_by_a_file_that_nobody_else_reads(
 
 def test_what_runs_after_a_kill_needs_no_file_that_is_gone(source: Source, systemd: Path) -> None:
     """systemd reads the environment file for each process, also for `ExecStopPost=`."""
+    started = on_systemd(source)
     with pytest.raises(RunCutOff):
-        worker.start(on_systemd(source), "upgrade", ["true"])
+        worker.start(started, "upgrade", ["true"], after=recovery.after(started, "upgrade"))
     properties = asked(systemd)["properties"]
     assert isinstance(properties, dict)
     assert "--after-kill" in properties["ExecStopPost"]
@@ -152,8 +153,9 @@ def test_an_upgrade_that_is_killed_is_resumed_by_systemd(
     source: Source, systemd: Path, task: str, resumed: bool
 ) -> None:
     settings = source.hub.root / "a file.yaml"
+    started = replace(on_systemd(source), file=settings)
     with pytest.raises(RunCutOff):
-        worker.start(replace(on_systemd(source), file=settings), task, ["true"])
+        worker.start(started, task, ["true"], after=recovery.after(started, task))
     properties = asked(systemd)["properties"]
     assert isinstance(properties, dict)
     after = shlex.split(properties.get("ExecStopPost", ""))

@@ -31,6 +31,7 @@ from tljh_runbook.hub import (
     checks,
     components,
     config,
+    cut_off,
     journal,
     lock,
     manifest,
@@ -236,7 +237,7 @@ def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Liv
     with pytest.raises(Busy):  # its installer goes on, and none may begin beside it
         worker.start(live.source, "upgrade", ["true"])
     with pytest.raises(RunCutOff) as told:
-        worker.follow(live.hub, "upgrade", lambda _: None)
+        worker.follow(live.hub, "upgrade", lambda _: None, explain=cut_off.explain)
     assert "Wait until TLJH's installer has ended" in told.value.hint
     go_on(live)
     until(lambda: not lock.held(live.hub))

@@ -18,6 +18,7 @@ from tljh_runbook.hub.components import Component
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.staging import mark
 from tljh_runbook.hub.user_data import user_files
 
 
@@ -123,7 +124,8 @@ def prune(source: Source, *, dry_run: bool, as_json: bool) -> None:
     Example:
       tljh-runbook prune --dry-run
     """
-    judged = retention.judge(source, terminal.progress)
+    needed = mark.needed_snapshots(source.hub)
+    judged = retention.judge(source, needed, terminal.progress)
     if not dry_run:
         retention.remove(source, judged, terminal.progress)
     if as_json:

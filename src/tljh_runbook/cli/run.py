@@ -11,7 +11,7 @@ import click
 
 from tljh_runbook import program, show, terminal
 from tljh_runbook.cli.options import INTERRUPTED
-from tljh_runbook.hub import notice, run_notice, worker
+from tljh_runbook.hub import cut_off, notice, recovery, run_notice, worker
 from tljh_runbook.hub.journal import NAMES, Event, Journal
 from tljh_runbook.hub.source import Source
 
@@ -79,7 +79,14 @@ def work_apart(source: Source, task: str, work: Callable[[Source, Journal], None
 
 def start(source: Source, task: str) -> None:
     """Start what was typed apart from this terminal; return when it has begun."""
-    worker.start(source, task, program.command(), sys.argv[1:])
+    worker.start(
+        source,
+        task,
+        program.command(),
+        sys.argv[1:],
+        after=recovery.after(source, task),
+        explain=cut_off.explain,
+    )
 
 
 def begin(source: Source, task: str, *, as_json: bool) -> None:
@@ -96,8 +103,8 @@ def follow(source: Source, task: str, *, as_json: bool) -> None:
     """Show a run until its end, and how it ended; leave with its exit code."""
     with going_on(task):
         show_event = _quiet if as_json else show.event
-        resumed = partial(worker.is_resumed, source, task)
-        end = worker.follow(source.hub, task, show_event, resumed)
+        resumed = partial(recovery.is_resumed, source, task)
+        end = worker.follow(source.hub, task, show_event, resumed, explain=cut_off.explain)
     if as_json:
         terminal.data(end)
     else:

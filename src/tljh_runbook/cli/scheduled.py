@@ -16,8 +16,7 @@ from tljh_runbook.cli.options import HUB, SETTINGS, on_hub, told
 from tljh_runbook.errors import SettingsInvalid
 from tljh_runbook.hub import notice, run_record, scheduled, settings
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.run_record import Values
-from tljh_runbook.hub.scheduled import Seen
+from tljh_runbook.hub.run_record import Seen, Values
 from tljh_runbook.hub.source import Source
 
 ERROR = "<3>"  # the priority of a line in the journal, see sd-daemon(3)

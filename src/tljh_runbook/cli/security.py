@@ -6,7 +6,8 @@ import click
 
 from tljh_runbook import terminal
 from tljh_runbook.cli.options import on_hub
-from tljh_runbook.hub.security import advice, assessment, refresh
+from tljh_runbook.hub import security_check
+from tljh_runbook.hub.security import assessment, refresh
 from tljh_runbook.hub.security.assessment import VULNERABLE, Assessment, Vulnerable
 from tljh_runbook.hub.source import Source
 
@@ -41,7 +42,7 @@ def refresh_(source: Source, *, as_json: bool) -> None:
     Example:
       tljh-runbook security refresh
     """
-    found = refresh.refresh(source)
+    found = refresh.refresh(source.hub, source.settings.security.advisories)
     if as_json:
         terminal.data({"as_of": found.as_of.isoformat(), "advisories": len(found.known)})
     else:
@@ -60,7 +61,7 @@ def _show(found: Assessment) -> None:
         f"{found.as_of}."
     )
     if found.old or found.state == VULNERABLE:
-        terminal.warning(advice.warning(found))
+        terminal.warning(security_check.warning(found))
 
 
 def _rows(each: Vulnerable) -> list[list[str]]:

@@ -7,19 +7,19 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tljh_runbook import __version__
 from tljh_runbook.errors import NoSpace
 from tljh_runbook.hub import (
+    draft,
     files,
     lock,
     manifest,
-    manifest_checks,
     restore_notes,
     sequence,
     shrinkage,
@@ -27,8 +27,8 @@ from tljh_runbook.hub import (
     versions,
 )
 from tljh_runbook.hub.components import Component
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.manifest import Entry, Manifest
+from tljh_runbook.hub.draft import Folder, Say
+from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import offsite
@@ -36,78 +36,7 @@ from tljh_runbook.hub.user_data import offsite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PARTIAL = ".partial-"
 RESERVE = 16 << 20  # bytes left free on the disk whatever a snapshot takes
-Say = Callable[[str], None]
-
-
-@dataclass
-class Folder:
-    """One component's place in a snapshot that is being written."""
-
-    snapshot: Path
-    component: str
-    hub: Hub
-    kept_as: str
-    """The name of the snapshot once it is sealed."""
-    alone: bool = False
-    """Whether this component is all that was asked for, so that without it there is nothing."""
-    say: Say = lambda _: None
-    entries: list[Entry] = field(default_factory=list)
-    unread: dict[str, str] = field(default_factory=dict)
-    """What should be here and could not be read, and why."""
-
-    def place(self, name: str) -> Path:
-        """Return where the file ``name`` goes, its folders made."""
-        path = self.snapshot / self.component / name
-        for parent in reversed(path.relative_to(self.snapshot).parents):
-            # mkdir(parents=True) would give the mode to the last one only.
-            (self.snapshot / parent).mkdir(mode=0o700, exist_ok=True)
-        return path
-
-    def copy(self, origin: Path, name: str) -> None:
-        """Keep a copy of the small file ``origin``; one that cannot be read is noted.
-
-        Raises `FileNotFoundError` where it is gone, `PermissionError` where root could read it.
-        """
-        try:
-            data, status = files.steady(origin)
-        except OSError as error:
-            self.cannot_read(origin, error)
-            return
-        files.write_new(self.place(name), data)
-        self.record(name, origin, status)
-
-    def cannot_read(self, origin: Path, error: OSError) -> None:
-        """Note what could not be read, unless it is gone or the reader is only not root."""
-        if isinstance(error, FileNotFoundError):
-            raise error
-        if isinstance(error, PermissionError) and os.geteuid() != 0:
-            raise error
-        self.unread[str(origin)] = error.strerror or str(error)
-
-    def write(self, name: str, text: str) -> None:
-        """Keep a text that is no file on the hub."""
-        files.write_new(self.place(name), text.encode())
-        self.record(name, None, self.place(name).stat())
-
-    def record(self, name: str, origin: Path | None, status: os.stat_result) -> None:
-        """Enter a file that was put at ``place(name)``, with its origin's mode and owner."""
-        path = f"{self.component}/{name}"
-        size, sha = files.digest(self.snapshot / path)
-        self.entries.append(
-            Entry(
-                path=path,
-                component=self.component,
-                origin=str(origin) if origin else None,
-                size=size,
-                sha256=sha,
-                mode=status.st_mode & manifest_checks.FILE_MODE,
-                uid=status.st_uid,
-                gid=status.st_gid,
-                mtime_ns=status.st_mtime_ns,
-            )
-        )
 
 
 def create(source: Source, components: Iterable[Component], say: Say = lambda _: None) -> Snapshot:
@@ -138,11 +67,11 @@ def make(
     backups, begin = source.backups, begin or say
     with files.disk_errors(backups, "No snapshot was made."):
         files.make_private(backups)
-        forget_partial(source)
+        draft.forget_partial(source)
         _enough_space(backups, sum(component.size(source) for component in wanted))
         with _partial(source) as (partial, name):
             _fill((partial, name), source, wanted, say, begin)
-            bring_to_disk(partial)
+            draft.bring_to_disk(partial)
             partial.rename(backups / name)
         files.sync_folder(backups)
         sequence.record(source.hub.work, snapshot.sequence(backups / name) or 0)
@@ -201,7 +130,7 @@ def _seal(
 @contextmanager
 def _partial(source: Source) -> Iterator[tuple[Path, str]]:
     name = _free_name(source.backups)
-    partial = partial_place(source, name)
+    partial = draft.partial_place(source, name)
     partial.mkdir(mode=0o700)
     try:
         yield partial, name
@@ -219,22 +148,6 @@ def _free_name(backups: Path) -> str:
     return name
 
 
-def forget_partial(source: Source) -> None:
-    """Remove what a killed run left; the hub's lock says that none is at work."""
-    for left in source.backups.glob(f"{_prefix(source)}*"):
-        shutil.rmtree(left)
-
-
-def partial_place(source: Source, name: str) -> Path:
-    """Return where the snapshot ``name`` is put together."""
-    return source.backups / f"{_prefix(source)}{name}"
-
-
-def _prefix(source: Source) -> str:
-    """Return how this hub's unfinished snapshots begin: others may share the folder."""
-    return f"{PARTIAL}{hashlib.sha256(bytes(source.hub.prefix)).hexdigest()[:8]}-"
-
-
 def _enough_space(backups: Path, needed: int) -> None:
     free = shutil.disk_usage(backups).free
     if free < needed + RESERVE:
@@ -243,9 +156,3 @@ def _enough_space(backups: Path, needed: int) -> None:
             f"{(needed + RESERVE) >> 20} MB. No snapshot was made.",
             hint="Free some room, or set `backups` in the settings file to a larger disk.",
         )
-
-
-def bring_to_disk(partial: Path) -> None:
-    """Bring the entries of all folders of an unfinished snapshot to the disk."""
-    for folder, _, _ in os.walk(partial):
-        files.sync_folder(Path(folder))

@@ -29,13 +29,13 @@ from tljh_runbook.hub import (
     listening,
     removable,
     restore,
-    scheduled,
+    run_record,
+    security_check,
     snapshot,
 )
 from tljh_runbook.hub.components import every
 from tljh_runbook.hub.database import databases
 from tljh_runbook.hub.releases import breaking
-from tljh_runbook.hub.security import advice
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark, newer, stage, trial
 from tljh_runbook.hub.user_data import user_data_check
@@ -208,8 +208,8 @@ def _changes(source: Source) -> str:
 
 def _scheduled(source: Source) -> Found:
     """Look how the runs without a person went: nobody may have seen that one failed."""
-    for task in scheduled.TASKS:
-        seen = scheduled.seen(source.hub, task)
+    for task in run_record.TASKS:
+        seen = run_record.seen(source.hub, task)
         if seen.cut_off or (seen.last and seen.last["error"]):
             hint = f"Run it by hand, and see what it says: tljh-runbook scheduled {task}"
             return f"the last {task} failed", None, f"The last scheduled {task} failed. {hint}"
@@ -240,7 +240,7 @@ CHECKS: dict[str, Callable[[Source], Found]] = {
     "snapshot": _snapshot,
     "user data": user_data_check.look,
     "scheduled": _scheduled,
-    "security": advice.check,
+    "security": security_check.check,
     "changes": _changes,
     "releases": breaking.check,
 }

@@ -11,8 +11,8 @@ from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import files, yaml
+from tljh_runbook.hub.address import Socket
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.processes import Socket
 
 Flat = dict[str, Any]
 EMPTY: tuple[Any, ...] = (None, {})  # what stands for a section that holds nothing

@@ -14,9 +14,9 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from tljh_runbook.hub import config, processes, services, web
+from tljh_runbook.hub.address import Socket
 from tljh_runbook.hub.config import Address
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.processes import Socket
 from tljh_runbook.hub.services import Services
 
 HUB = "hub/"  # below the base URL: all pages of JupyterHub itself

@@ -16,7 +16,6 @@ from tljh_runbook.errors import InstallerFailed, ToolMissing
 from tljh_runbook.hub import cause, disk, files, interpreter, port_80, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging.stage import Stage
 from tljh_runbook.hub.targets import SECURITY, TLJH_ADDRESS, Target
 
 LOG = "installer.log"
@@ -42,7 +41,7 @@ def script(source: Source) -> Path:
     return path
 
 
-def run(source: Source, say: Say, stage: Stage | None = None) -> bool:
+def run(source: Source, say: Say, stage: Elsewhere | None = None) -> bool:
     """Bring every package to its target, in a stage where one is given.
 
     Returns whether something was installed after the installer has restarted the hub. Raises
@@ -69,7 +68,7 @@ def run(source: Source, say: Say, stage: Stage | None = None) -> bool:
 
 
 def _installer(
-    tljh: Target, plugins: Sequence[str], source: Source, say: Say, stage: Stage | None
+    tljh: Target, plugins: Sequence[str], source: Source, say: Say, stage: Elsewhere | None
 ) -> None:
     """Run TLJH's installer for the target of TLJH, which may be what is installed."""
     address = (tljh.source or "").removeprefix("git+")
@@ -101,7 +100,7 @@ def git_reference(requirement: str) -> str:
 
 
 def _from_elsewhere(
-    requirement: str, plugins: Sequence[str], source: Source, say: Say, stage: Stage | None
+    requirement: str, plugins: Sequence[str], source: Source, say: Say, stage: Elsewhere | None
 ) -> None:
     """Run TLJH's installer, which has one address of its own, for a TLJH from another place."""
     say("running the TLJH installer")
@@ -110,7 +109,7 @@ def _from_elsewhere(
         carry_out(source.hub, _command(source, plugins), say, stage, spec)
 
 
-def settle(target: Target, source: Source, say: Say, stage: Stage | None) -> None:
+def settle(target: Target, source: Source, say: Say, stage: Elsewhere | None) -> None:
     """Bring one package to its target, where the installer has left or brought another version."""
     if target.commit:
         force([target.requirement], source, say, stage)
@@ -121,7 +120,7 @@ def settle(target: Target, source: Source, say: Say, stage: Stage | None) -> Non
 
 
 def install(
-    tljh: str, plugins: Sequence[str], source: Source, say: Say, stage: Stage | None = None
+    tljh: str, plugins: Sequence[str], source: Source, say: Say, stage: Elsewhere | None = None
 ) -> None:
     """Have TLJH's installer put in a version of TLJH and plugins (pip requirements).
 
@@ -138,7 +137,7 @@ def _command(source: Source, plugins: Sequence[str], *version: str) -> list[str]
 
 
 def force(
-    requirements: Sequence[str], source: Source, say: Say, stage: Stage | None = None
+    requirements: Sequence[str], source: Source, say: Say, stage: Elsewhere | None = None
 ) -> None:
     """Have pip put in packages that it takes for satisfied: of equal version, another commit.
 

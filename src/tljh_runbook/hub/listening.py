@@ -17,8 +17,8 @@ from typing import Any
 
 from tljh_runbook.errors import ConfigBroken, ServerUnfit
 from tljh_runbook.hub import config, endpoint, files, processes, services, toml
+from tljh_runbook.hub.address import Socket
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.processes import Socket
 from tljh_runbook.hub.source import Source
 
 ALL = "::"  # how the kernel names all addresses of both families

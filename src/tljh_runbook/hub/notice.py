@@ -11,12 +11,12 @@ from email.message import EmailMessage
 from typing import Any
 
 from tljh_runbook import hints
-from tljh_runbook.hub import scheduled
+from tljh_runbook.hub import run_record
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.scheduled import Seen
+from tljh_runbook.hub.run_record import Seen
 
 UNITS = {
-    f"{scheduled.unit(task)}{end}": task for task in scheduled.TASKS for end in (".service", "")
+    f"{run_record.unit(task)}{end}": task for task in run_record.TASKS for end in (".service", "")
 }
 PLACES = "/usr/sbin:/usr/lib:/usr/bin"
 PATIENCE = 60  # seconds that sendmail may take
@@ -24,11 +24,11 @@ PATIENCE = 60  # seconds that sendmail may take
 
 def lines(hub: Hub, task: str) -> list[str]:
     """Return what failed, why, and what to type, each in a line of its own."""
-    seen = scheduled.seen(hub, task)
+    seen = run_record.seen(hub, task)
     return [
         f"The scheduled {task} of {hub.prefix} on {socket.gethostname()} failed.",
         *_why(seen),
-        f"What it wrote: journalctl -u {scheduled.unit(task)}.service -n 100",
+        f"What it wrote: journalctl -u {run_record.unit(task)}.service -n 100",
     ]
 
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 
 from tljh_runbook.hub import config, endpoint, services
-from tljh_runbook.hub.processes import Socket
+from tljh_runbook.hub.address import Socket
 from tljh_runbook.hub.source import Source
 
 AWAITED = Socket("127.0.0.1", 80)

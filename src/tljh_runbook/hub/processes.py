@@ -8,34 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from tljh_runbook.hub.address import Socket
 
 PROC = Path("/proc")
 ESTABLISHED, LISTEN = "01", "0A"  # states of a connection, as the kernel numbers them
-
-
-@dataclass(frozen=True)
-class Socket:
-    """Where a process listens over TCP: an address of this machine, or a name for one."""
-
-    host: str
-    port: int
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine itself can reach it."""
-        return self.host == "localhost" or self._is("is_loopback")
-
-    def covers(self, other: Socket) -> bool:
-        """Say whether whoever reaches the other one reaches this one as well."""
-        return self.port == other.port and (self._is("is_unspecified") or self.host == other.host)
-
-    def _is(self, what: str) -> bool:
-        try:
-            return bool(getattr(ipaddress.ip_address(self.host), what))
-        except ValueError:  # a name
-            return False
 
 
 def started(pid: int) -> float | None:

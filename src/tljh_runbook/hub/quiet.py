@@ -17,8 +17,8 @@ from tljh_runbook.errors import DockerFailed, NotQuiet
 from tljh_runbook.hub import docker, endpoint, environments, health, interpreter, processes, web
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.promises import servers
-from tljh_runbook.hub.promises.servers import Process
+from tljh_runbook.hub.servers import running
+from tljh_runbook.hub.servers.running import Process
 from tljh_runbook.hub.source import Source
 
 EVERY = 5.0  # seconds between two looks
@@ -75,11 +75,11 @@ def at_work(source: Source) -> list[str]:
     """
     found = databases.find(source.hub, source.services, source.settings)
     address = endpoint.of(source.hub, source.services)
-    running = hubdb.servers(found["jupyterhub"])
-    known = servers.processes_of(running, source.services)
+    servers = hubdb.servers(found["jupyterhub"])
+    known = running.processes_of(servers, source.services)
     questions = {
         each.label: _question(address.at(each.base), each.base, known[each.label])
-        for each in running
+        for each in servers
         # What has ended is nobody's work, even where the hub has not seen it yet.
         if not (known[each.label].ended and known[each.label].pid)
     }

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from tljh_runbook.errors import InstallerFailed
 from tljh_runbook.hub import files, installer, interpreter, versions
-from tljh_runbook.hub.installer import Say
+from tljh_runbook.hub.installer import Elsewhere, Say
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.security import fixes
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies
-from tljh_runbook.hub.staging.stage import Stage
 from tljh_runbook.hub.versions import Package
 
 # These come with a Python, and those of an older one do not run on a newer. Plugins may import
@@ -25,7 +24,7 @@ ASIDE = "lib.aside"
 Known = dict[Package, Distribution]
 
 
-def install(source: Source, say: Say, stage: Stage | None = None) -> bool:
+def install(source: Source, say: Say, stage: Elsewhere | None = None) -> bool:
     """Upgrade as asked, in an environment that is made again first where its Python is gone.
 
     Returns what `installer.run` returns. Raises `ToolMissing`, `InstallerFailed`.
@@ -38,7 +37,7 @@ def install(source: Source, say: Say, stage: Stage | None = None) -> bool:
     return fixes.install(source, say, stage, required=only_fixes) or late
 
 
-def _rebuild(source: Source, say: Say, stage: Stage | None) -> list[Package]:
+def _rebuild(source: Source, say: Say, stage: Elsewhere | None) -> list[Package]:
     """Make the environment again, at the same versions; return what must come otherwise.
 
     What else lies in it stays, the proxy's program for one.
@@ -68,7 +67,7 @@ def _set_aside(hub: Hub, environment: Path) -> Known:
     return dict(first.values())
 
 
-def _put_back(source: Source, known: Known, say: Say, stage: Stage | None) -> list[Package]:
+def _put_back(source: Source, known: Known, say: Say, stage: Elsewhere | None) -> list[Package]:
     """Install the same packages at the same versions; return those that cannot be had so."""
     wanted = sorted((each for each in known if each.name not in FITTING), key=lambda it: it.name)
     by_pip = [package for package in wanted if not package.local]
@@ -86,7 +85,7 @@ def _put_back(source: Source, known: Known, say: Say, stage: Stage | None) -> li
     return left
 
 
-def _installed(source: Source, package: Package, say: Say, stage: Stage | None) -> bool:
+def _installed(source: Source, package: Package, say: Say, stage: Elsewhere | None) -> bool:
     try:
         _pip(source, ["--no-deps", package.requirement], say, stage)
     except InstallerFailed:
@@ -116,12 +115,12 @@ def _asked(item: Distribution) -> bool:
     return item.read_text("REQUESTED") is not None
 
 
-def _pip(source: Source, words: list[str], say: Say, stage: Stage | None) -> None:
+def _pip(source: Source, words: list[str], say: Say, stage: Elsewhere | None) -> None:
     pip = [str(source.hub.python), "-m", "pip", "install", "--disable-pip-version-check"]
     installer.carry_out(source.hub, [*pip, *words], say, stage)
 
 
-def _place(source: Source, stage: Stage | None) -> Hub:
+def _place(source: Source, stage: Elsewhere | None) -> Hub:
     return stage.copy if stage else source.hub
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 from tljh_runbook import program
-from tljh_runbook.hub import lock, services
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub import lock, services, unit
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import mark
 
@@ -22,10 +20,19 @@ INSTALLING = 900.0  # seconds that an installer may take to finish what it does 
 PAUSE = 0.5  # seconds between two looks at the lock
 
 
-def command(hub: Hub, settings: Path | None) -> list[str]:
-    """Return what systemd runs when the process of an upgrade has ended, however it ended."""
-    named = ["--settings", str(settings.absolute())] if settings else []
-    return [*program.command(), "resume", "--after-kill", "--hub", str(hub.prefix), *named]
+def after(source: Source, task: str) -> list[str]:
+    """Return what systemd runs when the process of a task's run has ended; empty: nothing."""
+    if task not in TASKS:
+        return []
+    named = ["--settings", str(source.file.absolute())] if source.file else []
+    hub = str(source.hub.prefix)
+    return [*program.command(), "resume", "--after-kill", "--hub", hub, *named]
+
+
+def is_resumed(source: Source, task: str) -> bool:
+    """Say whether systemd resumes a run that was killed, or is about to."""
+    systemd = source.settings.services == "systemd"
+    return systemd and task in TASKS and unit.runs(task)
 
 
 def needed(source: Source) -> bool:

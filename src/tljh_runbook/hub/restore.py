@@ -13,9 +13,8 @@ from typing import Any
 from tljh_runbook.errors import HubUnhealthy, RestoreFailed, RunbookError
 from tljh_runbook.hub import files, health, lock, services
 from tljh_runbook.hub.components import Component
-from tljh_runbook.hub.promises import servers
-from tljh_runbook.hub.promises.servers import PROMISE as SERVERS
 from tljh_runbook.hub.restoration import Action, Restoration
+from tljh_runbook.hub.servers import running
 
 ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
 MARK = "restore.json"
@@ -84,7 +83,7 @@ def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
     again = cut_off(source.hub.work)
     if again:
         restoration.phase(f"Go on with the restore of {again['snapshot']}, which was cut off")
-    running = _answering(restoration)
+    answered = _answering(restoration)
     with _prepared(restoration, actions):
         refused = _while_running(restoration, [each for each in actions if not each.stopped])
         stopped = [action for action in actions if action.stopped]
@@ -93,7 +92,7 @@ def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
             _while_stopped(restoration, stopped)
             _wait_for_health(restoration, actions)
             (source.hub.work / MARK).unlink()
-    seen = _wait_for_servers(restoration, running) if restarted else {}
+    seen = _wait_for_servers(restoration, answered) if restarted else {}
     if refused:
         refused.add("All else was given back.")
         raise refused
@@ -218,7 +217,7 @@ def _mark(restoration: Restoration) -> None:
 def _answering(restoration: Restoration) -> dict[str, Any]:
     """Return the user servers that answer now; none where the hub cannot tell any more."""
     try:
-        measured: dict[str, Any] = SERVERS.measure(restoration.source)
+        measured = running.measure(restoration.source)
     except RunbookError:
         return {}
     return {name: each for name, each in measured.items() if each["answers"]}
@@ -231,9 +230,9 @@ def _wait_for_servers(restoration: Restoration, before: dict[str, Any]) -> dict[
     """
     deadline = time.monotonic() + ROUTES
     while True:
-        now = SERVERS.measure(restoration.source)
+        now = running.measure(restoration.source)
         wanted = before or {name: {**each, "answers": True} for name, each in _alive(now)}
-        same = {name: servers.same(was, now.get(name)) for name, was in wanted.items()}
+        same = {name: running.same(was, now.get(name)) for name, was in wanted.items()}
         # Of a server that its database does not name the hub will not know later either.
         waiting = [name for name, found in same.items() if not found and name in now]
         if not waiting or time.monotonic() > deadline:

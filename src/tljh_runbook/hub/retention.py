@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from tljh_runbook.hub import files, lock, snapshot
 from tljh_runbook.hub.settings import KeepSettings
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
 from tljh_runbook.hub.user_data import offsite, repository
 
 REMOVED = ".removed-"
@@ -39,10 +38,11 @@ class Judged:
         return {**asdict(self), "kept": self.kept}
 
 
-def judge(source: Source, say: Say = lambda _: None) -> list[Judged]:
-    """Say of every snapshot of this hub whether it is kept, oldest first.
+def judge(source: Source, needed: Mapping[str, str], say: Say = lambda _: None) -> list[Judged]:
+    """Say of every snapshot of this hub whether it is retained, oldest first.
 
-    One that cannot be read is kept: a person must look at it.
+    ``needed`` names those that something else needs, and what that is. One that cannot be read is
+    retained: a person must look at it.
     """
     found: list[Snapshot] = []
     reasons: dict[str, list[str]] = {}
@@ -57,7 +57,7 @@ def judge(source: Source, say: Say = lambda _: None) -> list[Judged]:
         if each.manifest.hub != str(source.hub.prefix):
             reasons[each.path.name].append("of another hub")
     own = [each for each in found if not reasons[each.path.name]]
-    for name, why in [*_scheduled(own, source.settings.keep), *_needed(source, own, say)]:
+    for name, why in [*_scheduled(own, source.settings.keep), *_needed(own, needed, say)]:
         reasons[name].append(why)
     return [Judged(name, sizes.get(name, 0), tuple(why)) for name, why in reasons.items()]
 
@@ -129,10 +129,9 @@ def _forget(source: Source, judged: Sequence[Judged], say: Say) -> None:
     repository.forget(opened, kept | {each.id for each in judged if each.kept})
 
 
-def _needed(source: Source, found: list[Snapshot], say: Say) -> list[tuple[str, str]]:
+def _needed(found: list[Snapshot], elsewhere: Mapping[str, str], say: Say) -> list[tuple[str, str]]:
     """Return name and reason of what is kept whatever the settings say."""
-    begun = mark.read(source.hub)
-    needed = [(begun.snapshot, "an unfinished upgrade")] if begun else []
+    needed = list(elsewhere.items())
     upgraded = [each for each in found if each.reports.is_dir()]
     needed += [(each.path.name, "going back from the last upgrade") for each in upgraded[-1:]]
     needed += [(name, "the newest that is whole") for name in _newest_whole(found, say)]

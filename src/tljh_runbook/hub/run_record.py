@@ -10,14 +10,17 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import AccessDenied, RunbookError
-from tljh_runbook.hub import files, lock
+from tljh_runbook.hub import files, lock, timer
 from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.timer import Timer
 
 FOLDER = "scheduled"
+TASKS = ("backup", "verify")
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 INTERRUPTED = 130
 Values = dict[str, Any]
@@ -32,6 +35,30 @@ SHAPE: Mapping[str, type | tuple[type, ...]] = {
     "invocation": str,
 }
 """What a record holds; ``code`` is None before its end, ``success`` is the last one, ever."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How one task stands: when it is due, whether it runs now, how it went."""
+
+    task: str
+    timer: Timer
+    running: bool
+    last: Values | None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the last run was ended before it could say how it went."""
+        return self.last is not None and not self.running and self.last["code"] is None
+
+    def to_json(self) -> dict[str, Any]:
+        due = self.timer.next
+        return {
+            "scheduled": self.timer.active,
+            "due": due.strftime(MOMENT) if due else None,
+            "running": self.running,
+            "last": self.last,
+        }
 
 
 class Record:
@@ -128,3 +155,14 @@ def _file(hub: Hub, task: str) -> Path:
 
 def _lock(task: str) -> str:
     return f"scheduled-{task}.lock"
+
+
+def unit(task: str) -> str:
+    """Return the name of the unit that runs a task, and of its timer."""
+    return f"tljh-runbook-{task}"
+
+
+def seen(hub: Hub, task: str, due: Timer = timer.NONE) -> Seen:
+    """Return how a task stands, by its record."""
+    runs = running(hub, task)  # asked first: what ends meanwhile has its end by then
+    return Seen(task, due, runs, read(hub, task))

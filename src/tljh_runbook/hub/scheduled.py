@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 from tljh_runbook.errors import BackupIncomplete, HomesLost, RunbookError
 from tljh_runbook.hub import (
@@ -20,60 +18,26 @@ from tljh_runbook.hub import (
     retention,
     run_record,
     snapshot,
-    timer,
 )
 from tljh_runbook.hub.components import Component
-from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.ping import Ping
-from tljh_runbook.hub.run_record import Record, Values
+from tljh_runbook.hub.run_record import Record, Seen, Values
 from tljh_runbook.hub.snapshot import Snapshot
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.timer import Timer
+from tljh_runbook.hub.staging import mark
 from tljh_runbook.hub.user_data import presence, user_files
 
 USER_DATA = "user-data"
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """How one task stands: when it is due, whether it runs now, how it went."""
-
-    task: str
-    timer: Timer
-    running: bool
-    last: Values | None
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether the last run was ended before it could say how it went."""
-        return self.last is not None and not self.running and self.last["code"] is None
-
-    def to_json(self) -> dict[str, Any]:
-        due = self.timer.next
-        return {
-            "scheduled": self.timer.active,
-            "due": due.strftime(run_record.MOMENT) if due else None,
-            "running": self.running,
-            "last": self.last,
-        }
-
-
-def unit(task: str) -> str:
-    """Return the name of the unit that runs a task, and of its timer."""
-    return f"tljh-runbook-{task}"
-
-
 def look(source: Source) -> list[Seen]:
     """Return how every task stands."""
-    return [seen(source.hub, task, source.services.timer(unit(task))) for task in TASKS]
-
-
-def seen(hub: Hub, task: str, due: Timer = timer.NONE) -> Seen:
-    """Return how a task stands, by its record."""
-    running = run_record.running(hub, task)  # asked first: what ends meanwhile has its end by then
-    return Seen(task, due, running, run_record.read(hub, task))
+    return [
+        run_record.seen(source.hub, task, source.services.timer(run_record.unit(task)))
+        for task in TASKS
+    ]
 
 
 def run(source: Source, task: str, say: Say, warn: Say) -> Values:
@@ -137,7 +101,9 @@ def _backup(source: Source, record: Record, say: Say) -> None:
     _require_whole(made, wanted)
     _succeed(record, made.manifest)
     try:
-        retention.remove(source, retention.judge(source, say), say)
+        retention.remove(
+            source, retention.judge(source, mark.needed_snapshots(source.hub), say), say
+        )
     except RunbookError as error:
         error.add(f"The new snapshot {made.path.name} is good: only old ones were not all removed.")
         raise

@@ -13,34 +13,49 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tljh_runbook.errors import RunbookError, RunCutOff
-from tljh_runbook.hub import disk, files, journal, lock, recovery, restore, unit
+from tljh_runbook.hub import disk, files, journal, lock, unit
 from tljh_runbook.hub.journal import NAMES, Event, Journal
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
 
 NOTES = 1 << 16  # bytes that a run may note of itself
 PAUSE = 0.2  # seconds between two looks into the journal
 Work = Callable[[Journal], None]
 """What a run does: it tells the journal how it goes, and gives it the report."""
+Explain = Callable[[Hub, str], RunCutOff]
+"""Says of a task's run that was cut off in which state it left the hub, and what to type."""
 
 
-def start(source: Source, task: str, program: Sequence[str], words: Sequence[str] = ()) -> None:
+def cut_off(hub: Hub, task: str) -> RunCutOff:
+    """Return what is known of any run that has ended without an end in its journal."""
+    return RunCutOff(f"The {NAMES[task]} was cut off before its end.", hint=where(hub, task))
+
+
+def start(  # noqa: PLR0913 - what a run is, and what is known of it elsewhere
+    source: Source,
+    task: str,
+    program: Sequence[str],
+    words: Sequence[str] = (),
+    *,
+    after: Sequence[str] = (),
+    explain: Explain = cut_off,
+) -> None:
     """Start ``program`` apart from this terminal; return when it has begun its journal.
 
-    Behind the first of its ``words``, the command, it gets ``--worker`` and the run's name. Raises
-    `Busy` when another run works on the hub, `RunCutOff` when it ends at once, and what
+    Behind the first of its ``words``, the command, it gets ``--worker`` and the run's name. Where
+    systemd starts it, systemd runs the command ``after`` when its process has ended. Raises `Busy`
+    when another run works on the hub, what ``explain`` returns when it ends at once, and what
     `unit.start` raises.
     """
     hub, run = source.hub, secrets.token_hex(4)
     with lock.hold(hub, f"the {NAMES[task]}"):
         pass
     command = [*program, *words[:1], "--worker", run, *words[1:]]
-    alive = _started(source, task, command)
+    alive = _started(source, task, command, after)
     while not _begun(hub, task, run):
         if not alive() and not _begun(hub, task, run):
             with lock.hold(hub, f"the {NAMES[task]}"):  # another one may have begun in between
-                raise _cut_off(hub, task)
+                raise explain(hub, task)
         time.sleep(PAUSE / 2)
 
 
@@ -58,7 +73,7 @@ def record(hub: Hub, task: str, work: Work, run: str = "") -> None:
             log.end(error.code, error=error.to_json())
             raise
         except Exception as error:
-            hint = _where(hub, task)
+            hint = where(hub, task)
             log.end(1, error={"message": f"Unexpected: {error!r}", "hint": hint, "code": 1})
             raise
         log.end(0, error=None)
@@ -83,11 +98,13 @@ def follow(
     task: str,
     each: Callable[[Event], None],
     is_resumed: Callable[[], bool] = lambda: False,
+    *,
+    explain: Explain = cut_off,
 ) -> Event:
     """Call ``each`` for every event as it comes; return the last one.
 
     A run that was killed is followed on as long as ``is_resumed`` says that it will go on. Raises
-    `RunCutOff` when the run ends without a last event.
+    what ``explain`` returns when the run ends without a last event.
     """
     seen: list[Event] = []
     while True:
@@ -100,14 +117,8 @@ def follow(
             end: Event = now["end"]
             return end
         if not (now["running"] or is_resumed()):
-            raise _cut_off(hub, task)
+            raise explain(hub, task)
         time.sleep(PAUSE)
-
-
-def is_resumed(source: Source, task: str) -> bool:
-    """Say whether systemd resumes a run that was killed, or is about to."""
-    systemd = source.settings.services == "systemd"
-    return systemd and task in recovery.TASKS and unit.runs(task)
 
 
 def log_file(hub: Hub, task: str) -> Path:
@@ -124,7 +135,9 @@ def _recorded(hub: Hub, task: str, run: str) -> Iterator[Journal]:
         yield log
 
 
-def _started(source: Source, task: str, command: list[str]) -> Callable[[], bool]:
+def _started(
+    source: Source, task: str, command: list[str], after: Sequence[str]
+) -> Callable[[], bool]:
     """Start a run's process; return what says whether it lives."""
     log, apart = log_file(source.hub, task), source.settings.services == "systemd"
     if apart:
@@ -135,7 +148,6 @@ def _started(source: Source, task: str, command: list[str]) -> Callable[[], bool
     if disk.free(source.hub.work) < NOTES:  # else it would end without a word
         raise disk.full("Nothing was changed.", source.hub.work)
     if apart:
-        after = recovery.command(source.hub, source.file) if task in recovery.TASKS else []
         unit.start(source.hub, task, command, log, after)
         return lambda: unit.runs(task)
     with log.open("a") as output:
@@ -155,42 +167,6 @@ def _begun(hub: Hub, task: str, run: str) -> bool:
     return any(event["run"] == run for event in journal.read(hub, task))
 
 
-def _cut_off(hub: Hub, task: str) -> RunCutOff:
-    """Return in what state a run has left things that was ended, and what to type next."""
-    where, task_name = _where(hub, task), NAMES[task]
-    begun = mark.read(hub)
-    if task in {"upgrade", "rollback"} and begun:
-        # The installer goes on without us, and none may begin beside it.
-        wait = "Wait until TLJH's installer has ended what it began. " if lock.held(hub) else ""
-        return RunCutOff(
-            f"The {task_name} was cut off while it was {begun.phase}. Users' servers run on"
-            f"{'' if begun.phase == mark.STAGING else '; the hub may be stopped'}.",
-            hint=(f"{wait}Bring it to its end: tljh-runbook resume", where),
-        )
-    if task in {"upgrade", "rollback", "rehearse"}:
-        return RunCutOff(
-            f"The {task_name} was cut off before it touched the live hub. Nothing was changed.",
-            hint=(f"Run it again: tljh-runbook {task}", where),
-        )
-    if task == "backup":
-        return RunCutOff(
-            "The backup was cut off before its end. It left nothing half: every snapshot that is "
-            "listed is whole.",
-            hint=("Run it again: tljh-runbook backup", where),
-        )
-    left = restore.cut_off(hub.work)
-    if left:
-        return RunCutOff(
-            f"The restore of the snapshot {left['snapshot']} was cut off before its end. Users' "
-            "servers run on; the hub may be stopped, or half given back.",
-            hint=(f"Run it again, it goes on: tljh-runbook {left['typed']}", where),
-        )
-    return RunCutOff(
-        "The restore was cut off while the hub still ran, or ran again. What had been given back "
-        "is in its place.",
-        hint=f"Type the same command again: what is in its place is not given back twice. {where}",
-    )
-
-
-def _where(hub: Hub, task: str) -> str:
+def where(hub: Hub, task: str) -> str:
+    """Say where the output of a run's process is."""
     return f"What it wrote: {log_file(hub, task)}"

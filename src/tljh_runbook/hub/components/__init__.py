@@ -15,7 +15,7 @@ from tljh_runbook.errors import StepUnknown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tljh_runbook.hub.capture import Folder
+    from tljh_runbook.hub.draft import Folder
     from tljh_runbook.hub.manifest import Manifest
     from tljh_runbook.hub.restoration import Action, Restoration
     from tljh_runbook.hub.source import Source

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import files
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import NOTHING
 from tljh_runbook.hub.database import databases, hubdb
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.people import account_return, account_tools, accounts, quotas
 from tljh_runbook.hub.people.accounts import Records

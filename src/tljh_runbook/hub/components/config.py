@@ -13,8 +13,8 @@ from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config, exchange, files, inventory, placed
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source

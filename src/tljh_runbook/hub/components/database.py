@@ -17,7 +17,6 @@ from tljh_runbook.errors import (
     RunbookError,
 )
 from tljh_runbook.hub import database_exchange, files, inventory
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import HUB
 from tljh_runbook.hub.database import (
     databases,
@@ -28,6 +27,7 @@ from tljh_runbook.hub.database import (
     sqlite_copy,
 )
 from tljh_runbook.hub.database.postgres_address import Server
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.manifest import Entry, Manifest
 from tljh_runbook.hub.restoration import Action, Restoration
 from tljh_runbook.hub.source import Source

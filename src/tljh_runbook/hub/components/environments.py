@@ -12,9 +12,9 @@ from typing import Any
 
 from tljh_runbook.errors import RunbookError
 from tljh_runbook.hub import docker, environments, files, saved_image
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import NOTHING
 from tljh_runbook.hub.docker import Image
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.environments import Environment
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.hub import environment_restore, installer, interpreter, versions
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.requirements import TLJH_NAME

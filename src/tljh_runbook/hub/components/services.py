@@ -10,8 +10,8 @@ from typing import Any
 
 from tljh_runbook.errors import ConfigBroken
 from tljh_runbook.hub import config, exchange, files, placed, services, trust, unit_files
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration

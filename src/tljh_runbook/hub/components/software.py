@@ -23,8 +23,8 @@ from tljh_runbook.hub import (
     users_packages,
     versions,
 )
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import PROXY
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration

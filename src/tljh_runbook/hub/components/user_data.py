@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub.capture import Folder
 from tljh_runbook.hub.components import NOTHING
+from tljh_runbook.hub.draft import Folder
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.manifest import Manifest
 from tljh_runbook.hub.restoration import Action, Restoration

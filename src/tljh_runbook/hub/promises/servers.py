@@ -7,36 +7,21 @@ of that end, and what the hub says of the servers that it gives up.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from tljh_runbook.errors import DockerFailed
-from tljh_runbook.hub import docker, endpoint, ends, processes, web
+from tljh_runbook.hub import docker, ends, processes
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.docker import Container
+from tljh_runbook.hub.servers import running
 from tljh_runbook.hub.services import Services
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.watch import Seen
 
-AT_ONCE = 16  # servers that are asked at the same time
-DIRECT = 2.0  # seconds that a server may take to answer itself
 NOTHING: tuple[set[str], set[str]] = (set(), set())
-
-
-@dataclass(frozen=True)
-class Process:
-    """The process of a user server; ``pid`` is None where none is found.
-
-    ``ended`` where the system, systemd or Docker says that it does not run.
-    """
-
-    pid: int | None
-    started: float | str | None
-    ended: bool
 
 
 class Servers:
@@ -48,34 +33,13 @@ class Servers:
     order = 1
 
     def measure(self, source: Source) -> Any:
-        found = databases.find(source.hub, source.services, source.settings)
-        address = endpoint.of(source.hub, source.services)
-        servers = hubdb.servers(found["jupyterhub"])
-        known = processes_of(servers, source.services)
-        # All at once: users' programs answer as slowly as they like.
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = pool.map(
-                lambda each: web.get(address.at(each.api), limit=web.SHORT).ok, servers
-            )
-            itself = pool.map(_answers_itself, servers)
-        return {
-            server.label: {
-                "pid": known[server.label].pid,
-                "started": known[server.label].started,
-                "container": _container(server),
-                "unit": server.state.get("unit_name"),
-                "answers": answer,
-                # Where it listens, behind no proxy.
-                "itself": own,
-            }
-            for server, answer, own in zip(servers, answers, itself, strict=True)
-        }
+        return running.measure(source)
 
     def when_stopped(self, before: Any, found: Mapping[str, Database]) -> Any:
         """Note which servers were left by the time the hub was stopped, as its database says."""
-        running = {server.label for server in hubdb.servers(found["jupyterhub"])}
+        known = {server.label for server in hubdb.servers(found["jupyterhub"])}
         return {
-            label: each if label in running else {**each, "left": "stopped before the swap"}
+            label: each if label in known else {**each, "left": "stopped before the swap"}
             for label, each in before.items()
         }
 
@@ -125,13 +89,6 @@ def forgotten(before: Any, after: Any) -> bool:
     """Say whether all that is wrong is that the hub no longer knows a server that runs."""
     wrong = [name for name, was in before.items() if _wrong(was, after.get(name))]
     return bool(wrong) and not any(name in after for name in wrong)
-
-
-def same(was: dict[str, Any], now: dict[str, Any] | None) -> bool:
-    """Say whether a server that ran then runs now, as the same process, and answers if it did."""
-    if now is None or any(was[each] != now[each] for each in ("pid", "started", "container")):
-        return False
-    return bool(now["answers"] or not was["answers"])
 
 
 def _gone(before: Any) -> set[str]:
@@ -204,48 +161,6 @@ def _end(
     if own := ends.own(server, manager, seen.began):
         return {"left": f"ended on its own ({own})"}
     return {"lost": f"its process {server['pid']} ended while the hub was down"}
-
-
-def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[str, Process]:
-    """Return each server's process, by the server's label."""
-    containers = _containers(servers)
-    return {server.label: _process(server, containers, services) for server in servers}
-
-
-def _process(
-    server: hubdb.Server, containers: dict[str, Container] | None, services: Services
-) -> Process:
-    """Return a server's process; without one, its answer alone is judged."""
-    container = _container(server)
-    running = (containers or {}).get(container or "")
-    if running:
-        return Process(running.pid, running.started, ended=False)
-    pid, unit = server.state.get("pid"), server.state.get("unit_name")
-    if not pid and unit:  # as SystemdSpawner keeps it
-        pid = services.pid(str(unit))
-    if pid:
-        started = processes.started(pid)
-        return Process(pid, started, ended=started is None)
-    answered = unit or (container and containers is not None)
-    return Process(None, None, ended=bool(answered))
-
-
-def _container(server: hubdb.Server) -> str | None:
-    return server.state.get("object_id") or server.state.get("container_id")
-
-
-def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container] | None:
-    """Return those of the servers' containers that run; None where Docker does not tell."""
-    with suppress(*docker.AWAY, DockerFailed):
-        return docker.containers(filter(None, map(_container, servers)))
-    return None
-
-
-def _answers_itself(server: hubdb.Server) -> bool:
-    host, _, port = server.at.rpartition(":")
-    if not host or port == "0":
-        return False
-    return web.get(f"http://{host}:{port}{server.api}", timeout=DIRECT, limit=web.SHORT).ok
 
 
 def _wrong(was: dict[str, Any], now: dict[str, Any] | None) -> str:

@@ -11,17 +11,19 @@ from collections.abc import Callable, Sequence
 
 from tljh_runbook.errors import InstallerFailed
 from tljh_runbook.hub import files, installer, versions
+from tljh_runbook.hub.installer import Elsewhere
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.security import assessment
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging.stage import Stage
 from tljh_runbook.hub.targets import SECURITY
 
 CONSTRAINTS = "security-constraints.txt"
 Say = Callable[[str], None]
 
 
-def install(source: Source, say: Say, stage: Stage | None = None, *, required: bool = True) -> bool:
+def install(
+    source: Source, say: Say, stage: Elsewhere | None = None, *, required: bool = True
+) -> bool:
     """Install what fixes known vulnerabilities; return whether something was installed.
 
     One that cannot be installed does not stop the others. Raises `InstallerFailed` where none can,
@@ -46,7 +48,9 @@ def install(source: Source, say: Say, stage: Stage | None = None, *, required: b
     return True
 
 
-def _each_that_can_be(source: Source, wanted: Sequence[str], say: Say, stage: Stage | None) -> None:
+def _each_that_can_be(
+    source: Source, wanted: Sequence[str], say: Say, stage: Elsewhere | None
+) -> None:
     try:
         _pip(source, wanted, say, stage)
     except InstallerFailed as error:
@@ -55,7 +59,7 @@ def _each_that_can_be(source: Source, wanted: Sequence[str], say: Say, stage: St
         say(f"not all fixes can be installed: {error.message}")
 
 
-def _pip_can(source: Source, wanted: str, say: Say, stage: Stage | None) -> bool:
+def _pip_can(source: Source, wanted: str, say: Say, stage: Elsewhere | None) -> bool:
     try:
         _pip(source, [wanted], say, stage)
     except InstallerFailed:
@@ -63,7 +67,7 @@ def _pip_can(source: Source, wanted: str, say: Say, stage: Stage | None) -> bool
     return True
 
 
-def _pip(source: Source, wanted: Sequence[str], say: Say, stage: Stage | None) -> None:
+def _pip(source: Source, wanted: Sequence[str], say: Say, stage: Elsewhere | None) -> None:
     say(f"installing {', '.join(wanted)}")
     held = ["--constraint", str(source.hub.work / CONSTRAINTS)]
     pip = [str(source.hub.python), "-m", "pip", "install", "--no-input", *held]

@@ -15,29 +15,28 @@ from typing import Any
 
 from tljh_runbook.errors import AdvisoriesUnusable
 from tljh_runbook.hub import files, web
+from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.security import advisories
 from tljh_runbook.hub.security.advisories import Advisories
 from tljh_runbook.hub.settings import fetchable
-from tljh_runbook.hub.source import Source
 
 TIMEOUT = 20.0  # seconds for each step of the download
 DEADLINE = 60.0  # seconds for all of it
 
 
-def refresh(source: Source, *, deadline: float = DEADLINE) -> Advisories:
-    """Fetch the list that the settings name, and store it where it is newer; return the newest.
+def refresh(hub: Hub, place: str, *, deadline: float = DEADLINE) -> Advisories:
+    """Store the list at ``place``, a path or an address, where it is newer; return the newest.
 
     Raises `AdvisoriesUnusable`, and what `files.disk_errors` raises; then the list stays that was
     in use.
     """
-    place = source.settings.security.advisories
     data = _read(Path(place)) if place.startswith("/") else _downloaded(place, deadline)
-    fetched, now = advisories.parse(data), advisories.load(source.hub)
+    fetched, now = advisories.parse(data), advisories.load(hub)
     if fetched.as_of <= now.as_of:
         return now
-    with files.disk_errors(source.hub.work, "The previous list stays in use."):
-        files.make_private(source.hub.work)
-        files.replace(advisories.file(source.hub), data)
+    with files.disk_errors(hub.work, "The previous list stays in use."):
+        files.make_private(hub.work)
+        files.replace(advisories.file(hub), data)
     return fetched
 
 

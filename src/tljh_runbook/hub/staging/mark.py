@@ -112,3 +112,9 @@ def relieve(hub: Hub) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def needed_snapshots(hub: Hub) -> dict[str, str]:
+    """Return the snapshot that an unfinished upgrade started from, and why it is needed."""
+    begun = read(hub)
+    return {begun.snapshot: "an unfinished upgrade"} if begun else {}

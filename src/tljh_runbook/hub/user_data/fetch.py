@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from tljh_runbook.errors import SnapshotMissing
-from tljh_runbook.hub import capture, files, lock, snapshot
+from tljh_runbook.hub import draft, files, lock, snapshot
 from tljh_runbook.hub.snapshot import Say, Snapshot
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import kept_tree, offsite, repository
@@ -55,14 +55,14 @@ def _chosen(riding: list[Riding], name: str | None, opened: Repository) -> Ridin
 
 def _fetch(source: Source, opened: Repository, found: Riding, place: Path) -> None:
     files.make_private(source.backups)
-    capture.forget_partial(source)
-    target = capture.partial_place(source, found.name)
+    draft.forget_partial(source)
+    target = draft.partial_place(source, found.name)
     try:
         kept_tree.restore(opened, found.id, [found.path], target)
         # restic keeps the whole path, which may be another one than on this server.
         inside = target / found.path.lstrip("/")
         snapshot.verify(inside)
-        capture.bring_to_disk(inside)
+        draft.bring_to_disk(inside)
         inside.rename(place)
         files.sync_folder(source.backups)
     finally:

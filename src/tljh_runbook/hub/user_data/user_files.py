@@ -10,7 +10,7 @@ from typing import Any
 
 from tljh_runbook.errors import BackupStalled, RepositoryDamaged, RunbookError
 from tljh_runbook.hub import files
-from tljh_runbook.hub.capture import Say
+from tljh_runbook.hub.draft import Say
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.user_data import link_guard, repository, restic
 from tljh_runbook.hub.user_data.homes import Homes

@@ -1,0 +1,1 @@
+"""Users' servers: which run, how long they cannot be reached, and why they end."""

@@ -1,0 +1,107 @@
+"""The users' servers that run: which process or container each is, and whether it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from tljh_runbook.errors import DockerFailed
+from tljh_runbook.hub import docker, endpoint, processes, web
+from tljh_runbook.hub.database import databases, hubdb
+from tljh_runbook.hub.docker import Container
+from tljh_runbook.hub.services import Services
+from tljh_runbook.hub.source import Source
+
+AT_ONCE = 16  # servers that are asked at the same time
+DIRECT = 2.0  # seconds that a server may take to answer itself
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process of a user server; ``pid`` is None where none is found.
+
+    ``ended`` where the system, systemd or Docker says that it does not run.
+    """
+
+    pid: int | None
+    started: float | str | None
+    ended: bool
+
+
+def measure(source: Source) -> dict[str, Any]:
+    """Return of each server, by its label, its process and whether it answers through the proxy.
+
+    Raises what `databases.find` raises.
+    """
+    found = databases.find(source.hub, source.services, source.settings)
+    address = endpoint.of(source.hub, source.services)
+    servers = hubdb.servers(found["jupyterhub"])
+    known = processes_of(servers, source.services)
+    # All at once: users' programs answer as slowly as they like.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = pool.map(lambda each: web.get(address.at(each.api), limit=web.SHORT).ok, servers)
+        itself = pool.map(_answers_itself, servers)
+    return {
+        server.label: {
+            "pid": known[server.label].pid,
+            "started": known[server.label].started,
+            "container": _container(server),
+            "unit": server.state.get("unit_name"),
+            "answers": answer,
+            # Where it listens, behind no proxy.
+            "itself": own,
+        }
+        for server, answer, own in zip(servers, answers, itself, strict=True)
+    }
+
+
+def same(was: dict[str, Any], now: dict[str, Any] | None) -> bool:
+    """Say whether a server that ran then runs now, as the same process, and answers if it did."""
+    if now is None or any(was[each] != now[each] for each in ("pid", "started", "container")):
+        return False
+    return bool(now["answers"] or not was["answers"])
+
+
+def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[str, Process]:
+    """Return each server's process, by the server's label."""
+    containers = _containers(servers)
+    return {server.label: _process(server, containers, services) for server in servers}
+
+
+def _process(
+    server: hubdb.Server, containers: dict[str, Container] | None, services: Services
+) -> Process:
+    """Return a server's process; without one, its answer alone is judged."""
+    container = _container(server)
+    running = (containers or {}).get(container or "")
+    if running:
+        return Process(running.pid, running.started, ended=False)
+    pid, unit = server.state.get("pid"), server.state.get("unit_name")
+    if not pid and unit:  # as SystemdSpawner keeps it
+        pid = services.pid(str(unit))
+    if pid:
+        started = processes.started(pid)
+        return Process(pid, started, ended=started is None)
+    answered = unit or (container and containers is not None)
+    return Process(None, None, ended=bool(answered))
+
+
+def _container(server: hubdb.Server) -> str | None:
+    return server.state.get("object_id") or server.state.get("container_id")
+
+
+def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container] | None:
+    """Return those of the servers' containers that run; None where Docker does not tell."""
+    with suppress(*docker.AWAY, DockerFailed):
+        return docker.containers(filter(None, map(_container, servers)))
+    return None
+
+
+def _answers_itself(server: hubdb.Server) -> bool:
+    host, _, port = server.at.rpartition(":")
+    if not host or port == "0":
+        return False
+    return web.get(f"http://{host}:{port}{server.api}", timeout=DIRECT, limit=web.SHORT).ok
