@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,7 @@ settings.load_profile("any machine")
 sys.path.insert(0, str(Path(__file__).with_name("hub")))
 
 pytest_plugins = ["docker_fixtures", "hub_fixtures"]
+NIGHTLY = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,3 +50,28 @@ def _part(item: pytest.Item) -> str:
     if "site" in getattr(item, "fixturenames", ()):
         return f"site of {item.path.parent.name}"
     return item.path.name
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count the tests that are left to the night."""
+    for item in items:
+        if item.get_closest_marker("nightly"):
+            item.config.stash[NIGHTLY] = item.config.stash.get(NIGHTLY, 0) + 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the count from a worker of xdist, which prints nothing itself."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["nightly"] = session.config.stash.get(NIGHTLY, 0)
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_testnodedown(node: Any) -> None:
+    """Receive the count; every worker collects, and so counts, all tests."""
+    node.config.stash[NIGHTLY] = getattr(node, "workeroutput", {}).get("nightly", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests are left out; xdist hides what its workers deselect."""
+    if count := terminalreporter.config.stash.get(NIGHTLY, 0):
+        terminalreporter.write_line(f"{count} deselected (nightly): ./invoke test.nightly")

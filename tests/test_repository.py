@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 RESOLVED_FROM = ("pyproject.toml", "README.md", "LICENSE", "requirements.in", "requirements.txt")
 
@@ -31,3 +33,12 @@ def test_the_changelog_can_be_made_from_its_fragments() -> None:
     )
     for fragment in ROOT.glob("changelog.d/*.md"):
         assert fragment.read_text().strip()[:40] in draft
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_a_run_says_how_many_tests_are_left_to_the_night(workers: tuple[str, ...]) -> None:
+    options = ("-q", "-p", "no:cacheprovider", "-m", "not nightly", "--kills=7", *workers)
+    command = [sys.executable, "-m", "pytest", *options, "tests/hub/test_faults.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
+    assert "7 deselected (nightly): ./invoke test.nightly" in done.stdout.splitlines()

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
-from .browsing import SOURCES, Site
+from .browsing import MADE, SOURCES, Site
 
 KILOBYTES = 45  # of the first load, compressed, without pictures; the search has two lists besides
 PICTURES = (".svg", ".png")
 INDEX = ("searchindex.js", "symptoms.js")
+PHONE: ViewportSize = {"width": 360, "height": 780}
+# The theme and the width change the same style sheet on all pages: one page a day, all at night.
+DAILY = "upgrade"
+PAGES = [
+    pytest.param(name, marks=[] if name == DAILY else pytest.mark.nightly)
+    for name in [*SOURCES, *MADE]
+]
 # How many pixels wider than the screen the page is.
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # The texts of diagrams that do not fit into their boxes.
@@ -52,15 +59,28 @@ def test_a_page_is_light_and_accessible_and_fits(tab: Page, site: Site, name: st
 
     assert tab.evaluate(SPILLED) == []
     assert violations(tab) == []
-    tab.emulate_media(color_scheme="dark")
-    assert violations(tab, contrast=True) == []
-
-    tab.set_viewport_size({"width": 360, "height": 780})
+    tab.set_viewport_size(PHONE)
     assert tab.evaluate(TOO_WIDE) <= 0
-    assert violations(tab, contrast=False) == []  # that is the same at any width
 
 
-@pytest.mark.parametrize("missing", ["nothing.html", "a/b/c/nothing", "../stable/upgrade.html"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_accessible_in_the_dark_and_on_a_phone(tab: Page, site: Site, page: str) -> None:
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.emulate_media(color_scheme="dark")
+    tab.goto(site.url(page), wait_until="networkidle")
+    assert violations(tab, contrast=True) == []
+    tab.set_viewport_size(PHONE)
+    assert violations(tab, contrast=False) == []  # colors are the same at any width
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "a/b/c/nothing",
+        pytest.param("nothing.html", marks=pytest.mark.nightly),
+        pytest.param("../stable/upgrade.html", marks=pytest.mark.nightly),
+    ],
+)
 def test_what_is_not_there_is_answered_at_any_depth(tab: Page, site: Site, missing: str) -> None:
     failed: list[str] = []
     tab.on("response", lambda each: failed.append(each.url) if each.status == 404 else None)

@@ -1,7 +1,7 @@
 """The site is published as Read the Docs does it, and every address in it leads somewhere.
 
-The suite itself runs on one Python. Here the site is built on two more: in full on the one that
-Read the Docs uses, the newest, and as pages alone on the oldest. Each has a Sphinx of its own.
+The suite itself runs on one Python. Here the site is built in full on the one that Read the Docs
+uses, the newest, and nightly as pages alone on the oldest. Each has a Sphinx of its own.
 """
 
 import os
@@ -213,6 +213,7 @@ def test_what_is_loaded_from_elsewhere_is_found(tmp_path: Path) -> None:
     assert list(Folder(tmp_path).loads_from_elsewhere()) == ["//cdn.example.org/x.js"]
 
 
+@pytest.mark.nightly
 def test_the_oldest_python_builds_every_page_without_a_warning(tmp_path: Path) -> None:
     python = interpreter(OLDEST)
     if python is None:

@@ -53,6 +53,7 @@ def test_a_name_that_is_mentioned_again() -> None:
     assert judge_output(shown, 1, 0, Mutant(f"whole: {A[:-2]}1Z", 20)) == CAUGHT
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("command", "changed", "verdict"),
     [

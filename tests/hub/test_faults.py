@@ -1,6 +1,7 @@
 """Upgrades that are killed at moments chosen by chance: the hub is old or new, never between.
 
-A few moments each time; `./invoke test.faults` tries many (--kills says how many).
+`./invoke test.nightly` tries twenty moments, `./invoke test.faults` fifty (--kills says how many).
+The usual tests kill an upgrade before and after each phase: test_transitions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tljh_runbook.hub import journal, lock, services, versions
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.staging import mark, stage
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.nightly]
 
 
 def ended(live: Live) -> bool:

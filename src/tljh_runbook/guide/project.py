@@ -34,6 +34,8 @@ UPSTREAM = {
 
 # Three parts at a time on two processors: most tests wait for programs of their own.
 PARTS = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+BOOTED = ("--ignore", "tests/system", "--ignore", "tests/upstream")
+KILLS = "--kills=20"
 BUSY = {
     "runs": "How many upgrades and rollbacks, in turn.",
     "lose": "In one of so many a user's server is lost on purpose, which must be noticed.",
@@ -107,8 +109,14 @@ def mutants(c: Context) -> None:
 def test(c: Context) -> None:
     """Run the gate, the tests, the site, and every documented example; not the booted servers."""
     check(c)
-    left_out = ("--ignore", "tests/system", "--ignore", "tests/upstream")
-    _run(c, DOCTEST, ("pytest", *PARTS, *left_out))
+    _run(c, DOCTEST, ("pytest", *PARTS, "-m", "not nightly", *BOOTED))
+
+
+def nightly(c: Context) -> None:
+    """Run the tests that `test` leaves out because they add little and take long."""
+    upgrading = ("pytest", "-q", "tests/docs/test_transcripts.py", "-k", "test_transcript[upgrade:")
+    _run(c, ("pytest", *PARTS, "-m", "nightly", KILLS, *BOOTED), upgrading)
+    mutants(c)
 
 
 def system(c: Context) -> None:
@@ -193,6 +201,7 @@ def add(root: Collection) -> None:
     root.add_collection(docs)
     tests = Collection("test")
     tests.add_task(Task(test), name="all", default=True)
+    tests.add_task(Task(nightly))
     tests.add_task(Task(system))
     tests.add_task(Task(upstream, help=UPSTREAM, auto_shortflags=False))
     tests.add_task(Task(faults))
