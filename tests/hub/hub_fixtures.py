@@ -71,6 +71,10 @@ stdout_logfile = NONE
 stderr_logfile = NONE
 """
 
+# A process in the place of the hub, and one in that of the culler it starts, which ends with it.
+CULLER = "JUPYTERHUB_SERVICE_NAME=cull-idle setpriv --pdeathsig TERM sleep 1000"
+HUB_COMMAND = f"sh -c '{CULLER} & exec sleep 1000'"
+
 PROXY = '''
 """The proxy, the hub and the users' servers in one: answers what a file says, and 404 else."""
 
@@ -270,7 +274,7 @@ def supervisor(hub: Hub, **changes: object) -> Iterator[None]:
         "port": free_port(),
         "password": secrets.token_hex(8),
         "proxy": "sleep 1000",
-        "hub_command": "sleep 1000",
+        "hub_command": HUB_COMMAND,
         "state": hub.state,
         "environment": 'RUNBOOK_TEST="1"',
         "autostart": "true",

@@ -15,7 +15,7 @@ from typing import Any
 import hub_folder
 import pytest
 from docker_fixtures import Engine, environment
-from hub_fixtures import Live, free_port, until
+from hub_fixtures import HUB_COMMAND, Live, free_port, until
 from hub_folder import change
 
 from tljh_runbook.errors import HubUnhealthy
@@ -405,7 +405,7 @@ def test_a_service_that_dies_again_and_again_is_not_healthy(live: Live) -> None:
     text = supervisor.read_text()
     manager.stop(services.HUB)
     supervisor.write_text(
-        text.replace("command = sleep 1000", f"command = {sys.executable} {program}")
+        text.replace(f"command = {HUB_COMMAND}", f"command = {sys.executable} {program}")
     )
     manager.reload()
     manager.start(services.HUB)

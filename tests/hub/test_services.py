@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from hub_fixtures import supervisor, until
+from hub_fixtures import HUB_COMMAND, supervisor, until
 
 from tljh_runbook.errors import ServicesUnreachable
 from tljh_runbook.hub import services
@@ -144,7 +144,7 @@ def test_a_program_that_is_new_to_supervisor_starts(source: Source) -> None:
 def test_a_program_that_does_not_start_is_told(source: Source) -> None:
     with supervisor(source.hub):
         manager = Supervisor(source.hub)
-        change_settings(source, "sleep 1000", "/nowhere/at/all")
+        change_settings(source, HUB_COMMAND, "/nowhere/at/all")
         manager.reload()
         with pytest.raises(ServicesUnreachable, match="startProcess for jupyterhub: NO_FILE"):
             manager.restart(services.HUB)
