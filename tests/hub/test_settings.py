@@ -11,6 +11,7 @@ from pathlib import Path
 from shutil import which
 
 import pytest
+import quick_repository
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -231,14 +232,8 @@ def test_a_pattern_is_refused_exactly_when_restic_refuses_it(tmp_path: Path, pat
     (tmp_path / "patterns").write_text(f"{pattern}\n")
     (tmp_path / "password").write_text("x")
     (tmp_path / "data").mkdir()
-    restic = [
-        "restic",
-        "--repo",
-        str(tmp_path / "r"),
-        "--password-file",
-        str(tmp_path / "password"),
-    ]
-    subprocess.run([*restic, "init"], check=True, capture_output=True)
+    quick_repository.create(tmp_path / "r", "x")
+    restic = ["restic", f"--repo={tmp_path}/r", f"--password-file={tmp_path}/password"]
     backup = [*restic, "backup", "--dry-run", f"--exclude-file={tmp_path}/patterns"]
     done = subprocess.run([*backup, str(tmp_path / "data")], check=False, capture_output=True)
     assert bool(settings_checks.no_pattern(pattern)) == (done.returncode != 0)
