@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
 import pytest
+import supported
 from hub_fixtures import Live
 
 from tljh_runbook.errors import NoHub, SnapshotMissing, ToolMissing
@@ -21,6 +22,11 @@ sys.path.insert(0, sys.argv[1])
 for name in sys.argv[2:]:
     importlib.import_module(name)
 """
+# Each Python imports every module in the usual tests; a backup with those between adds little.
+SOME_NIGHTLY = [
+    pytest.param(version, marks=[] if version in supported.ENDS else pytest.mark.nightly)
+    for version in supported.VERSIONS
+]
 
 
 def test_every_module_of_ours_can_be_imported(pyz: Path, python: str) -> None:
@@ -32,6 +38,7 @@ def test_every_module_of_ours_can_be_imported(pyz: Path, python: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("python", SOME_NIGHTLY, indirect=True)
 def test_a_backup_with_a_bare_python(pyz: Path, python: str, hub: Hub) -> None:
     where = ("--hub", hub.prefix)
     made = run(python, "-I", "-S", pyz, "backup", *where)

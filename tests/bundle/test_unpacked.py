@@ -367,7 +367,9 @@ def points(seen: list[str]) -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("begun", ["old", "new", "broken"])
+@pytest.mark.parametrize(
+    "begun", ["old", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("new", "broken"))]
+)
 def test_killed_at_any_moment_it_is_the_old_or_the_new(
     tmp_path: Path, template: Path, pyz: Path, newer: Path, begun: str
 ) -> None:
