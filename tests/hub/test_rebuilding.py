@@ -68,31 +68,38 @@ def wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> P
     return path
 
 
-@pytest.fixture
-def broken(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broken]:
-    hub, index = source.hub, tmp_path / "index"
-    new, own = pythons.other(), pythons.own()
-    shutil.rmtree(hub.environment)
-    for folder in (index, tmp_path / "mine"):
-        folder.mkdir()
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An environment, made once, and an index that has what is in it."""
+    folder, own = tmp_path_factory.mktemp("template"), pythons.own()
+    made, index = folder / "hub", folder / "index"
+    for each in (index, folder / "mine"):
+        each.mkdir()
     wheel(index, "jupyterhub", "4.1.6")
     wheel(index, "the_littlest_jupyterhub", "1.0.0")
     only = f"cp{interpreter.minor(interpreter.version(str(own))).replace('.', '')}-none-any"
     wheel(index, "bound", "1.0", only)
     wheel(index, "bound", "2.0")
     wheel(index, "setuptools", "80.9.0")  # environments of Python 3.12 begin without it
+    subprocess.run([own, "-m", "venv", made], check=True)
+    mine = wheel(folder / "mine", "mine", "7")
+    wanted = ["jupyterhub==4.1.6", "the-littlest-jupyterhub==1.0.0", "bound==1.0", str(mine)]
+    pip = [str(made / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    local = ["--no-index", "--find-links", str(index)]
+    subprocess.run([*pip, *local, *wanted], check=True, capture_output=True)
+    return made, index
+
+
+@pytest.fixture
+def broken(
+    source: Source, tmp_path: Path, template: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Broken]:
+    hub, (made, wheels), new = source.hub, template, pythons.other()
+    shutil.rmtree(hub.environment)
+    shutil.copytree(made, hub.environment, symlinks=True)
+    index = Path(shutil.copytree(wheels, tmp_path / "index"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    subprocess.run([own, "-m", "venv", hub.environment], check=True)
-    mine = wheel(tmp_path / "mine", "mine", "7")
-    wanted: list[str | Path] = [
-        "jupyterhub==4.1.6",
-        "the-littlest-jupyterhub==1.0.0",
-        "bound==1.0",
-        mine,
-    ]
-    pip: list[str | Path] = [hub.python, "-m", "pip", "install", "--disable-pip-version-check"]
-    subprocess.run([*pip, *wanted], check=True, capture_output=True)
     hub_folder.keep(hub.environment / "bin" / "traefik", "the proxy", 0o755)
     files.make_private(hub.work)
     pythons.bind(hub.environment, new)
