@@ -15,6 +15,8 @@ from documented.server import Server, opened
 
 from tljh_runbook.guide import catalog
 
+pytestmark = pytest.mark.long
+
 TESTED = {"backup.database", "backup.config", "backup.user-data", "backup.verify", "snapshots"}
 
 

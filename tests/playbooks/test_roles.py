@@ -20,6 +20,8 @@ from tljh_runbook.reference import playbooks
 
 from . import ansible
 
+pytestmark = pytest.mark.long
+
 SECRET = secrets.token_hex(12)
 HOSTILE = ["-rf", "../../etc", "a b", "Ada", "a" * 33, "x;reboot", "ada\n", "7"]
 SYSTEM = ["root", "daemon", "nobody"]

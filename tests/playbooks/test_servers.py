@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import hub_folder
+import pytest
 import sessions
 from hub_fixtures import Live, free_port, until
 from road import OURS, Road
@@ -16,6 +17,8 @@ from road import OURS, Road
 from tljh_runbook import errors
 from tljh_runbook.hub import snapshot
 from tljh_runbook.hub.layout import Hub
+
+pytestmark = pytest.mark.long
 
 
 def logged(road: Road) -> str:

@@ -16,6 +16,8 @@ from tljh_runbook.sandbox.layout import Layout, layout
 
 from .conftest import run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Layout:
