@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pythons
 import supported
 
 TOP = Path(__file__).parents[1]
@@ -68,3 +69,25 @@ def test_a_newer_python_than_those_of_the_tests_is_taken_and_named(tmp_path: Pat
     newest = supported.ENDS[1]
     assert f"tested with Python 3.10 to {newest}, and this is 3.39." in told
     assert MAKING in told
+
+
+def test_the_tasks_are_listed_on_the_newest_python(tmp_path: Path) -> None:
+    """With all requirements, as a reader who types ``./invoke`` in a new checkout."""
+    version = supported.ENDS[1]
+    path = pythons.found_first(pythons.find(version), tmp_path / "bin")["PATH"]
+    for name in ("LICENSE", "README.md", "invoke", "pyproject.toml", "requirements.txt"):
+        shutil.copy(TOP / name, tmp_path)
+    for name in ("tasks.py", "src"):  # nothing is written into it
+        (tmp_path / name).symlink_to(TOP / name)
+    done = subprocess.run(
+        ["./invoke", "--list"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "upgrade.verify" in done.stdout
+    assert "was tested with Python" not in done.stderr
+    assert list(tmp_path.glob(f".venv/lib/python{version}/site-packages/invoke"))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pythons
 import supported
 
 import tljh_runbook
@@ -24,24 +25,10 @@ Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 
 
-def find(version: str) -> str:
-    """Return a Python of that version; skip the test when there is none."""
-    name = f"python{version}"
-    versions = Path.home() / ".pyenv" / "versions"
-    managed = [str(path) for path in sorted(versions.glob(f"{version}.*/bin/{name}"))]
-    for each in [*managed, shutil.which(name)]:
-        if (
-            each
-            and not subprocess.run([each, "-c", ""], check=False, capture_output=True).returncode
-        ):
-            return each
-    pytest.skip(f"there is no Python {version} on this machine")
-
-
 @pytest.fixture(params=VERSIONS)
 def python(request: pytest.FixtureRequest) -> str:
     """Each Python that is supported."""
-    return find(request.param)
+    return str(pythons.find(request.param))
 
 
 def write_bundle(file: Path, *, python: str = sys.executable, **environment: str) -> Done:

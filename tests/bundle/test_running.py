@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]
 import pytest
+import pythons
 import supported
 from hub_fixtures import Live
 
 from tljh_runbook.errors import NoHub, SnapshotMissing, ToolMissing
 from tljh_runbook.hub.layout import Hub
 
-from .conftest import BARE, SYSTEM, TOO_OLD, find, run
+from .conftest import BARE, SYSTEM, TOO_OLD, run
 
 IMPORT_ALL = """
 import importlib, sys
@@ -81,7 +82,7 @@ def test_users_settings_of_python_are_not_followed(
 
 @pytest.mark.parametrize("version", TOO_OLD)
 def test_an_old_python_is_told_in_one_line(pyz: Path, version: str) -> None:
-    done = run(find(version), pyz, "status")
+    done = run(pythons.find(version), pyz, "status")
     assert done.returncode == ToolMissing.code
     assert f"needs Python 3.10 or newer, and this is Python {version}." in done.stderr
     assert done.stderr.count("\n") == 2

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import debian_python
 import pytest
 import supported
 
 from tljh_runbook.hub import interpreter
 
-OLDEST, NEWEST = (int(each.partition(".")[2]) for each in supported.ENDS)
+RECENT = supported.VERSIONS[-2:]  # what Debian's testing suite may have
 
 
 def own() -> Path:
@@ -21,16 +24,27 @@ def own() -> Path:
     return Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
 
 
-def other() -> Path:
-    """Return a Python of another version than our own, a newer one before an older one.
+def find(version: str) -> Path:
+    """Return a Python of this version: this machine's, or Debian's where it is recent.
 
-    Skips where this machine has none.
+    Skips without, and says why.
+    """
+    try:
+        return _find(version, needed="sys")
+    except debian_python.Unavailable as reason:
+        pytest.skip(f"there is no Python {version} on this machine, and {reason}")
+
+
+def other() -> Path:
+    """Return a Python of another version than our own that can make environments.
+
+    Prefers the newest. Skips where there is none.
     """
     ours = int(sys.version_info[1])
-    for minor in (*range(ours + 1, NEWEST + 1), *range(ours - 1, OLDEST - 1, -1)):
-        for python in (place / f"python3.{minor}" for place in _places()):
-            if _makes_environments(python):
-                return python.resolve()
+    for version in reversed(supported.VERSIONS):
+        if version != f"3.{ours}":
+            with suppress(debian_python.Unavailable):
+                return _find(version, needed="ensurepip, venv")
     pytest.skip(f"this machine has no Python but 3.{ours} that can make environments")
 
 
@@ -42,13 +56,25 @@ def newer() -> Path:
     return found
 
 
-def _places() -> list[Path]:
-    return [Path("/usr/bin"), *sorted(Path.home().glob(".pyenv/versions/3.*/bin"))]
+def _find(version: str, needed: str) -> Path:
+    """Return a Python that has these modules. Raises `debian_python.Unavailable`."""
+    homes = [*sorted(Path.home().glob(f".pyenv/versions/{version}.*")), Path("/usr")]
+    for python in (home / "bin" / f"python{version}" for home in homes):
+        if _has(python, needed):
+            return python.resolve()
+    if version not in RECENT:
+        raise debian_python.Unavailable("Debian's testing suite has only recent ones")
+    python = debian_python.bring(version)
+    if not _has(python, needed):
+        raise debian_python.Unavailable(f"{python} does not run here")
+    return python
 
 
-def _makes_environments(python: Path) -> bool:
-    command: list[str | Path] = [python, "-I", "-c", "import ensurepip, venv"]
-    return python.exists() and not subprocess.run(command, check=False).returncode
+def _has(python: Path, needed: str) -> bool:
+    command: list[str | Path] = [python, "-c", f"import {needed}"]
+    return (
+        python.exists() and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
 
 
 def copy(python: Path, target: Path) -> Path:
@@ -77,5 +103,7 @@ def bind(environment: Path, python: Path) -> None:
 def found_first(python: Path, folder: Path) -> dict[str, str]:
     """Return an environment in which this Python is the system's."""
     folder.mkdir(exist_ok=True)
-    (folder / "python3").symlink_to(python)
+    program = folder / "python3"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
     return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
