@@ -9,17 +9,29 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from tljh_runbook.hub import checks, releases
+from tljh_runbook.hub import checks, releases, targets, versions
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.releases.detectors import DETECTORS
+from tljh_runbook.hub.requirements import TLJH_NAME
 from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.targets import Target, Targets
 
 PAM = "auth: {type: pam}\n"
 GROUPS = "auth: {type: ldap, L: {allowed_groups: [a]}}\nusers: {allowed: [a]}\n"
 
 
-def names(hub: Hub, tljh: str = "2.0.0") -> list[str]:
-    return [each.change.name for each in releases.concerns(hub, tljh)]
+def names(hub: Hub, tljh: str = "2.0.0", **others: str | None) -> list[str]:
+    """Return what concerns an upgrade to these versions; None stands for a branch."""
+    resolved = [target(hub, name.replace("_", "-"), each) for name, each in others.items()]
+    release = None if tljh == "main" else tljh
+    resolved.insert(0, target(hub, TLJH_NAME, release))
+    return [each.change.name for each in releases.concerns(hub, Targets(tuple(resolved)))]
+
+
+def target(hub: Hub, name: str, version: str | None) -> Target:
+    package = versions.packages(hub).get(name)
+    commit = None if version else "c" * 40
+    return Target(name, package, targets.DEFAULT, version, commit, asked="" if version else "@main")
 
 
 def installed(hub: Hub, name: str, version: str) -> None:
@@ -38,6 +50,7 @@ def test_every_change_has_a_detector_and_a_version() -> None:
         assert change.hint.endswith(".")
     for asks in known["tljh"].values():
         assert all(SpecifierSet(each) for each in asks.values())
+    assert {each["detector"] for each in known["changes"]} == set(DETECTORS)
 
 
 @pytest.mark.parametrize(
@@ -116,3 +129,85 @@ def test_the_check_names_them_and_stops_nothing(source: Source) -> None:
     assert found.error is None
     assert "allow-rules (authenticator pam)" in found.found
     assert "only users whom a setting allows can log in" in found.warning
+
+
+def test_the_versions_that_are_resolved_decide_and_not_tljhs_table(hub: Hub) -> None:
+    """Here TLJH stays, and a setting names another JupyterHub."""
+    installed(hub, "the-littlest-jupyterhub", "1.0.0")
+    installed(hub, "jupyterhub", "4.1.6")
+    hub.config_file.write_text(PAM)
+    assert "allow-rules" not in names(hub, "1.0.0")
+    assert "allow-rules" in names(hub, "1.0.0", jupyterhub="5.4.3")
+    assert "allow-rules" not in names(hub, "2.0.0", jupyterhub="4.1.6")
+
+
+def test_a_package_whose_target_is_not_known_may_cross_what_tljh_asks_for(hub: Hub) -> None:
+    installed(hub, "jupyterhub", "4.1.6")
+    hub.config_file.write_text(PAM)
+    package = versions.packages(hub)["jupyterhub"]
+    unknown = Target("jupyterhub", package, targets.UNKNOWN, package.version)
+    known = Target(TLJH_NAME, None, targets.DEFAULT, "2.0.0")
+    found = releases.concerns(hub, Targets((known, unknown)))
+    assert "allow-rules" in [each.change.name for each in found]
+
+
+REPO2DOCKER = "c.JupyterHub.services.append({'name': 'tljh_repo2docker'})"
+
+
+@pytest.mark.parametrize(
+    ("text", "plasma", "concerned"),
+    [
+        ("", True, []),
+        ("", False, ["repo2docker-service"]),
+        (REPO2DOCKER, False, []),
+        ("c.JupyterHub.load_roles = [{'name': 'user'}]", True, ["repo2docker-roles"]),
+        ("  c.JupyterHub.services = []", True, ["repo2docker-roles"]),
+        ("c.JupyterHub.load_roles += [{'name': 'user'}]", True, []),
+        ("x = c.JupyterHub.load_roles == []", True, []),
+        ("c.JupyterHub.services.extend([{'name': 'mine'}])", True, []),
+    ],
+)
+def test_what_tljh_repo2docker_as_a_service_needs_is_seen(
+    hub: Hub, text: str, plasma: bool, concerned: list[str]
+) -> None:
+    installed(hub, "tljh-repo2docker", "1.0.2")
+    if not plasma:
+        shutil.rmtree(next(hub.environment.glob("lib/*/site-packages/tljh_plasma-*")))
+    hub_folder.keep(hub.config / "jupyterhub_config.d" / "a.py", text, 0o644)
+    ours = names(hub, tljh_repo2docker="3.0.15")
+    assert [name for name in ours if name.startswith("repo2docker")] == concerned
+    assert not any(name.startswith("repo2docker") for name in names(hub, tljh_repo2docker="1.0.2"))
+    assert not any(name.startswith("repo2docker") for name in names(hub))
+
+
+def test_tljh_repo2docker_2_needs_a_jupyterhub_that_the_hub_may_not_get(hub: Hub) -> None:
+    name = "repo2docker-jupyterhub"
+    installed(hub, "tljh-repo2docker", "1.0.2")
+    installed(hub, "jupyterhub", "4.1.6")
+    assert name in names(hub, "1.0.0", tljh_repo2docker="3.0.15", jupyterhub="4.1.6")
+    assert name not in names(hub, "2.0.0", tljh_repo2docker="3.0.15", jupyterhub="5.4.3")
+    assert name not in names(hub, "2.0.0", tljh_repo2docker="3.0.15")
+    assert name not in names(hub, "main", tljh_repo2docker=None)
+
+
+@pytest.mark.parametrize("plasma", ["0.3.0", None])
+def test_what_plasma_no_longer_does_is_seen(hub: Hub, plasma: str | None) -> None:
+    installed(hub, "tljh-plasma", "0.1.0")
+    cockpit = hub.root / "etc/cockpit/cockpit.conf"
+    hub_folder.keep(cockpit, "[WebService]\nUrlRoot=/services/cockpit/\n", 0o644)
+    assert names(hub, tljh_plasma=plasma)[-2:] == ["plasma-permissions", "plasma-cockpit"]
+    hub.config_file.write_text("plasma: {groups: [course]}\n")
+    cockpit.write_text("[WebService]\n")
+    assert not any(name.startswith("plasma") for name in names(hub, tljh_plasma=plasma))
+
+
+def test_nothing_is_to_be_done_from_plasma_0_4_to_the_newest(hub: Hub) -> None:
+    installed(hub, "tljh-plasma", "0.2.0")  # what releases 0.2 to 0.7 say of themselves
+    assert not any(name.startswith("plasma") for name in names(hub, tljh_plasma=None))
+
+
+def test_the_check_names_what_a_plugin_changes(source: Source) -> None:
+    installed(source.hub, "tljh-plasma", "0.1.0")
+    (found,) = [each for each in checks.run(source) if each.name == "releases"]
+    assert "plasma-permissions (plasma.groups is not set)" in found.found
+    assert "tljh-config add-item plasma.groups" in found.warning

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -13,6 +13,9 @@ from tljh_runbook.hub import versions, yaml
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.releases.detectors import DETECTORS
 from tljh_runbook.hub.requirements import TLJH_NAME
+from tljh_runbook.hub.targets import UNKNOWN, Target, Targets
+
+NEWEST = Version("9999!0")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Breaking:
     hint: str
     logins: bool = False
     """Whether it locks users out, so that a setting preserves today's access."""
+    beside: dict[str, str] = field(default_factory=dict)
+    """Ranges by package: it concerns only a hub that has all of them after the upgrade."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +49,51 @@ def data() -> dict[str, Any]:
     return found
 
 
-def concerns(hub: Hub, tljh: str) -> list[Concern]:
-    """Return the breaking changes between what is installed and TLJH ``tljh`` that concern a hub.
+def concerns(hub: Hub, targets: Targets) -> list[Concern]:
+    """Return the breaking changes between what is installed and the targets that concern a hub.
 
-    Of a version that is not known, such as a branch, the newest known one is taken.
+    A branch has no version until it is installed, so it counts as newer than every known change.
     """
     known = data()
-    asks = known["tljh"].get(tljh) or known["tljh"][max(known["tljh"], key=Version)]
-    installed = _installed(hub, known["tljh"])
+    before, after = _installed(hub, known["tljh"]), _after(targets, known["tljh"])
     found = []
     for change in (Breaking(**each) for each in known["changes"]):
-        before, after = installed.get(change.package), _lowest(asks.get(change.package, ""))
-        crossed = before and after and before < Version(change.since) <= after
-        if crossed and (seen := DETECTORS[change.detector](hub)):
+        crossed = _crossed(change, before.get(change.package), after.get(change.package))
+        if (
+            crossed
+            and _beside(change, before | after)
+            and (seen := DETECTORS[change.detector](hub))
+        ):
             found.append(Concern(change, seen))
     return found
+
+
+def _crossed(change: Breaking, before: Version | None, after: Version | None) -> bool:
+    return bool(before and after and before < Version(change.since) <= after)
+
+
+def _beside(change: Breaking, after: dict[str, Version]) -> bool:
+    return all(
+        name in after and SpecifierSet(text).contains(after[name], prereleases=True)
+        for name, text in change.beside.items()
+    )
+
+
+def _after(targets: Targets, known: dict[str, Any]) -> dict[str, Version]:
+    """Return the versions after the upgrade: the targets, and for the rest what TLJH asks for."""
+    tljh = targets.tljh
+    asks = known.get(tljh.version or tljh.asked) or known[max(known, key=Version)]
+    lowest = {name: version for name, text in asks.items() if (version := _lowest(text))}
+    resolved = {each.name: version for each in targets if (version := _target(each))}
+    return lowest | resolved
+
+
+def _target(target: Target) -> Version | None:
+    if target.why == UNKNOWN:  # it names what is installed, and TLJH's installer may bring another
+        return None
+    if target.version is None and target.commit and target.changes:
+        return NEWEST
+    return _version(target.version or "")
 
 
 def _installed(hub: Hub, known: dict[str, Any]) -> dict[str, Version]:

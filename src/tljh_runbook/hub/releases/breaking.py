@@ -9,8 +9,7 @@ from tljh_runbook.hub.source import Source
 
 def check(source: Source) -> str | tuple[str, None, str, tuple[str, ...]]:
     """Return what was found, and with it a warning and the commands to type for it."""
-    target = source.targets.tljh
-    found = releases.concerns(source.hub, target.version or target.asked)
+    found = releases.concerns(source.hub, source.targets)
     if not found:
         return "no breaking change concerns this hub"
     told = " ".join(f"{each.change.reason} {each.change.hint}" for each in found)

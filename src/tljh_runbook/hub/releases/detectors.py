@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tljh_runbook.hub import config
+from tljh_runbook.hub import config, versions
 from tljh_runbook.hub.layout import Hub
 
 Detector = Callable[[Hub], str]
@@ -69,12 +69,36 @@ def traefik_2_words(hub: Hub) -> str:
     return next((path.name for path, text in _traefik_files(hub) if OLD_TRAEFIK.search(text)), "")
 
 
+def environments_page(hub: Hub) -> str:
+    """Say why the environments would have no page: only Plasma registers its service."""
+    own = any("tljh_repo2docker" in text for _, text in _python_files(hub))
+    return "" if own or "tljh-plasma" in versions.packages(hub) else "a hub without Plasma"
+
+
+def replaced_services(hub: Hub) -> str:
+    """Say which file sets what the plugins have set before it: their services and roles."""
+    return _in_python(hub, r"^\s*c\.JupyterHub\.(services|load_roles)\s*=", but="tljh_repo2docker")
+
+
+def no_plasma_groups(hub: Hub) -> str:
+    return "" if config.read(hub).get("plasma.groups") else "plasma.groups is not set"
+
+
+def cockpit(hub: Hub) -> str:
+    """Say where Cockpit is told that the hub's proxy leads to it."""
+    file = hub.root / "etc/cockpit/cockpit.conf"
+    texts = (text for _, text in _texts(file.parent, file.name, comments="#"))
+    return str(file) if any("/services/cockpit" in text for text in texts) else ""
+
+
 def _auth(flat: config.Flat) -> Iterator[tuple[str, object]]:
     return ((key, value) for key, value in flat.items() if key.startswith("auth."))
 
 
 def _in_python(hub: Hub, pattern: str, *, but: str) -> str:
-    found = [(path, text) for path, text in _python_files(hub) if re.search(pattern, text)]
+    found = [
+        (path, text) for path, text in _python_files(hub) if re.search(pattern, text, re.MULTILINE)
+    ]
     resolved = any(re.search(but, text) for _, text in _python_files(hub))
     return found[0][0].name if found and not resolved else ""
 
@@ -108,5 +132,9 @@ DETECTORS: dict[str, Detector] = {
         ldap_users_and_groups,
         traefik_files,
         traefik_2_words,
+        environments_page,
+        replaced_services,
+        no_plasma_groups,
+        cockpit,
     )
 }
