@@ -77,6 +77,10 @@ def test_allow_rules_concern_a_hub_without_any(hub: Hub, config: str, concerned:
     [
         ("c.Authenticator.allow_all = True", False),
         ("# c.Authenticator.allow_all = True", True),
+        ("c.Authenticator.allow_all = False  # on purpose", True),
+        ("c.Authenticator.allowed_users = set()", True),
+        ("c.Authenticator.allowed_users = {'alice'}", False),
+        ("c.A.allowed_users = set()\nc.A.allow_all = True", False),
         ("c.JupyterHub.authenticator_class = 'dummy'", False),
         ("c.Spawner.mem_limit = '1G'", True),
     ],

@@ -17,7 +17,10 @@ Detector = Callable[[Hub], str]
 # Whoever is not told to ask for more lets everyone in: TLJH or the class itself sees to it.
 OPEN = re.compile(r"dummy|firstuse", re.IGNORECASE)
 DEFAULT = "firstuseauthenticator.FirstUseAuthenticator"
-ALLOWS = re.compile(r"\.allow\w*\s*(=|\||\.add|\.update)|def check_allowed")
+NOBODY = r"\s*(?:set\(\)|\{\}|\[\]|\(\)|False|None)\s*(?:#.*)?$"
+ALLOWS = re.compile(
+    rf"\.allow\w*\s*(?:=(?!{NOBODY})|\||\.add|\.update)|def check_allowed", re.MULTILINE
+)
 CLASS = re.compile(r"\.authenticator_class\s*=\s*([\w.\"']+)")
 OLD_TRAEFIK = re.compile(r"ipWhiteList|HostRegexp\(`?\{|\bHeaders\(|^\[pilot\]", re.MULTILINE)
 MUCH = 1 << 20  # bytes of a file that are read
