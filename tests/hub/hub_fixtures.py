@@ -58,6 +58,7 @@ command = {proxy}
 directory = {state}
 autostart = {autostart}
 startsecs = 0
+stopwaitsecs = 15
 stdout_logfile = NONE
 stderr_logfile = NONE
 
@@ -81,9 +82,12 @@ PROXY = '''
 import contextlib
 import http.server
 import json
+import os
 import pathlib
+import signal
 import socket
 import sys
+import threading
 import time
 
 
@@ -114,7 +118,18 @@ class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6 if ":" in sys.argv[3] else socket.AF_INET
 
 
-Server((sys.argv[3], int(sys.argv[1])), Handler).serve_forever()
+def end(*_):
+    """Refuse new connections at once and wait up to ten seconds for open ones, as traefik does."""
+    server.socket.close()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os._exit(0)
+
+
+server = Server((sys.argv[3], int(sys.argv[1])), Handler)
+signal.signal(signal.SIGTERM, end)
+server.serve_forever()
 '''
 
 ANSWERS: dict[str, tuple[int, str]] = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 
 import hub_folder
 import pytest
-from hub_fixtures import HUB_COMMAND, supervisor, until
+from hub_fixtures import HUB_COMMAND, Live, supervisor, until
 
 from tljh_runbook.errors import ServicesUnreachable
 from tljh_runbook.hub import services
@@ -148,3 +150,16 @@ def test_a_program_that_does_not_start_is_told(source: Source) -> None:
         manager.reload()
         with pytest.raises(ServicesUnreachable, match="startProcess for jupyterhub: NO_FILE"):
             manager.restart(services.HUB)
+
+
+def test_the_proxy_does_not_wait_for_what_its_clients_hold_open(live: Live) -> None:
+    live.answer("/slowly", 200, "drip")
+    manager = live.source.services
+    with socket.create_connection(("127.0.0.1", live.port), timeout=20) as client:
+        client.sendall(b"GET /slowly HTTP/1.0\r\n\r\n")
+        assert client.recv(9) == b"HTTP/1.0 "
+        began = time.monotonic()
+        manager.end(services.PROXY)
+        assert services.GRACE < time.monotonic() - began < 8  # on its own it takes ten
+    manager.start(services.PROXY)
+    assert manager.pid(services.PROXY)
