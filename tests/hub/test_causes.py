@@ -397,18 +397,47 @@ while True:
 """
 
 
-def test_a_service_that_dies_again_and_again_is_not_healthy(live: Live) -> None:
+# As JupyterHub 5 starts a service that has pages: ten tries of one second, and it ends with it.
+DYING = """
+import os, pathlib, subprocess, sys, time
+service = subprocess.Popen(["sleep", "0.5"], env=os.environ | {"JUPYTERHUB_SERVICE_NAME": "plasma"})
+for _ in range(10):
+    time.sleep(1)
+    if service.poll() is not None:
+        log = pathlib.Path("../../../var/log/jupyterhub.log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("[C 2026-11-30 20:14:44 JupyterHub app:3667] Service plasma exited with 1")
+        sys.exit(1)
+"""
+
+
+def run_as_hub(live: Live, code: str) -> None:
+    """Have another program run in the place of the hub."""
     supervisor = live.hub.root / "etc" / "supervisor" / "supervisord.conf"
     program = live.hub.root / "looping.py"
-    program.write_text(SERVICE)
+    program.write_text(code)
     manager = live.source.services
-    text = supervisor.read_text()
     manager.stop(services.HUB)
+    text = supervisor.read_text()
     supervisor.write_text(
         text.replace(f"command = {HUB_COMMAND}", f"command = {sys.executable} {program}")
     )
     manager.reload()
     manager.start(services.HUB)
+
+
+def test_a_service_that_takes_the_hub_with_it_is_the_cause(live: Live) -> None:
+    """The proxy and the users' servers answer all the while."""
+    run_as_hub(live, DYING)
+    wanted = replace(live.source.settings.upgrade, healthy_for=3, healthy_within=30)
+    with pytest.raises(HubUnhealthy) as told:
+        health.stay(live.hub, live.source.services, wanted)
+    assert "Its log says: Service plasma exited with 1." in told.value.message
+
+
+def test_a_service_that_dies_again_and_again_is_not_healthy(live: Live) -> None:
+    run_as_hub(live, SERVICE)
+    manager = live.source.services
     wanted = replace(live.source.settings.upgrade, healthy_for=2, healthy_within=4)
     with pytest.raises(HubUnhealthy, match="cull-idle does not stay up"):
         health.stay(live.hub, manager, wanted)
