@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hub_folder
+import pip
 import pytest
 from hub_fixtures import Live, broken_or_unseen, resume, until
 from hypothesis import given
@@ -31,7 +33,15 @@ from tljh_runbook.hub import (
     worker,
 )
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.staging import copies, mark, namespace, previous, recorder, stage
+from tljh_runbook.hub.staging import (
+    copies,
+    mark,
+    namespace,
+    previous,
+    recorder,
+    rehearsal,
+    stage,
+)
 from tljh_runbook.hub.staging.namespace import View
 
 pytestmark = pytest.mark.long
@@ -123,6 +133,37 @@ def test_nothing_that_prepares_an_upgrade_can_write_in_a_home(staged: Live) -> N
         stage.discard(staged.hub)
     assert "Read-only file system" in done.stderr
     assert (home / "lesson.ipynb").exists()
+
+
+def asks_for_an_older_bcrypt(hub: Hub, tljh: str) -> None:
+    """Install what pip complains of, as on every real server: TLJH asks for an older package."""
+    number = ".".join(map(str, sys.version_info[:2]))
+    info = hub_folder.distribution(hub, "the-littlest-jupyterhub", tljh, python=number)
+    with (info / "METADATA").open("a", encoding="utf-8") as file:
+        file.write("Requires-Dist: bcrypt<5\n")
+    hub_folder.distribution(hub, "bcrypt", "5.0.0", python=number)
+    if not (info.parent / "pip").exists():
+        (info.parent / "pip").symlink_to(Path(pip.__file__).parent)
+
+
+def test_what_pip_complains_of_before_and_after_is_no_news(staged: Live) -> None:
+    source, hub = staged.source, staged.hub
+    asks_for_an_older_bcrypt(hub, "1.0.0")
+    upper = stage.upper(source)
+    assert isinstance(upper, Path)
+    made = stage.make(source, upper)
+    try:
+        for old in made.copy.environment.glob("lib/*/site-packages/the_littlest_jupyterhub-*"):
+            shutil.rmtree(old)
+        asks_for_an_older_bcrypt(made.copy, "2.0.0")
+        assert rehearsal.complaints(source, made) == []
+        for old in hub.environment.glob("lib/*/site-packages/the_littlest_jupyterhub-*"):
+            shutil.rmtree(old)
+        found = rehearsal.complaints(source, made)
+    finally:
+        stage.discard(hub)
+    wrong = "the-littlest-jupyterhub 2.0.0 has requirement bcrypt<5, but you have bcrypt 5.0.0."
+    assert found == [wrong]
 
 
 def test_homes_in_a_folder_that_is_exchanged_are_refused(staged: Live) -> None:
