@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,17 @@ def test_a_newer_version_than_the_fix_is_as_good(source: Source) -> None:
     assert [each.name for each in found.left(versions.packages(source.hub))] == ["tornado"]
     assert "tornado" not in {each.name for each in found.left(fixed)}
     assert found.unmet(versions.packages(source.hub)) == []
+
+
+def test_a_copy_is_fixed_by_the_list_of_the_hub(source: Source, tmp_path: Path) -> None:
+    """A list that was fetched is newer than the shipped one, and only the hub has it."""
+    hub_folder.distribution(source.hub, "tornado", "6.1")
+    knows(source.hub, tornado="6.4.99")
+    copy = Hub(tmp_path / "copy" / "opt" / "tljh")
+    shutil.copytree(source.hub.environment, copy.environment, symlinks=True)
+    calm = upgrade.only_security(source)
+    assert moved(calm.targets) == {"tornado": "6.4.99"}
+    assert fixes.wanted(calm, copy) == ["tornado==6.4.99"]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tljh_runbook.errors import InstallerFailed
 from tljh_runbook.hub import files, installer, versions
 from tljh_runbook.hub.installer import Elsewhere
 from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.security import assessment
+from tljh_runbook.hub.security import advisories, assessment
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.targets import SECURITY
 
@@ -30,15 +30,13 @@ def install(
     if fixes are ``required``.
     """
     place = stage.copy if stage else source.hub
-    named = {each.name for each in source.targets if each.why == SECURITY}
-    found = [each for each in assessment.of(place).fixable if each.name in named]
-    wanted = [f"{each.name}=={each.fix}" for each in found]
-    if not wanted:
+    fixed = wanted(source, place)
+    if not fixed:
         return False
     listed = source.hub.work / CONSTRAINTS
-    files.replace(listed, _constraints(place, wanted).encode())
+    files.replace(listed, _constraints(place, fixed).encode())
     try:
-        _each_that_can_be(source, wanted, say, stage)
+        _each_that_can_be(source, fixed, say, stage)
     except InstallerFailed as error:
         if required:
             raise
@@ -46,6 +44,14 @@ def install(
     finally:
         listed.unlink()
     return True
+
+
+def wanted(source: Source, place: Hub) -> list[str]:
+    """Return what pip is asked for to fix ``place``: the hub, or a copy of its environments."""
+    named = {each.name for each in source.targets if each.why == SECURITY}
+    known = advisories.load(source.hub)  # a copy has no list of its own
+    found = assessment.of(place, known).fixable
+    return [f"{each.name}=={each.fix}" for each in found if each.name in named]
 
 
 def _each_that_can_be(
