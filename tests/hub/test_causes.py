@@ -292,6 +292,60 @@ def test_what_systemd_wrote_of_a_unit_s_end_is_understood(kind: str) -> None:
     assert ends.of_unit(ENTRIES[kind]) == TOLD[kind]
 
 
+# As newer and older kernels write it.
+OF_KERNEL = [
+    "Memory cgroup out of memory: Killed process 4711 (jupyterhub-sing) total-vm:1053256kB, "
+    "anon-rss:15892kB, file-rss:5632kB, shmem-rss:0kB, UID:1001 pgtables:72kB oom_score_adj:0",
+    "Memory cgroup out of memory: Kill process 4711 (python3) score 1901 or sacrifice child",
+]
+
+
+@pytest.mark.parametrize("line", OF_KERNEL)
+def test_the_kernel_tells_which_process_reached_its_limit_of_memory(line: str) -> None:
+    other = line.replace("4711", "47110")
+    assert ends.reached_its_limit(["usb 1-1: new device", line, other], 4711) is True
+    assert ends.reached_its_limit([other], 4711) is None
+    assert ends.reached_its_limit([line], None) is None
+
+
+JOURNAL = """\
+#!{python}
+import json, sys
+for each in {entries!r}.get(sys.argv[2], ()):
+    print(json.dumps(each))
+"""
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        (("killed", "Memory cgroup out"), "ran out of memory"),  # control groups of version 1
+        (("memory", "Memory cgroup out"), "ran out of memory"),
+        (("memory", "Out"), ""),  # of the whole server: the upgrade may have taken it
+        (("memory", ""), "ran out of memory"),
+        (("killed", ""), ""),
+    ],
+)
+def test_systemd_and_the_kernel_tell_who_ran_out_of_memory(
+    tmp_path: Path,
+    source: Source,
+    monkeypatch: pytest.MonkeyPatch,
+    records: tuple[str, str],
+    told: str,
+) -> None:
+    of_unit, of_kernel = records
+    line = OF_KERNEL[0].replace("Memory cgroup out", of_kernel)
+    entries = {
+        "--unit=jupyter-alice.service": ENTRIES[of_unit],
+        "_TRANSPORT=kernel": [{"MESSAGE": line}],
+    }
+    program = JOURNAL.format(python=sys.executable, entries=entries)
+    hub_folder.keep(tmp_path / "bin" / "journalctl", program, 0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    killed = {"unit": "jupyter-alice", "pid": 4711}
+    assert ends.own(killed, source.services, 1000.7) == told
+
+
 @pytest.mark.parametrize(
     ("command", "kept"),
     [

@@ -1,7 +1,7 @@
-"""Why a user server has ended: what systemd, Docker, the hub and the server itself have recorded.
+"""Why a user server has ended: what systemd, Docker, the hub, the kernel and itself have recorded.
 
-Of a plain process there are only its own last words.  The end of one that has said nothing, while
-the hub is down, counts as ours.
+Of a plain process there are only its own last words, and the kernel's where it ran out of memory.
+The end of one of which there is neither, while the hub is down, counts as ours.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ GIVEN_UP = (
 # What it writes first of all, and when it is asked to stop a server, with the server's address.
 STARTS = "Running JupyterHub version"
 STOPS_SERVER = re.compile(r"\] Removing user .* from proxy \(.*?/user/(.+)\)$")
+# What the kernel writes when it kills a process for want of memory: "Memory cgroup" where its own
+# limit was reached, nothing before "Out" where the server as a whole had none left.
+KILLED = re.compile(r"(Memory cgroup out|Out) of memory: Kill(?:ed)? process (\d+) \(")
 # What Jupyter Server writes when it ends, but not when a signal ends it.
 LAST_WORDS = {
     "Shutting down on /api/shutdown request": "its user shut it down",
@@ -49,6 +52,13 @@ def own(server: dict[str, Any], manager: Services, since: float) -> str:
 
     ``server`` is what `promises.servers` has measured, ``since`` is in seconds since 1970.
     """
+    limit = reached_its_limit(_kernel(since), server.get("pid"))
+    if limit is None:
+        return _of_its_keeper(server, manager, since)
+    return "ran out of memory" if limit else ""
+
+
+def _of_its_keeper(server: dict[str, Any], manager: Services, since: float) -> str:
     if server.get("container"):
         with suppress(*docker.AWAY, DockerFailed):
             return of_container(docker.events(server["container"], since))
@@ -94,6 +104,18 @@ def of_unit(entries: Iterable[dict[str, Any]]) -> str:
     return ""
 
 
+def reached_its_limit(lines: Iterable[str], pid: int | None) -> bool | None:
+    """Read what the kernel wrote: whether it killed a process that reached its own limit of memory.
+
+    False where the server as a whole had no memory left: the upgrade may have taken it. None where
+    the kernel did not kill the process. systemd and Docker do not tell the two apart, and with
+    control groups of version 1 systemd is not told at all.
+    """
+    found = (killed for line in lines if (killed := KILLED.search(line)))
+    own = [killed[1].startswith("Memory") for killed in found if int(killed[2]) == pid]
+    return own[-1] if own else None
+
+
 def said_by_hub(manager: Services, since: float) -> tuple[set[str], set[str]]:
     """Return which servers, by label, the hub says that it has given up or was stopping.
 
@@ -132,6 +154,10 @@ def _said(pid: int, manager: Services, since: float) -> Iterator[str]:
             yield from (line for line in text.splitlines()[-LINES:] if f" {pid}] " in line)
     else:
         yield from (str(each.get("MESSAGE")) for each in _journal(since, f"_PID={pid}"))
+
+
+def _kernel(since: float) -> Iterator[str]:
+    return (str(each.get("MESSAGE")) for each in _journal(since, "_TRANSPORT=kernel"))
 
 
 def _journal(since: float, *matches: str) -> Iterator[dict[str, Any]]:
