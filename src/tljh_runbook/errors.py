@@ -54,7 +54,7 @@ class NoHub(RunbookError):
 
 
 class ConfigBroken(RunbookError):
-    """The hub's ``config.yaml`` cannot be read as settings."""
+    """The hub's ``config.yaml`` cannot be read as settings, or its configuration does not load."""
 
     code = 11
 

@@ -197,6 +197,11 @@ assert sys.argv[1] == "upgrade-db"
 with sqlite3.connect("jupyterhub.sqlite") as database:
     database.execute("UPDATE alembic_version SET version_num = 'f460b0348206'")
 """
+# What begins a configuration of which only the new version does the rest.
+IF_NEW = """\
+import importlib.metadata
+if importlib.metadata.version("the-littlest-jupyterhub") == "2.0.0":
+"""
 
 
 def write_programs(hub: Hub) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import hub_folder
 import pytest
-from hub_fixtures import Live, living, resume, until
+from hub_fixtures import IF_NEW, Live, living, resume, until
 from small_disk import Disk, small_disk
 from test_staging import PREPARING, everything, pids, prepared_beside, start, texts
 
@@ -48,12 +48,13 @@ signal.signal(signal.SIGTERM, end)
 while True:
     signal.pause()
 """
-WAITS = """\
-import pathlib
-import time
+WAITS = f"""\
+{IF_NEW}
+    import pathlib
+    import time
 
-while pathlib.Path({name!r}).exists():
-    time.sleep(0.05)
+    while pathlib.Path({{name!r}}).exists():
+        time.sleep(0.05)
 """
 
 

@@ -16,6 +16,7 @@ from test_staging import done, everything, pids, prepared_beside
 from tljh_runbook.errors import ServerUnfit
 from tljh_runbook.hub import capture, components
 from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.layout import ENVIRONMENTS
 from tljh_runbook.hub.staging import in_place, mark, stage
 
 # What is mounted here is seen by one command alone.
@@ -49,7 +50,7 @@ def made(live: Live, name: str, kind: str) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", HOW)
-@pytest.mark.parametrize("name", stage.ENVIRONMENTS)
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 @pytest.mark.parametrize("asked", ["true", "false"], ids=["in place", "beside"])
 def test_no_upgrade_begins_and_nothing_is_changed(
     live: Live, name: str, kind: str, asked: str

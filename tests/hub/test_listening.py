@@ -11,7 +11,7 @@ from hub_fixtures import Live, free_port, living, supervisor
 from test_staging import done, everything, pids, prepared_beside
 
 from tljh_runbook.errors import ConfigBroken, ServerUnfit
-from tljh_runbook.hub import checks, listening, toml
+from tljh_runbook.hub import checks, entry_points, listening, toml
 from tljh_runbook.hub.address import Socket
 
 BY_HAND = '[entryPoints.http]\naddress = "127.0.0.1:{port}"\n'
@@ -28,7 +28,7 @@ def everywhere(live: Live) -> None:
 def test_a_proxy_that_would_be_opened_is_named_with_what_keeps_it_closed(live: Live) -> None:
     everywhere(live)
     with pytest.raises(ServerUnfit) as told:
-        listening.require_same(live.source, listening.configured(live.hub))
+        listening.require_same(live.source, entry_points.configured(live.hub))
     assert f"port {live.port} of 127.0.0.1" in told.value.message
     assert f"port {live.port} of all addresses" in told.value.message
     assert "sudo tljh-config set http.address '127.0.0.1'\n" in told.value.hint
@@ -44,10 +44,10 @@ def test_what_tljh_itself_would_write_so_is_no_hand_edit(live: Live) -> None:
     everywhere(live)
     own = live.hub.config / "traefik_config.d" / "loopback.toml"
     hub_folder.keep(own, BY_HAND.format(port=live.port), 0o600)
-    listening.require_same(live.source, listening.configured(live.hub))
+    listening.require_same(live.source, entry_points.configured(live.hub))
     own.write_text("[entryPoints")
     with pytest.raises(ConfigBroken, match=r"loopback\.toml"):
-        listening.configured(live.hub)
+        entry_points.configured(live.hub)
 
 
 def test_what_an_installer_would_open_is_never_swapped_in(live: Live) -> None:
@@ -90,7 +90,7 @@ def test_what_does_not_run_is_not_compared(live: Live) -> None:
     ],
 )
 def test_an_address_as_traefik_writes_it(address: str, socket: Socket) -> None:
-    told = listening.entries({"entryPoints": {"http": {"address": address}, "other": {}}})
+    told = entry_points.entries({"entryPoints": {"http": {"address": address}, "other": {}}})
     assert told == {"http": socket}
 
 

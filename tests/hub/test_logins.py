@@ -12,7 +12,7 @@ from hub_fixtures import Live
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.hub import logins
+from tljh_runbook.hub import child, logins
 from tljh_runbook.hub.logins import Answers, asking, remedy
 from tljh_runbook.hub.logins.requirement import Compared
 from tljh_runbook.hub.promises.logins import PROMISE
@@ -157,14 +157,14 @@ def test_a_hub_that_gives_no_answer_is_not_known_in_time(
 ) -> None:
     pretend(live, text)
     if "1 s" in says:
-        monkeypatch.setattr(asking, "DEADLINE", 1)
+        monkeypatch.setattr(child, "DEADLINE", 1)
     before = sorted(live.hub.prefix.rglob("*"))
     found = asking.live(live.source)
     if "mount" in found.failed:
         pytest.skip(found.failed)
     assert says in found.failed
     assert sorted(live.hub.prefix.rglob("*")) == before
-    assert not list(live.hub.work.glob("logins-*"))
+    assert not list(live.hub.work.glob("view-*"))
     verdict = PROMISE.judge(found.to_json(), found.to_json())
     assert verdict == (None, found.failed)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tljh_runbook.errors import (
     Busy,
+    ConfigBroken,
     NoSpace,
     RestoreFailed,
     RunbookError,
@@ -21,12 +22,14 @@ from tljh_runbook.errors import (
 from tljh_runbook.hub import (
     changes,
     config,
+    entry_points,
     files,
     health,
     installer,
     interpreter,
     journal,
     listening,
+    loaded,
     removable,
     restore,
     run_record,
@@ -147,7 +150,17 @@ def _finding(name: str, check: Callable[[Source], Found], source: Source) -> Fin
 
 
 def _config(source: Source) -> str:
-    return f"{len(config.read(source.hub))} settings in config.yaml"
+    """Read the settings, and load the configuration as the hub does when it starts."""
+    told = f"{len(config.read(source.hub))} settings in config.yaml"
+    found = loaded.present(source)
+    if found.wrong:
+        raise ConfigBroken(
+            f"The hub's configuration does not load: {found.wrong}. The hub would not start again "
+            "either. Nothing was changed.",
+            hint="Correct the file that is named, then run the same command again.",
+        )
+    # Why not is what another line says: the Python is gone, or no private view is allowed.
+    return f"{told}; it was not loaded" if found.unknown else told
 
 
 def _databases(source: Source) -> str:
@@ -173,8 +186,9 @@ def _python(source: Source) -> Found:
 def _hub(source: Source) -> str:
     if interpreter.gone(source.hub):
         return "cannot run, for want of its Python"
+    configured = entry_points.configured(source.hub)  # what is wrong with the settings comes first
     seen = health.require(source.hub, source.services)
-    listening.require_same(source, listening.configured(source.hub))
+    listening.require_same(source, configured)
     return f"JupyterHub {seen.version} answers, its login page too"
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from tljh_runbook.errors import AccessDenied, NoHub
 
 DEFAULT_PREFIX = Path("/opt/tljh")
+ENVIRONMENTS = ("hub", "user")
+OWN = ("state", "config", *ENVIRONMENTS)  # the folders of a prefix that are TLJH's
 
 
 @dataclass(frozen=True)

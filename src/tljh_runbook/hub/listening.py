@@ -10,53 +10,15 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-from tljh_runbook.errors import ConfigBroken, ServerUnfit
-from tljh_runbook.hub import config, endpoint, files, processes, services, toml
+from tljh_runbook.errors import ServerUnfit
+from tljh_runbook.hub import config, endpoint, entry_points, processes, services
 from tljh_runbook.hub.address import Socket
+from tljh_runbook.hub.entry_points import ALL, MORE, STATIC, TABLE, Entries
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.source import Source
-
-ALL = "::"  # how the kernel names all addresses of both families
-STATIC = Path("state/traefik.toml")
-MORE = Path("config/traefik_config.d")
-TABLE = "entryPoints"
-
-Entries = dict[str, Socket]
-
-
-def configured(hub: Hub) -> Entries:
-    """Return where TLJH would have the proxy listen. Raises `ConfigBroken`."""
-    names = ["http", "https"] if config.read(hub).get("https.enabled") else ["http"]
-    found = {name: config.entry(hub, name) for name in names}
-    for path in sorted((hub.prefix / MORE).glob("*.toml")):
-        try:
-            found |= entries(toml.parse(files.read(path).decode(), hub.python))
-        except (OSError, ValueError) as error:
-            raise ConfigBroken(
-                f"{path} cannot be read: {error}. Nothing was changed.",
-                hint="Correct the file, then run the same command again.",
-            ) from error
-    return found
-
-
-def written(hub: Hub, python: Path) -> Entries:
-    """Return where a hub's `traefik.toml` has the proxy listen; nothing where it does not say."""
-    try:
-        return entries(toml.parse(files.read(hub.prefix / STATIC).decode(), python))
-    except (OSError, ValueError):
-        return {}
-
-
-def entries(values: Mapping[str, Any]) -> Entries:
-    """Return the entry points of a static configuration of traefik that name an address."""
-    points = values.get(TABLE) or {}
-    told = {name: str(point.get("address") or "") for name, point in points.items()}
-    return {name: _socket(address) for name, address in told.items() if ":" in address}
 
 
 def require_same(source: Source, wanted: Entries) -> None:
@@ -77,7 +39,7 @@ def require_same(source: Source, wanted: Entries) -> None:
 
 
 def _unfit(source: Source, now: list[Socket], wanted: Entries, then: list[Socket]) -> ServerUnfit:
-    known = written(source.hub, source.hub.python)
+    known = entry_points.written(source.hub, source.hub.python)
     differ = {name: known[name] for name in wanted if name in known and known[name] != wanted[name]}
     keep = "; ".join(_keep(source.hub, name, each, wanted[name]) for name, each in differ.items())
     place = source.hub.prefix / MORE
@@ -126,11 +88,6 @@ def _reads_ours(source: Source) -> bool:
     named = [word.partition("=")[2] for word in words if word.lower().startswith("--configfile=")]
     ours = os.path.realpath(source.hub.prefix / STATIC)
     return all(os.path.realpath(each) == ours for each in named)
-
-
-def _socket(address: str) -> Socket:
-    host, _, port = address.partition("/")[0].rpartition(":")
-    return Socket(host.strip("[]") or ALL, int(port) if port.isdecimal() else 0)
 
 
 def _resolved(one: Socket) -> Iterator[Socket]:

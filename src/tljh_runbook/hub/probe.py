@@ -122,7 +122,7 @@ class Probe(Background):
 
 def targets(source: Source) -> dict[str, Target]:
     """Return what is probed: the hub's health page, the proxy, each service, each user server."""
-    address = endpoint.of(source.hub, source.services)
+    address = endpoint.found(source)
     found = databases.find(source.hub, source.services, source.settings)["jupyterhub"]
     health = address.url("hub/health")
     return {

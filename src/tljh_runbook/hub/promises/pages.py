@@ -16,7 +16,7 @@ class Pages:
 
     def measure(self, source: Source) -> Any:
         found = databases.find(source.hub, source.services, source.settings)
-        address = endpoint.of(source.hub, source.services)
+        address = endpoint.found(source)
         pages = hubdb.services(found["jupyterhub"])
         return {name: web.get(address.at(base)).there for name, base in pages.items()}
 

@@ -37,7 +37,7 @@ def measure(source: Source) -> dict[str, Any]:
     Raises what `databases.find` raises.
     """
     found = databases.find(source.hub, source.services, source.settings)
-    address = endpoint.of(source.hub, source.services)
+    address = endpoint.found(source)
     servers = hubdb.servers(found["jupyterhub"])
     known = processes_of(servers, source.services)
     # All at once: users' programs answer as slowly as they like.

@@ -7,7 +7,6 @@ again in the stage, before the new version is there.
 from __future__ import annotations
 
 import difflib
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,17 +38,8 @@ def find(source: Source, made: Stage, say: Say) -> Edits:
     """
     if interpreter.gone(source.hub):
         return {}
-    done = subprocess.run(
-        made.command([str(source.hub.python), "-c", WRITE], source.hub.work),
-        env=interpreter.environment(source.hub) | made.environment,
-        cwd=source.hub.work,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    command = [str(source.hub.python), "-c", WRITE]
+    done = made.run(command, interpreter.environment(source.hub), source.hub.work)
     (stage.beside(source.hub) / "asked").unlink(missing_ok=True)
     differ = [each for each in carry.changed(source, made) if each.live.is_file()]
     found = {each.live: _difference(each) for each in differ if each.live.name != carry.LOG.name}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from tljh_runbook.hub import config, rebuilding, services
 from tljh_runbook.hub.changes import Change
 from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.layout import ENVIRONMENTS
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, stage, swap, way_back
 from tljh_runbook.hub.staging.way_back import Way
@@ -22,7 +23,7 @@ def plan(source: Source, wanted: Sequence[Change], log: Journal) -> Way:
     log.phase("Copy the hub")
     stage.discard(source.hub)
     try:
-        stage.copy_environments(source.hub, stage.ENVIRONMENTS if wanted else ())
+        stage.copy_environments(source.hub, ENVIRONMENTS if wanted else ())
         way = swap.plan_in_place(source)
         way_back.keep_files(way)
         way_back.keep_databases(way)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.hub import mounts
+from tljh_runbook.hub import files, mounts
 
+RUN = Path("/run/tljh-runbook")  # in memory: it takes overlays where the disk itself is one
 # Every name is an argument, none is part of the script. `keep` lets nothing be written in a place,
 # and hides what else is mounted below it. Any other word is the end of an overlay's options: that
 # lays a folder that may be written over one that stays as it is, from within that folder, because
@@ -76,6 +77,25 @@ def _read_only(place: Path) -> str:
 def _own_attributes() -> str:
     """Return the option that lets an overlay of an ordinary user remember what was removed."""
     return "" if os.geteuid() == 0 else ",userxattr"
+
+
+def memory() -> list[Path]:
+    """Return a folder in memory. Only root makes one there, and nobody else may look into it."""
+    return [RUN] if os.geteuid() == 0 else []
+
+
+def place(folders: Iterable[Path]) -> Path | str:
+    """Return the first of the folders that can hold what a view writes, or why none can."""
+    reason = ""
+    for folder in folders:
+        try:
+            files.make_private(folder)
+            reason = refused(folder)
+        except OSError as error:
+            reason = str(error)
+        if not reason:
+            return folder
+    return f"this server allows no private view of its files: {reason}"
 
 
 def refused(folder: Path) -> str:

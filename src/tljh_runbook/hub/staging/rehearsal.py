@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import RehearsalFailed
-from tljh_runbook.hub import cause, disk, installer, interpreter, services, versions
+from tljh_runbook.hub import cause, disk, installer, interpreter, loaded, versions
 from tljh_runbook.hub.database import databases, sql, sqlite
 from tljh_runbook.hub.layout import Hub
 from tljh_runbook.hub.requirements import canonical
@@ -21,17 +20,6 @@ from tljh_runbook.hub.staging.stage import Stage
 Say = Callable[[str], None]
 # `A 1 requires B, which …`, `A 1 has requirement B>=2, but …`
 UNMET = re.compile(r"(\S+) \S+ (?:requires|has requirement) ([\w.-]+)")
-CONFIG = "tljh/jupyterhub_config.py"
-# What the hub does first of all: read its settings, have the plugins change them, and import what
-# they name. It is not started: a hub looks after the users' servers, and these are alive.
-LOAD = """\
-import sys
-from jupyterhub.app import JupyterHub
-app = JupyterHub()
-app.load_config_file(sys.argv[1])
-for name in ("authenticator_class", "spawner_class", "proxy_class"):
-    print(name, getattr(app, name).__name__)
-"""
 
 
 @dataclass(frozen=True)
@@ -58,13 +46,16 @@ def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
     Raises `RehearsalFailed` with the last words of what failed; nothing live was touched.
     """
     before = _databases(source, stage)
-    config = config_file(stage.copy, stage.hub)
-    python = str(source.hub.python)
+    config = loaded.config_file(stage.copy, stage.hub)
+    if not config:
+        raise RehearsalFailed(
+            f"The staged TLJH has no {loaded.CONFIG}. The live hub was not touched.",
+            hint="Is upgrade.tljh in the settings file a version of TLJH?",
+        )
     say("loading the configuration")
-    _carry_out(source, stage, [python, "-c", LOAD, config], "The configuration does not load")
+    _load(source, stage, config)
     say("migrating copies of the databases")
-    migrate = [python, "-m", "jupyterhub", "upgrade-db", "-f", config]
-    _carry_out(source, stage, migrate, "The database cannot be migrated")
+    _migrate(source, stage, config)
     after = _databases(source, stage)
     return [_kept(name, before[name], after[name]) for name in before if name in after]
 
@@ -115,52 +106,30 @@ def _lines(command: Sequence[str], hub: Hub) -> set[str]:
     return set(done.stdout.splitlines())
 
 
-def config_file(installed: Hub, seen: Hub) -> str:
-    """Return the configuration file of the TLJH in ``installed``, as it is named in ``seen``.
-
-    Raises `RehearsalFailed`.
-    """
-    for folder in versions.site_packages(installed):
-        if (folder / CONFIG).exists():
-            return str(seen.environment / (folder / CONFIG).relative_to(installed.environment))
-    raise RehearsalFailed(
-        f"The staged TLJH has no {CONFIG}. The live hub was not touched.",
-        hint="Is upgrade.tljh in the settings file a version of TLJH?",
-    )
+def _load(source: Source, stage: Stage, config: str) -> None:
+    found = loaded.load(source, stage.view(), config, stage.environment)
+    installer.note(source.hub, found.output)
+    if found.wrong:
+        raise _failed(source, "The configuration does not load", found.wrong, found.output)
 
 
-def surroundings(source: Source) -> tuple[dict[str, str], Path]:
-    """Return the environment and the working directory in which the hub runs."""
-    declared = source.services.declared(services.HUB)
-    path = declared.environment.get("PATH") or os.defpath
-    # JupyterHub looks for its own tools there.
-    own = {"PATH": f"{source.hub.environment / 'bin'}{os.pathsep}{path}"}
-    environment = interpreter.environment(source.hub) | declared.environment | own
-    return environment, declared.directory or source.hub.state
-
-
-def _carry_out(source: Source, stage: Stage, command: list[str], wrong: str) -> None:
-    environment, directory = surroundings(source)
-    done = subprocess.run(
-        stage.command(command, directory),
-        env=environment | stage.environment,
-        cwd=source.hub.work,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+def _migrate(source: Source, stage: Stage, config: str) -> None:
+    environment, directory = loaded.surroundings(source)
+    command = [str(source.hub.python), "-m", "jupyterhub", "upgrade-db", "-f", config]
+    done = stage.run(command, environment, directory)
     installer.note(source.hub, done.stdout)
     if done.returncode:
         reason = cause.of(done.stdout)
-        reason += disk.blamed(done.stdout, *installer.written(source.hub)).rstrip(".")
-        raise RehearsalFailed(
-            f"{wrong} with the new versions: {reason}. The live hub was not touched.",
-            hint=f"Read {source.hub.work / installer.LOG}. Choose other versions in the settings "
-            "file, or correct the cause; then rehearse again: tljh-runbook rehearse",
-        )
+        raise _failed(source, "The database cannot be migrated", reason, done.stdout)
+
+
+def _failed(source: Source, wrong: str, reason: str, output: str) -> RehearsalFailed:
+    reason += disk.blamed(output, *installer.written(source.hub)).rstrip(".")
+    return RehearsalFailed(
+        f"{wrong} with the new versions: {reason}. The live hub was not touched.",
+        hint=f"Read {source.hub.work / installer.LOG}. Choose other versions in the settings "
+        "file, or correct the cause; then rehearse again: tljh-runbook rehearse",
+    )
 
 
 Seen = tuple[str, dict[str, int]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,12 @@ from tljh_runbook.errors import NoSpace, ServerUnfit
 from tljh_runbook.hub import exchange, files, mounts, removable
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.database.postgres_address import Server
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.layout import ENVIRONMENTS, OWN, Hub
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import copies, namespace, recorder
 from tljh_runbook.hub.staging.namespace import View
 
 FOLDER = "runbook-stage"
-ENVIRONMENTS = ("hub", "user")
-OWN = ("state", "config", *ENVIRONMENTS)
-RUN = Path("/run/tljh-runbook")  # in memory: it takes overlays where the disk itself is one
 ROOM = 1 << 30  # bytes that an installer may add
 
 
@@ -63,6 +61,22 @@ class Stage:
     def command(self, command: Sequence[str], directory: Path) -> list[str]:
         """Return the command line that sees the copies in the place of the live hub."""
         return self.view().command(command, directory)
+
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: Path
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command that sees the copies; ``stdout`` has what it wrote to either stream."""
+        return subprocess.run(
+            self.command(command, directory),
+            env={**environment, **self.environment},
+            cwd=self.hub.work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
 
     def view(self, more: Iterable[tuple[Path, Path]] = ()) -> View:
         """Return the isolated mount namespace; ``more`` is what is seen in which other place."""
@@ -151,16 +165,8 @@ def upper(source: Source) -> Path | str:
         if isinstance(database, Server):
             # No private view contains a server: a rehearsal would migrate the live database.
             return f"the database {name!r} lies on a PostgreSQL server"
-    reason = ""
-    for folder in _uppers(source.hub):
-        try:
-            files.make_private(folder.parent)
-            reason = namespace.refused(folder.parent)
-        except OSError as error:
-            reason = str(error)
-        if not reason:
-            return folder
-    return f"this server allows no private view of its files: {reason}"
+    holds = namespace.place(path.parent for path in _uppers(source.hub))
+    return holds if isinstance(holds, str) else holds / beside(source.hub).name
 
 
 def make(source: Source, upper: Path) -> Stage:
@@ -272,5 +278,5 @@ def _require_room(hub: Hub, environments: Iterable[str]) -> None:
 
 
 def _uppers(hub: Hub) -> list[Path]:
-    # Only root makes something in memory, and nobody else may even look whether it is there.
-    return [beside(hub), RUN / "stage"] if os.geteuid() == 0 else [beside(hub)]
+    name = beside(hub).name
+    return [beside(hub), *(folder / name for folder in namespace.memory())]

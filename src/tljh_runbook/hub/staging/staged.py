@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import InstallerFailed, RehearsalFailed
-from tljh_runbook.hub import config, listening, rebuilding
+from tljh_runbook.hub import config, entry_points, listening, rebuilding
 from tljh_runbook.hub.journal import Journal
 from tljh_runbook.hub.logins import requirement
 from tljh_runbook.hub.source import Source
@@ -53,7 +53,7 @@ def prepare(source: Source, upper: Path, log: Journal) -> Prepared:
         rebuilding.install(source, log.line, made)
         log.phase("Rehearse")
         rehearsal.require_targets(source, made)
-        listening.require_same(source, listening.written(made.copy, source.hub.python))
+        listening.require_same(source, entry_points.written(made.copy, source.hub.python))
         kept = rehearsal.rehearse(source, made, log.line)
         log.line("asking who could log in")
         compared = requirement.require(source, made)

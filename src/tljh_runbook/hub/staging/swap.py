@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tljh_runbook.hub import exchange, services
 from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.layout import ENVIRONMENTS
 from tljh_runbook.hub.source import Source
 from tljh_runbook.hub.staging import carry, merge, stage, way_back
 from tljh_runbook.hub.staging.environment_swap import NEW
@@ -37,7 +38,7 @@ def plan(source: Source, prepared: Stage, base: str) -> Way:
 def plan_in_place(source: Source) -> Way:
     """Return the way back from an upgrade in place: the copies are what one goes back to."""
     hub, copy = source.hub, stage.place(source.hub)
-    present = [name for name in stage.ENVIRONMENTS if (copy.prefix / name).exists()]
+    present = [name for name in ENVIRONMENTS if (copy.prefix / name).exists()]
     return _way(
         source,
         environments={

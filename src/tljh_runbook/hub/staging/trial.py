@@ -18,9 +18,9 @@ from pathlib import Path
 from tljh_runbook.errors import ServerUnfit
 from tljh_runbook.hub import mounts
 from tljh_runbook.hub.database import databases
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.layout import ENVIRONMENTS, Hub
 from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import carry, stage
+from tljh_runbook.hub.staging import carry
 
 PREFIX = ".tljh-runbook-try-"
 POSSIBLE = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
@@ -46,7 +46,7 @@ def replaced(source: Source) -> list[Path]:
 def require(hub: Hub, files: Iterable[Path]) -> None:
     """Try what an upgrade does to the environments and ``files``. Raises `ServerUnfit`."""
     with _folder(hub.prefix) as own:
-        for folder in (hub.prefix / name for name in stage.ENVIRONMENTS):
+        for folder in (hub.prefix / name for name in ENVIRONMENTS):
             if folder.is_dir():
                 target = own / folder.name
                 (target / "not-empty").mkdir(parents=True)
