@@ -37,7 +37,7 @@ html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_logo = html_favicon = "docs/_static/logo.svg"
 html_static_path = ["docs/_static"]
 # What `tljh-runbook security refresh` fetches.
-html_extra_path = ["src/tljh_runbook/hub/security/advisories.json"]
+html_extra_path = ["src/tljh_runbook/hub/versions/security/advisories.json"]
 templates_path = ["docs/_templates"]
 html_css_files = ["runbook.css"]
 html_theme_options = {

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from tljh_runbook import terminal
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import components
-from tljh_runbook.hub.journal import NAMES
+from tljh_runbook.hub.backup import components
+from tljh_runbook.hub.runs.journal import NAMES
 
 if TYPE_CHECKING:
-    from tljh_runbook.hub.checks import Finding
-    from tljh_runbook.hub.confirmation import Deadline
-    from tljh_runbook.hub.health import Look
-    from tljh_runbook.hub.layout import Hub
-    from tljh_runbook.hub.manifest import Manifest
-    from tljh_runbook.hub.restoration import Action, Restoration
-    from tljh_runbook.hub.retention import Judged
-    from tljh_runbook.hub.rollback import Going
-    from tljh_runbook.hub.snapshot import Snapshot
-    from tljh_runbook.hub.staging.mark import Mark
+    from tljh_runbook.hub.backup.retention import Judged
+    from tljh_runbook.hub.core.layout import Hub
+    from tljh_runbook.hub.health.health import Look
+    from tljh_runbook.hub.snapshots.manifest import Manifest
+    from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+    from tljh_runbook.hub.snapshots.snapshot import Snapshot
+    from tljh_runbook.hub.upgrade.check.checks import Finding
+    from tljh_runbook.hub.upgrade.confirmation import Deadline
+    from tljh_runbook.hub.upgrade.finish.rollback import Going
+    from tljh_runbook.hub.upgrade.state_file import Mark
 
 LEFT = {
     "staging": "An upgrade was cut off before it touched the live hub.",

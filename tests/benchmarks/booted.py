@@ -19,7 +19,7 @@ from story import ENVIRONMENT, USERS, Story, Web, build_environments, hand_over,
 from upgrade import Trip, each_round, trip
 from working_hub import Cost, measured
 
-from tljh_runbook.hub.probe import Target
+from tljh_runbook.hub.servers.probe import Target
 from tljh_runbook.sandbox import layout
 
 NAME = "measured"

@@ -14,10 +14,10 @@ from rows import Row
 from upgrade import BACK, each_round
 from working_hub import WorkingHub, working
 
-from tljh_runbook.hub import journal
-from tljh_runbook.hub.background import Background
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import journal
+from tljh_runbook.hub.servers.background import Background
+from tljh_runbook.hub.upgrade import state_file
 
 FEW, MANY = 1_000, 1_000_000
 FOLDER = 1_000  # files in one folder
@@ -61,14 +61,14 @@ class Observed:
     def _look(self) -> None:
         pid = int(journal.read(self.hub, "upgrade")[0]["pid"])
         self.memory = max(self.memory, _value(pid, "status", "VmHWM:") * 1024)
-        self.state = max(self.state, (self.hub.work / mark.NAME).stat().st_size)
-        now = mark.read(self.hub)
+        self.state = max(self.state, (self.hub.work / state_file.NAME).stat().st_size)
+        now = state_file.read(self.hub)
         if now and now.phase not in self.written:
             self.written[now.phase] = _value(pid, "io", "wchar:")
-            if now.phase == mark.SWAPPING:
+            if now.phase == state_file.SWAPPING:
                 # Whoever lists the folder from now on gives it a new time of access.
                 os.utime(self.homes, (0, self.homes.stat().st_mtime))
-            elif now.phase == mark.PROVING:
+            elif now.phase == state_file.PROVING:
                 self.homes_read = self.homes.stat().st_atime != 0
 
 
@@ -127,7 +127,7 @@ def _size(hub: WorkingHub, tree: Path) -> Size:
         hub.wait()
     finally:
         put.rename(tree)
-    written = seen.written[mark.PROVING] - seen.written[mark.SWAPPING]
+    written = seen.written[state_file.PROVING] - seen.written[state_file.SWAPPING]
     return Size(seen.state / MB, seen.memory / MB, cost.away, written / MB, int(seen.homes_read))
 
 

@@ -13,11 +13,13 @@ import hub_folder
 from hub_fixtures import supervisor
 from rows import Row, in_turn, seconds
 
-from tljh_runbook.hub import services, settings
-from tljh_runbook.hub.components.user_data import COMPONENT
-from tljh_runbook.hub.draft import Folder
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import homes, repository, user_files
+from tljh_runbook.hub.backup.components.user_data import COMPONENT
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.snapshots.draft import Folder
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.user_data import homes, user_files
+from tljh_runbook.hub.user_data.restic import repository
 
 FILES = 20_000
 

@@ -19,7 +19,7 @@ from visitor import Visitor
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from tljh_runbook.hub.probe import Probe, Target
+from tljh_runbook.hub.servers.probe import Probe, Target
 from tljh_runbook.sandbox import build, record, servers
 from tljh_runbook.sandbox.layout import Layout, layout
 from tljh_runbook.sandbox.progress import Progress

@@ -13,7 +13,7 @@ import supported
 from hub_fixtures import Live
 
 from tljh_runbook.errors import NoHub, SnapshotMissing, ToolMissing
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 
 from .conftest import BARE, SYSTEM, TOO_OLD, run
 

@@ -17,7 +17,7 @@ import pytest
 from hub_fixtures import Cli, until
 
 from tljh_runbook.errors import AccessDenied, Busy, NotBundled, ToolMissing
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 
 from .conftest import BARE, SYSTEM, Done, run
 
@@ -170,7 +170,7 @@ def empty_list(copy: Path) -> None:
 
 
 def lose_module(copy: Path) -> None:
-    (copy / "tljh_runbook" / "hub" / "snapshot.py").unlink()
+    (copy / "tljh_runbook" / "hub" / "snapshots" / "snapshot.py").unlink()
 
 
 def cut_module(copy: Path) -> None:

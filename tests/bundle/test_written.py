@@ -68,9 +68,9 @@ def test_it_holds_the_hub_half_and_nothing_else(pyz: Path) -> None:
     ends = {Path(name).suffix for name in names if ".dist-info" not in name and name[-1] != "/"}
     assert ends == {".py", ".css", ".json", ".yaml", ""}
     assert {name for name in names if name.endswith((".css", ".json", ".yaml"))} == {
-        "tljh_runbook/hub/releases/releases.yaml",
-        "tljh_runbook/hub/report_page.css",
-        "tljh_runbook/hub/security/advisories.json",
+        "tljh_runbook/hub/versions/releases/releases.yaml",
+        "tljh_runbook/hub/upgrade/report/report_page.css",
+        "tljh_runbook/hub/versions/security/advisories.json",
     }
     terms = {name.split("/")[0] for name in names if ".dist-info/licenses/" in name}
     assert len(terms) == len(bundle.NEEDED)

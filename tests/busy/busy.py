@@ -29,9 +29,10 @@ import releases  # noqa: E402
 from crowd import LIGHT, VICTIM, Crowd  # noqa: E402
 
 from tljh_runbook import errors  # noqa: E402
-from tljh_runbook.hub import services, settings  # noqa: E402
-from tljh_runbook.hub.background import Background  # noqa: E402
-from tljh_runbook.hub.layout import Hub  # noqa: E402
+from tljh_runbook.hub.core import settings  # noqa: E402
+from tljh_runbook.hub.core.layout import Hub  # noqa: E402
+from tljh_runbook.hub.servers.background import Background  # noqa: E402
+from tljh_runbook.hub.system import services  # noqa: E402
 from tljh_runbook.sandbox.layout import Layout, layout  # noqa: E402
 from tljh_runbook.sandbox.processes import end_all  # noqa: E402
 

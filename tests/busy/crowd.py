@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tljh_runbook.hub.background import Background
+from tljh_runbook.hub.servers.background import Background
 from tljh_runbook.sandbox.contents import GROUP
 from tljh_runbook.sandbox.layout import Layout
 from tljh_runbook.sandbox.servers import WORKING

@@ -13,8 +13,8 @@ from functools import partial
 from crowd import VICTIM
 
 from tljh_runbook import errors
-from tljh_runbook.hub import processes, services
-from tljh_runbook.hub.services import Services
+from tljh_runbook.hub.system import processes, services
+from tljh_runbook.hub.system.services import Services
 from tljh_runbook.sandbox.layout import Layout
 
 EVERY = 0.02  # seconds between two looks

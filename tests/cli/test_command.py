@@ -21,10 +21,13 @@ from hub_fixtures import Cli, Live, until
 
 from tljh_runbook import errors
 from tljh_runbook.cli.options import INTERRUPTED, on_hub
-from tljh_runbook.hub import capture, components, journal, lock, services, snapshot
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import journal, lock
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
 
 COMMANDS = [
     "acknowledge",
@@ -91,7 +94,7 @@ def nothing(hub: Hub) -> None:
 CUT_OFF = """\
 import os, signal, sys
 from tljh_runbook.cli import main
-from tljh_runbook.hub import capture
+from tljh_runbook.hub.backup import capture
 capture.snapshot.verify = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main(["backup", "config", "--hub", sys.argv[1]])
 """
@@ -321,15 +324,15 @@ MARK = {"at": "20260115T220000Z", "snapshot": "20260115T210000Z", "labels": {}}
 
 def left_behind(hub: Hub, phase: str) -> None:
     """Leave what an upgrade leaves that was cut off in a phase."""
-    hub_folder.keep(hub.work / mark.NAME, json.dumps({**MARK, "phase": phase}), 0o600)
+    hub_folder.keep(hub.work / state_file.NAME, json.dumps({**MARK, "phase": phase}), 0o600)
 
 
 @pytest.mark.parametrize(
     ("phase", "said"),
     [
-        (mark.STAGING, "before it touched the live hub"),
-        (mark.SWAPPING, "between two versions"),
-        (mark.PROVING, "was not proved"),
+        (state_file.STAGING, "before it touched the live hub"),
+        (state_file.SWAPPING, "between two versions"),
+        (state_file.PROVING, "was not proved"),
     ],
 )
 def test_an_upgrade_that_is_to_be_resumed_is_told(
@@ -359,11 +362,11 @@ def test_where_no_upgrade_was_cut_off_there_is_nothing_to_resume(hub: Hub, cli: 
 def test_what_was_only_prepared_is_cleared_away_by_a_server_that_starts(
     live: Live, cli: Cli
 ) -> None:
-    left_behind(live.hub, mark.STAGING)
+    left_behind(live.hub, state_file.STAGING)
     pid = live.source.services.pid(services.HUB)
     assert cli("resume", "--at-boot", "--hub", live.hub.prefix).returncode == 0
     ended(live.hub, "upgrade")
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
     assert live.source.services.pid(services.HUB) == pid
 
 

@@ -11,7 +11,7 @@ import pytest
 from hub_fixtures import Cli
 
 from tljh_runbook import errors
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 
 WRONG = {
     "option": (["backup", "--nonsense"], "--nonsense"),

@@ -17,8 +17,8 @@ from hub_fixtures import Live, living, until
 
 from tljh_runbook import cli as commands
 from tljh_runbook.errors import NoHub, NotBundled
-from tljh_runbook.hub import journal, lock
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import journal, lock
 
 from . import json_shapes
 from .json_shapes import Shapes

@@ -17,8 +17,8 @@ from hub_fixtures import Cli
 from restic_servers import needs
 
 from tljh_runbook.errors import SnapshotMissing
-from tljh_runbook.hub import notice
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.schedule import notice
 
 PROGRAM = f"{sys.executable} -m tljh_runbook"
 UNIT = "tljh-runbook-verify.service"

@@ -19,7 +19,7 @@ import pytest
 import supported
 from documented.folder import Folder
 
-from tljh_runbook.hub import yaml
+from tljh_runbook.hub.core import yaml
 
 ROOT = Path(__file__).parents[2]
 LIST = ROOT / "docs" / "published-urls.txt"

@@ -12,7 +12,7 @@ from invoke.collection import Collection
 
 from tljh_runbook import cli
 from tljh_runbook.guide import catalog, project, tasks
-from tljh_runbook.hub import settings
+from tljh_runbook.hub.core import settings
 from tljh_runbook.reference import playbooks
 from tljh_runbook.reference.tables import every_error
 

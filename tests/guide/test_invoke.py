@@ -15,7 +15,7 @@ from tljh_runbook import errors
 from tljh_runbook.guide import catalog, tasks
 from tljh_runbook.guide.session import Session
 from tljh_runbook.guide.steps import Check, Step, Target
-from tljh_runbook.hub import layout
+from tljh_runbook.hub.core import layout
 
 ROOT = Path(__file__).parents[2]
 Invoke = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -16,7 +16,7 @@ import pytest
 from tljh_runbook.errors import NoHub
 from tljh_runbook.guide import catalog
 from tljh_runbook.guide.steps import CHANGES_NOTHING, NOTHING_TO_UNDO, Step, Target
-from tljh_runbook.hub import yaml
+from tljh_runbook.hub.core import yaml
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"

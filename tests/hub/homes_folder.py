@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tljh_runbook.hub.placement import placing, workroom
-from tljh_runbook.hub.placement.likeness import Difference
+from tljh_runbook.hub.snapshots.placement import placing, private_folder
+from tljh_runbook.hub.snapshots.placement.metadata_diff import Difference
 
 ALICE, BOB = 1001, 1002
 THEN = 1_600_000_000_123_456_789
@@ -34,7 +34,7 @@ class Homes:
 
     @property
     def work(self) -> Path:
-        return workroom.make_work(self.live)
+        return private_folder.make_work(self.live)
 
     @property
     def top(self) -> Path:
@@ -101,7 +101,7 @@ def age(top: Path) -> None:
 def everything(top: Path) -> Iterator[Path]:
     """Yield all below a folder and itself, the deepest first; the runbook's own is left out."""
     for here, folders, names in os.walk(top, topdown=False):
-        if workroom.NAME not in Path(here).relative_to(top).parts:
+        if private_folder.NAME not in Path(here).relative_to(top).parts:
             for name in (*names, *(each for each in folders if Path(here, each).is_symlink())):
                 yield Path(here, name)
             yield Path(here)

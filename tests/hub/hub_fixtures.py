@@ -25,11 +25,13 @@ import quick_repository
 
 import tljh_runbook
 from tljh_runbook.errors import ServicesUnreachable, UpgradeTakenBack
-from tljh_runbook.hub import ending, processes, services, settings
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.restoration import Action
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.snapshots.restoration import Action
+from tljh_runbook.hub.system import processes, services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.finish import ending
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -155,7 +157,7 @@ import time
 sys.path[:0] = {helpers!r}
 
 import hub_folder
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 
 hub = Hub(pathlib.Path(os.environ["TLJH_INSTALL_PREFIX"]))
 version = sys.argv[sys.argv.index("--version") + 1]
@@ -270,7 +272,7 @@ def broken_or_unseen(report: dict[str, Any]) -> set[str]:
 
 def resume(live: Live, *words: str) -> None:
     """Resume an upgrade as an administrator types it; a rollback is told by the exit code."""
-    left = mark.read(live.hub)
+    left = state_file.read(live.hub)
     rolls_back = left is not None and left.phase in ending.HALF_DONE and "--at-boot" not in words
     command = [sys.executable, "-m", "tljh_runbook", "resume", *words]
     command += ["--hub", str(live.hub.prefix)]

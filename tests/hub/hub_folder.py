@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 
 PYTHON = "3.11"
 OLD_COMMIT = "4e54be5b4ea0a838c49485ce948332383b40ef81"

@@ -14,7 +14,7 @@ import debian_python
 import pytest
 import supported
 
-from tljh_runbook.hub import interpreter
+from tljh_runbook.hub.versions import interpreter
 
 RECENT = supported.VERSIONS[-2:]  # what Debian's testing suite may have
 

@@ -17,7 +17,7 @@ import hub_folder
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 
 FOLDER = "var/backups/tljh-user-data"
 PASSWORD_FILE = "etc/tljh-runbook.password"  # noqa: S105 - a path

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hub_fixtures import free_port, until
 
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
 
 SECRET = "s3cret-of-the-rest-server"  # noqa: S105 - of a server that lives for one test
 

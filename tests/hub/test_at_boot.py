@@ -7,11 +7,15 @@ from dataclasses import replace
 import pytest
 from hub_fixtures import Live
 
-from tljh_runbook.hub import ending, files, services
-from tljh_runbook.hub.staging import mark, stage, way_back
-from tljh_runbook.hub.staging.environment_swap import NEW
-from tljh_runbook.hub.staging.mark import Mark
-from tljh_runbook.hub.staging.way_back import Way
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.finish import ending
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.upgrade.state_file import Mark
+from tljh_runbook.hub.upgrade.swap import rollback_plan
+from tljh_runbook.hub.upgrade.swap.environment_swap import NEW
+from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 
 
 def half_done(live: Live) -> str:
@@ -25,16 +29,18 @@ def half_done(live: Live) -> str:
     (folder / "hub" / "new").touch()
     inodes = (hub.environment.stat().st_ino, (folder / "hub").stat().st_ino)
     way = Way(str(folder), {"hub": inodes}, {str(hub.config_file): True})
-    way_back.keep_files(way)
-    mark.write(hub, Mark("20260115T220000Z", mark.SWAPPING, "kept", {}, {}, way.to_json()))
+    rollback_plan.keep_files(way)
+    state_file.write(
+        hub, Mark("20260115T220000Z", state_file.SWAPPING, "kept", {}, {}, way.to_json())
+    )
     old = hub.config_file.read_text()
-    way_back.bring(hub, way, NEW)
+    rollback_plan.bring(hub, way, NEW)
     hub.config_file.write_text(f"{old}# new\n")
     return old
 
 
 def phase(live: Live) -> str:
-    found = mark.read(live.hub)
+    found = state_file.read(live.hub)
     return found.phase if found else ""
 
 
@@ -42,24 +48,24 @@ def test_the_old_files_are_back_before_the_hub_is_started(live: Live) -> None:
     old, manager = half_done(live), live.source.services
     for name in (services.HUB, services.PROXY):
         ending.go_back_at_boot(live.source)
-        assert phase(live) == mark.SWAPPING  # while one of them runs, nothing is exchanged
+        assert phase(live) == state_file.SWAPPING  # while one of them runs, nothing is exchanged
         manager.stop(name)
     ending.go_back_at_boot(live.source)
     ending.go_back_at_boot(live.source)  # after a second power cut
     assert not (live.hub.environment / "new").exists()
     assert live.hub.python.exists()
     assert live.hub.config_file.read_text() == old
-    assert phase(live) == mark.BACK
+    assert phase(live) == state_file.BACK
     # The server starts them by itself; whoever did it here would wait for who waits for this.
     assert [manager.pid(name) for name in (services.HUB, services.PROXY)] == [None, None]
 
 
-@pytest.mark.parametrize("left", [mark.STAGING, mark.PROVING])
+@pytest.mark.parametrize("left", [state_file.STAGING, state_file.PROVING])
 def test_what_is_whole_is_started_as_it_is(live: Live, left: str) -> None:
     half_done(live)
-    begun = mark.read(live.hub)
+    begun = state_file.read(live.hub)
     assert begun
-    mark.write(live.hub, replace(begun, phase=left))
+    state_file.write(live.hub, replace(begun, phase=left))
     for name in (services.HUB, services.PROXY):
         live.source.services.stop(name)
     ending.go_back_at_boot(live.source)

@@ -9,12 +9,13 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from tljh_runbook.hub import checks, releases, targets, versions
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.releases.detectors import DETECTORS
-from tljh_runbook.hub.requirements import TLJH_NAME
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.targets import Target, Targets
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.core.settings.requirements import TLJH_NAME
+from tljh_runbook.hub.upgrade.check import checks
+from tljh_runbook.hub.versions import releases, targets, versions
+from tljh_runbook.hub.versions.releases.detectors import DETECTORS
+from tljh_runbook.hub.versions.targets import Target, Targets
 
 PAM = "auth: {type: pam}\n"
 GROUPS = "auth: {type: ldap, L: {allowed_groups: [a]}}\nusers: {allowed: [a]}\n"

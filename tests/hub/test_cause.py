@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.hub import cause
+from tljh_runbook.hub.system import cause
 
 # What TLJH's bootstrap.py prints when a command of it fails: the command's output, then this.
 TRACEBACK = """\

@@ -19,11 +19,14 @@ from hub_fixtures import HUB_COMMAND, Live, free_port, until
 from hub_folder import change
 
 from tljh_runbook.errors import HubUnhealthy
-from tljh_runbook.hub import ends, health, processes, promises, proof, services, web
-from tljh_runbook.hub.probe import targets
-from tljh_runbook.hub.promises import FIRST, Verdict
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.watch import Seen, Watch
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.health import health
+from tljh_runbook.hub.servers import ends
+from tljh_runbook.hub.servers.probe import targets
+from tljh_runbook.hub.servers.watch import Seen, Watch
+from tljh_runbook.hub.system import http_client, processes, services
+from tljh_runbook.hub.upgrade import guarantees, verification
+from tljh_runbook.hub.upgrade.guarantees import FIRST, Verdict
 
 HUB = "jupyterhub.sqlite"
 NAME = "user servers"
@@ -48,9 +51,9 @@ def stop(live: Live, moment: float | None = None) -> None:
 
 def verdict(live: Live, before: dict[str, Any], seen: Seen | None) -> Verdict:
     """Judge user servers as an upgrade does; what was measured was on the disk meanwhile."""
-    after = promises.measure(live.source)
-    found = promises.investigate(json.loads(json.dumps(before)), live.source, seen)
-    return {each.promise: each for each in promises.judge(found, after)}[NAME]
+    after = guarantees.measure(live.source)
+    found = guarantees.investigate(json.loads(json.dumps(before)), live.source, seen)
+    return {each.promise: each for each in guarantees.judge(found, after)}[NAME]
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -61,10 +64,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def test_a_server_that_was_stopped_before_the_swap_was_left(
     live: Live, server: subprocess.Popen[bytes]
 ) -> None:
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     stop(live)
     end(server)
-    before = promises.when_stopped(before, {"jupyterhub": live.hub.state / HUB})
+    before = guarantees.when_stopped(before, {"jupyterhub": live.hub.state / HUB})
     told = verdict(live, before, Seen(time.time(), ((0.0, 9.0),), {"alice": 1.0}))
     assert (told.kept, told.measured) == (True, "0 of 1 run on; alice: stopped before the swap")
 
@@ -73,7 +76,7 @@ def test_a_server_that_was_stopped_before_the_swap_was_left(
 def test_only_a_server_that_ended_while_the_hub_was_down_is_lost(
     live: Live, server: subprocess.Popen[bytes], moment: float, kept: bool
 ) -> None:
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     stop(live)
     end(server)
     told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),), {"alice": moment}))
@@ -88,7 +91,7 @@ def test_only_a_server_that_ended_while_the_hub_was_down_is_lost(
 def test_a_server_that_its_user_has_started_again_is_no_loss(
     live: Live, server: subprocess.Popen[bytes]
 ) -> None:
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     end(server)
     with subprocess.Popen(["sleep", "1000"]) as another:
         state = json.dumps({"pid": another.pid})
@@ -102,7 +105,7 @@ def test_a_server_that_its_user_has_started_again_is_no_loss(
 def test_a_server_that_runs_on_and_that_the_hub_has_forgotten_is_lost(
     live: Live, server: subprocess.Popen[bytes]
 ) -> None:
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     stop(live)
     told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),)))
     assert (told.kept, told.measured) == (
@@ -118,7 +121,7 @@ def test_a_server_that_the_hub_gives_up_at_its_start_is_lost(
     log.parent.mkdir(parents=True, exist_ok=True)
     began, late = time.time(), Seen(time.time(), ((1.0, 9.0),), {"alice": 30.0})
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     stop(live)
     end(server)
     old = f"[E {time.strftime('%Y-%m-%d', time.localtime(began - 86400))} 12:00:00.000 JupyterHub"
@@ -135,7 +138,7 @@ def test_a_server_that_the_hub_gives_up_at_its_start_is_lost(
 def test_a_server_that_the_hub_was_stopping_when_it_was_stopped_is_no_loss(
     live: Live, server: subprocess.Popen[bytes], order: tuple[str, str]
 ) -> None:
-    began, before = time.time(), promises.measure(live.source)
+    began, before = time.time(), guarantees.measure(live.source)
     moment = time.strftime("%Y-%m-%d %H:%M:%S")
     lines = {
         "stop": "proxy:357] Removing user alice from proxy (/user/alice/)",
@@ -156,7 +159,7 @@ def test_a_server_that_had_not_yet_answered_is_no_loss(
     live: Live, server: subprocess.Popen[bytes]
 ) -> None:
     live.answer("/user/alice/api", 503)
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     end(server)
     told = verdict(live, before, Seen(time.time(), ((1.0, 9.0),), {"alice": 5.0}))
     assert (told.kept, told.measured) == (True, "0 of 1 run on; alice: had not yet answered")
@@ -187,7 +190,7 @@ def test_without_a_process_the_moment_of_the_stop_tells(
     live: Live, after_the_start: float, kept: bool
 ) -> None:
     change(live.hub.state / HUB, 'UPDATE spawners SET state = \'{"container_id": "c0ffee"}\'')
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     began = time.time()
     stop(live, began + 30 + after_the_start)
     told = verdict(live, before, Seen(began, ((1.0, 30.0),)))
@@ -201,11 +204,11 @@ def test_a_server_that_does_not_answer_itself_has_no_lost_route(live: Live) -> N
     own.write_text(json.dumps({"/user/alice/api": [200, "{}"]}))
     command = [sys.executable, str(live.hub.root / "proxy.py"), str(port), str(own), "127.0.0.1"]
     with subprocess.Popen(command) as process:
-        until(lambda: web.get(f"http://127.0.0.1:{port}/user/alice/api").ok)
+        until(lambda: http_client.get(f"http://127.0.0.1:{port}/user/alice/api").ok)
         change(live.hub.state / HUB, "UPDATE servers SET ip = '127.0.0.1', port = ?", (port,))
         state = json.dumps({"pid": process.pid})
         change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (state,))
-        before = promises.measure(live.source)
+        before = guarantees.measure(live.source)
         assert before[NAME]["alice"]["itself"] is True
         live.answer("/user/alice/api", 503)
         lost = verdict(live, before, None)
@@ -233,7 +236,7 @@ LAST_WORDS = {
 def test_of_a_plain_process_its_own_last_words_tell(
     live: Live, server: subprocess.Popen[bytes], words: str
 ) -> None:
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     log = live.hub.root / "var" / "log" / "servers.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("\xff\n" + words.format(pid=server.pid) + "\n", encoding="latin-1")
@@ -250,7 +253,7 @@ def test_of_a_plain_process_its_own_last_words_tell(
 def test_a_resumed_upgrade_does_not_wait_for_servers_that_a_reboot_ended(
     live: Live, server: subprocess.Popen[bytes], known: bool
 ) -> None:
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     end(server)
     live.answer("/user/alice/api", 503)
     if not known:
@@ -258,7 +261,7 @@ def test_a_resumed_upgrade_does_not_wait_for_servers_that_a_reboot_ended(
     upgrade = replace(live.source.settings.upgrade, healthy_within=60, healthy_for=0)
     source = replace(live.source, settings=replace(live.source.settings, upgrade=upgrade))
     began = time.monotonic()
-    found = proof.wait(source, before)
+    found = verification.wait(source, before)
     assert time.monotonic() - began < 30
     assert found[NAME]["alice"]["left"] == "was stopped, or ended on its own"
 
@@ -366,7 +369,7 @@ def test_of_a_container_that_ended_while_the_hub_was_down_docker_tells(
     made = engine.ask("run", "--detach", "--rm", "--network=none", "course:1", *shell)
     kept_state = json.dumps({"object_id": made})
     change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (kept_state,))
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     assert before[NAME]["alice"]["started"]
     began = time.time()
     words = [made if word == "ID" else word for word in command]
@@ -381,7 +384,7 @@ def test_of_a_container_that_ended_while_the_hub_was_down_docker_tells(
 def test_a_watch_sees_when_a_server_ends_and_when_the_hub_is_down(
     live: Live, server: subprocess.Popen[bytes]
 ) -> None:
-    servers = promises.measure(live.source)[NAME]
+    servers = guarantees.measure(live.source)[NAME]
     with Watch(targets(live.source), servers) as watch:
         (hub,) = [each for each in watch.probe.outages if each.name == "hub"]
         until(lambda: hub.asked > 1)
@@ -407,20 +410,20 @@ def test_a_watch_sees_when_a_server_ends_and_when_the_hub_is_down(
 
 def test_rows_are_judged_by_the_first_look(live: Live) -> None:
     database = live.hub.state / HUB
-    before = promises.measure(live.source)
+    before = guarantees.measure(live.source)
     change(database, "INSERT INTO users (name, admin, cookie_id) VALUES ('erin', 0, 'x')")
     change(database, "DELETE FROM user_group_map WHERE user_id = 1")
     # Until the hub is stopped all that is its users' doing.
-    before = promises.when_stopped(before, {"jupyterhub": database})
+    before = guarantees.when_stopped(before, {"jupyterhub": database})
     change(database, "INSERT INTO user_group_map VALUES (3, 1)")  # as an OAuth login does
-    first = promises.look(live.source, promises.HUB)
+    first = guarantees.look(live.source, guarantees.HUB)
     change(database, "DELETE FROM user_group_map WHERE user_id = 2")
     change(database, "DELETE FROM users WHERE name = 'erin'")
     text = live.hub.config_file.read_text()
     live.hub.config_file.write_text(text.replace("memory: '1G'", "memory: '4G'"))
     verdicts = {
         each.promise: each
-        for each in promises.judge(before | {FIRST: first}, promises.measure(live.source))
+        for each in guarantees.judge(before | {FIRST: first}, guarantees.measure(live.source))
     }
     assert (verdicts["users and groups"].kept, verdicts["users and groups"].measured) == (
         True,
@@ -429,7 +432,7 @@ def test_rows_are_judged_by_the_first_look(live: Live) -> None:
     )
     assert verdicts["settings"].kept is True
     assert verdicts["settings"].measured.endswith("since then: somebody has edited limits.memory")
-    lost = promises.judge(before, promises.measure(live.source))  # at the first look
+    lost = guarantees.judge(before, guarantees.measure(live.source))  # at the first look
     assert {each.promise for each in lost if each.kept is False} >= {"users and groups", "settings"}
 
 

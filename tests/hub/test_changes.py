@@ -7,9 +7,9 @@ from dataclasses import replace
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import changes
-from tljh_runbook.hub.settings import PLUGINS, UpgradeSettings
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.settings import PLUGINS, UpgradeSettings
+from tljh_runbook.hub.upgrade import changes
 
 
 def asking(source: Source, **wanted: object) -> Source:

@@ -16,12 +16,14 @@ import pytest
 from hub_fixtures import as_ordinary_user
 
 from tljh_runbook.errors import AccountConflict, RestoreFailed
-from tljh_runbook.hub import capture, components, services, settings
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.people import accounts
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.accounts import accounts
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.system import services
 
 LONG = "a-student-with-a-very-long-name"
 HASH = "$6$salt$hash/of.alice"

@@ -19,11 +19,14 @@ from hub_fixtures import until
 from test_snapshot import left_in, on, small_disk
 
 from tljh_runbook.errors import DockerFailed, DockerUnreachable, NoSpace, ToolMissing
-from tljh_runbook.hub import capture, components, docker, environments, manifest, saved_image
-from tljh_runbook.hub.components.environments import COMPONENT
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.backup.components.environments import COMPONENT
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.images import environments, saved_image
+from tljh_runbook.hub.snapshots import manifest
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.system import docker
 
 FIRST, SECOND = hub_folder.IMAGES
 BUILDS = "tljh_repo2docker.sqlite"

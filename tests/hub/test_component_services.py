@@ -11,10 +11,12 @@ import hub_folder
 import pytest
 from hub_fixtures import supervisor
 
-from tljh_runbook.hub import capture, components, services, trust
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import trust
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.system import services
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray")
 UNITS = "etc/systemd/system"

@@ -11,10 +11,11 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import capture, components, user_environment
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.software import user_environment
 
 MD5 = "0123456789abcdef0123456789abcdef"
 CHANNEL = "https://conda.example.org/conda-forge/linux-64"

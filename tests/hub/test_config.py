@@ -14,8 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import ConfigBroken
-from tljh_runbook.hub import config, yaml
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core import config, yaml
+from tljh_runbook.hub.core.layout import Hub
 
 DEFAULTS = {"services.cull.timeout": 3600, "limits.memory": "2G", "limits.cpu": 2}
 

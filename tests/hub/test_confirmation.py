@@ -19,9 +19,13 @@ from hub_fixtures import Cli, Live, until
 from test_staging import done, prepared_beside, start, texts
 
 from tljh_runbook.errors import NothingToConfirm, SettingsInvalid, UpgradeTakenBack
-from tljh_runbook.hub import confirmation, journal, lock, processes, settings, versions, worker
-from tljh_runbook.hub.staging import mark, previous
-from tljh_runbook.hub.staging.mark import Mark
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.runs import journal, lock, worker
+from tljh_runbook.hub.system import processes
+from tljh_runbook.hub.upgrade import confirmation, state_file
+from tljh_runbook.hub.upgrade.state_file import Mark
+from tljh_runbook.hub.upgrade.swap import previous
+from tljh_runbook.hub.versions import versions
 
 PASSED = "2026-01-15T22:00:00Z"
 SYSTEMD_RUN = """#!{python}
@@ -63,8 +67,10 @@ def begun_to_prove(live: Live, version: str, *words: str) -> Mark:
     start(live, "upgrade", *words)
     until(lambda: f"Setting up TLJH {version}" in texts(live))
     (live.hub.root / "srv" / "wait").unlink()
-    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == mark.PROVING)
-    found = mark.read(live.hub)
+    until(
+        lambda: (now := state_file.read(live.hub)) is not None and now.phase == state_file.PROVING
+    )
+    found = state_file.read(live.hub)
     assert found
     return found
 
@@ -285,7 +291,7 @@ def test_a_later_upgrade_that_was_cut_off_comes_to_its_end_first(staged: Live) -
     pass_time(live)
     begin_to_go_back(live, at)
     assert label(live) == "2.0.1"
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_going_back_by_hand_goes_back_one_upgrade(staged: Live) -> None:
@@ -295,7 +301,7 @@ def test_going_back_by_hand_goes_back_one_upgrade(staged: Live) -> None:
     cut_off_while_it_proves(live, "2.0.1")
     assert done(live, "rollback", "--yes")["error"] is None
     assert label(live) == "2.0.0"
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_a_later_upgrade_waits_for_who_confirms_before_it_keeps_its_own(staged: Live) -> None:
@@ -329,10 +335,10 @@ def test_the_way_back_is_found_where_it_was_kept(staged: Live, cli: Cli) -> None
     live = staged
     left = begun_to_prove(live, "2.0.0")
     until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
-    mark.write(live.hub, replace(left, phase=mark.BACK))
+    state_file.write(live.hub, replace(left, phase=state_file.BACK))
     assert cli("resume", "--hub", live.hub.prefix).returncode == UpgradeTakenBack.code
     assert label(live) == "1.0.0"
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_on_a_server_it_is_a_timer_of_systemds(

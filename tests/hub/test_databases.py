@@ -16,12 +16,13 @@ import pytest
 from hub_fixtures import living, supervisor, until
 
 from tljh_runbook.errors import DatabaseForeign, DatabaseMissing
-from tljh_runbook.hub import capture, components, processes, services
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.database import databases
-from tljh_runbook.hub.declared import Declared
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.services import Services
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.system import processes, services
+from tljh_runbook.hub.system.declared import Declared
+from tljh_runbook.hub.system.services import Services
 
 NAMES = {
     "jupyterhub": "jupyterhub.sqlite",

@@ -11,7 +11,8 @@ from docker_fixtures import Engine, environment
 from hub_fixtures import as_ordinary_user
 
 from tljh_runbook.errors import DockerFailed, DockerUnreachable, ToolMissing
-from tljh_runbook.hub import docker, environments, saved_image
+from tljh_runbook.hub.images import environments, saved_image
+from tljh_runbook.hub.system import docker
 
 LABEL = "repo2docker.ref"
 NOTHING = f"sha256:{0:064}"

@@ -12,9 +12,13 @@ from postgres_cluster import PASSWORD, Cluster, running
 from test_staging import PREPARING, done, start, texts
 
 from tljh_runbook.errors import DatabaseMissing, RestoreFailed, UpgradeTakenBack
-from tljh_runbook.hub import capture, components, journal, lock, services, versions
+from tljh_runbook.hub.backup import capture, components
 from tljh_runbook.hub.database import hubdb, postgres_address, postgres_dump
-from tljh_runbook.hub.staging import dumps, mark
+from tljh_runbook.hub.runs import journal, lock
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.swap import dumps
+from tljh_runbook.hub.versions import versions
 
 # As a newer JupyterHub migrates it, and then takes in somebody new.
 MIGRATED = """
@@ -75,7 +79,7 @@ def test_a_broken_promise_takes_the_database_back_too(served: Live, cluster: Clu
     assert "bob" in end["error"]["message"]
     assert versions.installed(live.hub).rows()["TLJH"] == "1.0.0"
     assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_it_is_taken_back_by_hand_and_the_newer_one_is_kept(

@@ -13,10 +13,11 @@ import hub_folder
 import pytest
 from hub_fixtures import ANSWERS, Live, free_port, living
 
-from tljh_runbook.hub import endpoint, health, processes
-from tljh_runbook.hub.address import Socket
-from tljh_runbook.hub.probe import targets
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.address import Socket
+from tljh_runbook.hub.health import endpoint, health
+from tljh_runbook.hub.servers.probe import targets
+from tljh_runbook.hub.system import processes
 
 BASE = "/classes/jh/"
 # As JupyterHub answers whoever asks for a page outside its base URL.

@@ -16,9 +16,12 @@ import pytest
 from hub_fixtures import Live, living, resume, until
 from test_staging import everything, prepared_beside, start
 
-from tljh_runbook.hub import journal, lock, services, versions
 from tljh_runbook.hub.database import databases, sqlite
-from tljh_runbook.hub.staging import mark, stage
+from tljh_runbook.hub.runs import journal, lock
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.versions import versions
 
 pytestmark = [pytest.mark.long, pytest.mark.nightly]
 
@@ -50,7 +53,7 @@ def test_it_is_old_or_new(live: Live, usual: float, kill: int) -> None:
         os.kill(pid, signal.SIGKILL)
     until(lambda: not lock.held(live.hub), seconds=120)
     resume(live)
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
     assert not stage.place(live.hub).prefix.exists()
     new = versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
     wanted = ["cpu: 2" in live.hub.config_file.read_text(encoding="utf-8"), new]

@@ -16,7 +16,7 @@ from typing import IO, cast
 import pytest
 
 from tljh_runbook.errors import AccessDenied, DiskFailed, NoSpace, SettingsInvalid
-from tljh_runbook.hub import files
+from tljh_runbook.hub.core import files
 
 
 def mode(path: Path) -> int:

@@ -21,9 +21,14 @@ from small_disk import Disk, small_disk
 from test_staging import PREPARING, everything, pids, prepared_beside, start, texts
 
 from tljh_runbook.errors import InstallerFailed, NoSpace, RehearsalFailed, UpgradeTakenBack
-from tljh_runbook.hub import config, services, versions, worker
+from tljh_runbook.hub.core import config
 from tljh_runbook.hub.database import databases, sqlite
-from tljh_runbook.hub.staging import mark, previous, stage
+from tljh_runbook.hub.runs import worker
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.upgrade.swap import previous
+from tljh_runbook.hub.versions import versions
 
 pytestmark = pytest.mark.long
 # It ends only when it may: what happens while a hub is stopped can be waited for.
@@ -88,7 +93,7 @@ class Small:
 
     def waits_in(self, phase: str) -> None:
         hub = self.live.hub
-        until(lambda: (now := mark.read(hub)) is not None and now.phase == phase, seconds=240)
+        until(lambda: (now := state_file.read(hub)) is not None and now.phase == phase, seconds=240)
 
     def end(self) -> dict[str, Any]:
         return worker.follow(self.live.hub, "upgrade", lambda _: None)
@@ -99,7 +104,7 @@ class Small:
     def settled(self) -> None:
         """Hold what must be so in the end, whatever happened."""
         live = self.live
-        assert mark.read(live.hub) is None
+        assert state_file.read(live.hub) is None
         for folder in (stage.place(live.hub).prefix, stage.beside(live.hub)):
             assert not folder.exists()
         found = databases.find(live.hub, live.source.services, live.source.settings)
@@ -192,7 +197,7 @@ def test_before_the_swap_nothing_live_is_touched(
 @pytest.mark.parametrize("disk", ["hub", "notes"])
 def test_a_swap_that_finds_no_room_is_taken_back(small: Small, disk: str, left: int) -> None:
     small.begin("stay")
-    small.waits_in(mark.SWAPPING)
+    small.waits_in(state_file.SWAPPING)
     small.disks[disk].fill(left)
     small.release("stay")
     end = small.end()
@@ -212,7 +217,7 @@ def test_a_new_version_that_cannot_be_looked_at_or_kept_for_want_of_room(
     small: Small, disk: str
 ) -> None:
     small.begin_a_sick_one()
-    small.waits_in(mark.PROVING)
+    small.waits_in(state_file.PROVING)
     small.disks[disk].fill()
     small.live.answer("/hub/login", 200, "<form>")
     end = small.end()
@@ -236,12 +241,12 @@ def test_the_way_back_makes_room_for_itself(small: Small, disk: str) -> None:
     """The database was migrated, so that it must be put back: a full disk has no room for it."""
     live = small.live
     small.begin_a_sick_one()
-    small.waits_in(mark.PROVING)
+    small.waits_in(state_file.PROVING)
     until(lambda: (small.srv / "ready").read_text() == str(live.source.services.pid(services.HUB)))
     (small.srv / "stay").touch()
     database = live.hub.state / "jupyterhub.sqlite"
     hub_folder.change(database, "UPDATE alembic_version SET version_num = 'f460b0348206'")
-    small.waits_in(mark.BACK)
+    small.waits_in(state_file.BACK)
     small.disks[disk].fill()
     live.answer("/hub/login", 200, "<form>")
     small.release("stay")

@@ -17,13 +17,15 @@ from hub_fixtures import Live, living
 from small_disk import Memory, memory_disk
 
 from tljh_runbook.errors import NoSpace
-from tljh_runbook.hub import ending, services
-from tljh_runbook.hub.changes import Change
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.placement import renames
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import in_place, mark, stage
-from tljh_runbook.hub.staging.mark import Mark
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import renames
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import in_place, state_file
+from tljh_runbook.hub.upgrade.changes import Change
+from tljh_runbook.hub.upgrade.finish import ending
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.upgrade.state_file import Mark
 
 ROOM = [0, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22]  # bytes
 
@@ -65,8 +67,8 @@ def cut(tmp_path: Path) -> Iterator[Cut]:
         hub_folder.keep(hub.environment / "version", "old", 0o644)
         with Journal(hub, "upgrade") as log:
             way = in_place.plan(live.source, [Change("TLJH", "1.0.0", "2.0.0")], log)
-        begun = Mark("20260115T020000Z", mark.STAGING, "20260115T010000Z", {"TLJH": "1.0.0"})
-        mark.enter(hub, begun, mark.SWAPPING, way=way.to_json())
+        begun = Mark("20260115T020000Z", state_file.STAGING, "20260115T010000Z", {"TLJH": "1.0.0"})
+        state_file.enter(hub, begun, state_file.SWAPPING, way=way.to_json())
         hub_folder.keep(hub.environment / "version", "new", 0o644)
         hub_folder.keep(hub.config_file, "limits: {cpu: 2}\n", 0o600)
         hub_folder.change(
@@ -79,7 +81,7 @@ def cut(tmp_path: Path) -> Iterator[Cut]:
 
 def settled(cut: Cut, version: str) -> None:
     hub = cut.live.hub
-    assert mark.read(hub) is None
+    assert state_file.read(hub) is None
     assert (hub.environment / "version").read_text() == version
     assert not stage.place(hub).prefix.exists()
     assert cut.source.services.pid(services.HUB)
@@ -92,13 +94,13 @@ def way_of_renaming(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("way_of_renaming")
-@pytest.mark.parametrize("phase", [mark.SWAPPING, mark.BACK])
+@pytest.mark.parametrize("phase", [state_file.SWAPPING, state_file.BACK])
 @pytest.mark.parametrize("disk", ["hub", "notes"])
 def test_going_back_needs_no_more_than_room(cut: Cut, disk: str, phase: str) -> None:
     hub = cut.live.hub
-    now = mark.read(hub)
+    now = state_file.read(hub)
     assert now
-    mark.write(hub, replace(now, phase=phase))
+    state_file.write(hub, replace(now, phase=phase))
     for error in cut.attempts(disk):
         assert f"mounted at {cut.disks[disk].place}" in error.message
         assert "tljh-runbook resume" in error.hint

@@ -16,9 +16,12 @@ import pytest
 from hub_fixtures import Live, free_port, living, until
 
 from tljh_runbook.errors import HubUnhealthy, ServicesUnreachable
-from tljh_runbook.hub import checks, config, health, processes, services, web
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import config
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.health import health
+from tljh_runbook.hub.system import http_client, processes, services
+from tljh_runbook.hub.upgrade.check import checks
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,7 @@ def test_a_server_that_speaks_no_http_is_no_answer_and_no_traceback(
     hub: Hub, answer: bytes
 ) -> None:
     with talking(answer) as port:
-        assert not web.get(f"http://127.0.0.1:{port}/").ok
+        assert not http_client.get(f"http://127.0.0.1:{port}/").ok
         file = hub.root / "etc" / "supervisor" / "supervisord.conf"
         lines = [
             f"port = 127.0.0.1:{port}" if line.startswith("port") else line
@@ -159,7 +162,7 @@ def test_a_server_that_speaks_no_http_is_no_answer_and_no_traceback(
             "http://[bad/", "https://127.0.0.1:1/"],
 )  # fmt: skip
 def test_an_address_that_cannot_be_asked_is_no_answer_and_no_traceback(url: str) -> None:
-    answer = web.get(url, timeout=1)
+    answer = http_client.get(url, timeout=1)
     assert (answer.status, answer.ok) == (0, False)
     assert answer.body
 
@@ -168,7 +171,7 @@ def test_a_proxy_of_the_environment_is_not_asked(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    assert web.get(config.address(live.hub).url("hub/health")).ok
+    assert http_client.get(config.address(live.hub).url("hub/health")).ok
 
 
 def test_every_check_is_made_whatever_the_others_found(source: Source) -> None:

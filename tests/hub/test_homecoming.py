@@ -22,12 +22,13 @@ from tljh_runbook.errors import (
     RestoreFailed,
     SettingsInvalid,
 )
-from tljh_runbook.hub import capture, choice, components, extraction, restore
-from tljh_runbook.hub.choice import Request
-from tljh_runbook.hub.restoration import Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import homecoming, repository, survey
+from tljh_runbook.hub.backup import capture, choice, components, extraction, restore
+from tljh_runbook.hub.backup.choice import Request
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.snapshots.restoration import Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.user_data import survey, user_data_restore
+from tljh_runbook.hub.user_data.restic import repository
 
 pytestmark = [
     pytest.mark.usefixtures("repository_there"),
@@ -284,7 +285,7 @@ def test_no_room(source: Source, homes: Path, kept: Snapshot) -> None:
     large = survey.Wanted(homes / "alice" / "large", "missing", found + (1 << 30))
     opened = repository.opened(source)
     with pytest.raises(NoSpace, match="Nothing was changed"):
-        homecoming.Homecoming(wanted, opened, "latest", homes, [large]).stage()
+        user_data_restore.Homecoming(wanted, opened, "latest", homes, [large]).stage()
     assert not (homes / ".tljh-runbook").exists()
 
 

@@ -13,19 +13,13 @@ import pythons
 from test_rebuilding import wheel
 
 from tljh_runbook.errors import InstallerFailed
-from tljh_runbook.hub import (
-    capture,
-    components,
-    environment_copy,
-    environment_restore,
-    proxy_program,
-    restore,
-    versions,
-)
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components, restore
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.software import environment_copy, environment_restore, proxy_program
+from tljh_runbook.hub.versions import versions
 
 PROXY = "bin/traefik"
 PIP = ("-m", "pip", "--disable-pip-version-check")

@@ -13,12 +13,15 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import capture, components, files, installer, interpreter
-from tljh_runbook.hub.components.plugin import Plugin
-from tljh_runbook.hub.requirements import TLJH_NAME
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.targets import NEWER, TLJH_ADDRESS, Target, Targets
-from tljh_runbook.hub.versions import Package
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.backup.components.plugin import Plugin
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.core.settings.requirements import TLJH_NAME
+from tljh_runbook.hub.software import installer
+from tljh_runbook.hub.versions import interpreter
+from tljh_runbook.hub.versions.targets import NEWER, TLJH_ADDRESS, Target, Targets
+from tljh_runbook.hub.versions.versions import Package
 from tljh_runbook.sandbox.layout import STANDINS
 
 # The Python of a hub that pip and the installer have nothing to do for.

@@ -11,8 +11,8 @@ import pytest
 import pythons
 
 from tljh_runbook.errors import ToolMissing
-from tljh_runbook.hub import interpreter
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.versions import interpreter
 
 
 def made(hub: Hub, python: Path, *options: str) -> Path:

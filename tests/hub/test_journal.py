@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tljh_runbook.errors import RunCutOff
-from tljh_runbook.hub import cut_off as cut_off_run
-from tljh_runbook.hub import journal, lock, restore, worker
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.backup import restore
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import journal, lock, worker
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.upgrade.finish import cut_off as cut_off_run
 
 
 @pytest.fixture
@@ -101,8 +102,9 @@ def test_what_tells_too_often_is_entered_now_and_then(hub: Hub) -> None:
 
 CUT_OFF = """\
 import os, pathlib, signal, sys
-from tljh_runbook.hub import layout, lock
-from tljh_runbook.hub.journal import Journal
+from tljh_runbook.hub.core import layout
+from tljh_runbook.hub.runs import lock
+from tljh_runbook.hub.runs.journal import Journal
 hub, task = layout.Hub(pathlib.Path(sys.argv[1])), sys.argv[2]
 with lock.hold(hub, task), Journal(hub, task) as log:
     log.phase("Install")

@@ -10,8 +10,8 @@ import pytest
 from hub_fixtures import as_ordinary_user
 
 from tljh_runbook.errors import AccessDenied, NoHub
-from tljh_runbook.hub import layout
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core import layout
+from tljh_runbook.hub.core.layout import Hub
 
 
 @pytest.mark.parametrize(

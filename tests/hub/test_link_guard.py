@@ -15,9 +15,11 @@ import pytest
 from restic_servers import needs
 
 from tljh_runbook.errors import BackupStalled
-from tljh_runbook.hub import capture, components, mounts
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import kept_tree, link_guard, repository, user_files
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import mounts
+from tljh_runbook.hub.user_data import link_guard, user_files
+from tljh_runbook.hub.user_data.restic import repository, tree
 
 HIDDEN = "what only root may read"
 AT_CWD, EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, see renameat2(2)
@@ -135,7 +137,7 @@ def test_a_backup_holds_nothing_that_an_exchanged_folder_led_to(
     kept = made.manifest.components["user-data"]
     assert "Links could be followed" not in kept.get("note", "")
     out = source.hub.root / "out"
-    kept_tree.restore(repository.opened(source), kept["snapshot"], [], out)
+    tree.restore(repository.opened(source), kept["snapshot"], [], out)
     contents = {path.read_text() for path in out.rglob("secret") if not path.is_symlink()}
     assert HIDDEN not in contents
     assert "mine" in contents

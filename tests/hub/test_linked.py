@@ -14,10 +14,11 @@ from hub_fixtures import Live
 from test_staging import done, everything, pids, prepared_beside
 
 from tljh_runbook.errors import ServerUnfit
-from tljh_runbook.hub import capture, components
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.layout import ENVIRONMENTS
-from tljh_runbook.hub.staging import in_place, mark, stage
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.core.layout import ENVIRONMENTS
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.upgrade import in_place, state_file
+from tljh_runbook.hub.upgrade.stage import stage
 
 # What is mounted here is seen by one command alone.
 MOUNTED = 'mount --bind "$0" "$0" && exec "$@"'
@@ -71,7 +72,7 @@ def test_no_upgrade_begins_and_nothing_is_changed(
         assert str(live.hub.prefix) in end["error"]["hint"]
     assert (everything(live.hub), pids(live)) == (before, running)
     assert (live.hub.prefix / name).is_symlink() is (kind == "link")
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
     assert not stage.place(live.hub).prefix.exists()
 
 
@@ -93,7 +94,7 @@ def test_nobody_goes_back_where_one_became_a_link(live: Live) -> None:
     error = done(live, "rollback", "--yes")["error"]
     assert "is a link to" in error["message"]
     assert pids(live) == running
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 @pytest.mark.parametrize("name", ["my hub", "tab\there", "back\\040slash", "hüb"])
@@ -101,10 +102,9 @@ def test_a_mount_is_known_by_any_name(tmp_path: Path, name: str) -> None:
     prefix = tmp_path / name
     folder = prefix / "hub"
     folder.mkdir(parents=True)
-    ask = "import sys; from pathlib import Path; from tljh_runbook.hub.layout import Hub\n"
-    ask += (
-        "from tljh_runbook.hub.staging import stage; stage.require_folders(Hub(Path(sys.argv[1])))"
-    )
+    ask = "import sys; from pathlib import Path; from tljh_runbook.hub.core.layout import Hub\n"
+    ask += "from tljh_runbook.hub.upgrade.stage import stage\n"
+    ask += "stage.require_folders(Hub(Path(sys.argv[1])))"
     inside = [*VIEW, str(folder)]
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
         pytest.skip("nothing can be mounted here")

@@ -11,8 +11,11 @@ from hub_fixtures import Live, free_port, living, supervisor
 from test_staging import done, everything, pids, prepared_beside
 
 from tljh_runbook.errors import ConfigBroken, ServerUnfit
-from tljh_runbook.hub import checks, entry_points, listening, toml
-from tljh_runbook.hub.address import Socket
+from tljh_runbook.hub.core import toml
+from tljh_runbook.hub.core.address import Socket
+from tljh_runbook.hub.health import entry_points
+from tljh_runbook.hub.upgrade.check import checks
+from tljh_runbook.hub.upgrade.stage import listening
 
 BY_HAND = '[entryPoints.http]\naddress = "127.0.0.1:{port}"\n'
 

@@ -13,8 +13,11 @@ import pytest
 from hub_fixtures import Live, living, until
 
 from tljh_runbook.errors import ConfigBroken
-from tljh_runbook.hub import checks, child, endpoint, health, loaded, probe
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.health import endpoint, health, loaded
+from tljh_runbook.hub.servers import probe
+from tljh_runbook.hub.system import child
+from tljh_runbook.hub.upgrade.check import checks
 
 # As TLJH's: it loads every file of the administrator's folder.
 TLJH = """

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tljh_runbook.errors import Busy
-from tljh_runbook.hub import lock
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import lock
 
 HOLDER = """\
 import pathlib, sys
-from tljh_runbook.hub import layout, lock
+from tljh_runbook.hub.core import layout
+from tljh_runbook.hub.runs import lock
 with lock.hold(layout.Hub(pathlib.Path(sys.argv[1])), "a test"):
     print("held", flush=True)
     sys.stdin.read()
@@ -71,7 +72,8 @@ def test_without_any_run_there_is_no_lock(hub: Hub) -> None:
 def test_who_only_asks_is_in_nobodys_way(hub: Hub) -> None:
     with lock.hold(hub, "a test"):
         pass
-    asker = "import pathlib, sys\nfrom tljh_runbook.hub import layout, lock\n"
+    asker = "import pathlib, sys\nfrom tljh_runbook.hub.core import layout\n"
+    asker += "from tljh_runbook.hub.runs import lock\n"
     asker += (
         "while True: lock.held(layout.Hub(pathlib.Path(sys.argv[1]))); print(end='.', flush=True)"
     )

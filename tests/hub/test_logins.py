@@ -12,11 +12,12 @@ from hub_fixtures import Live
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.hub import child, logins
-from tljh_runbook.hub.logins import Answers, asking, remedy
-from tljh_runbook.hub.logins.requirement import Compared
-from tljh_runbook.hub.promises.logins import PROMISE
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.system import child
+from tljh_runbook.hub.upgrade import logins
+from tljh_runbook.hub.upgrade.guarantees.logins import PROMISE
+from tljh_runbook.hub.upgrade.logins import Answers, asking, remedy
+from tljh_runbook.hub.upgrade.logins.requirement import Compared
 
 BEFORE = Answers("Campus", (), stranger=True, users={"alice": True, "bob": True, "eve": False})
 LOCKED = replace(BEFORE, stranger=False, users=dict.fromkeys(BEFORE.users, False))

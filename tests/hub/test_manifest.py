@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import manifest
-from tljh_runbook.hub.manifest import Entry, Manifest
+from tljh_runbook.hub.snapshots import manifest
+from tljh_runbook.hub.snapshots.manifest import Entry, Manifest
 
 ENTRY = Entry("config/a", "config", "/opt/tljh/a", 3, "ab" * 32, 0o600, 0, 0, 1)
 SEAL = Manifest(

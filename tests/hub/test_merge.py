@@ -17,11 +17,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import ConfigBroken
-from tljh_runbook.hub import config, yaml
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.staging import merge as merging
-from tljh_runbook.hub.staging.merge import UNSET, MergeChange, merge
-from tljh_runbook.hub.staging.rewriting import same, tree
+from tljh_runbook.hub.core import config, yaml
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.upgrade.stage import merge as merging
+from tljh_runbook.hub.upgrade.stage.merge import UNSET, MergeChange, merge
+from tljh_runbook.hub.upgrade.stage.rewriting import same, tree
 
 BASE = """\
 # Ask Alice first.

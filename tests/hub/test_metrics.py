@@ -15,10 +15,11 @@ import hub_folder
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tljh_runbook.hub import metrics, run_record
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.scheduled import TASKS
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import run_record
+from tljh_runbook.hub.schedule import metrics
+from tljh_runbook.hub.schedule.scheduled import TASKS
 
 GOOD = {"at": "2026-01-15T22:10:00Z", "snapshot": "20260115T220000Z", "size": 7, "user_data": 9}
 RECORD: dict[str, Any] = {

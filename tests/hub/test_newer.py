@@ -14,15 +14,21 @@ from test_component_software import conda_package, user_package
 
 from tljh_runbook import show
 from tljh_runbook.errors import DiskFailed, NoSpace, NothingToTakeBack
-from tljh_runbook.hub import checks, ending, files, installed, removable, rollback, versions
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import environment_swap, mark, newer, previous, stage
-from tljh_runbook.hub.staging.environment_swap import KEPT
-from tljh_runbook.hub.staging.mark import Mark
-from tljh_runbook.hub.staging.previous import Previous
-from tljh_runbook.hub.staging.way_back import Way
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.software import installed
+from tljh_runbook.hub.upgrade import removable, state_file
+from tljh_runbook.hub.upgrade.check import checks
+from tljh_runbook.hub.upgrade.finish import ending, rollback
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.upgrade.state_file import Mark
+from tljh_runbook.hub.upgrade.swap import environment_swap, newer, previous
+from tljh_runbook.hub.upgrade.swap.environment_swap import KEPT
+from tljh_runbook.hub.upgrade.swap.previous import Previous
+from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
+from tljh_runbook.hub.versions import versions
 
 MOMENT = "20260115T220000Z"
 FILES = {"version", "other"}
@@ -132,7 +138,7 @@ def test_killed_while_it_is_moved_the_newer_version_is_whole_in_the_end(source: 
         newer.retain(hub, replaced(source, "1"))
         files.make_private(hub.work)
         plan = asdict(replaced(source, "2"))
-        mark.write(hub, Mark(MOMENT, mark.STAGING, MOMENT, {}, way=plan))
+        state_file.write(hub, Mark(MOMENT, state_file.STAGING, MOMENT, {}, way=plan))
 
     def resume() -> None:
         with Journal(hub, "upgrade") as log:
@@ -141,7 +147,7 @@ def test_killed_while_it_is_moved_the_newer_version_is_whole_in_the_end(source: 
     for _ in sudden_end.at_each_line([ending, newer], begin, resume):
         resume()
         assert retained(source) == {"hub": "2", "user": "2"}
-        assert mark.read(hub) is None
+        assert state_file.read(hub) is None
         assert not hub.previous.exists()
 
 

@@ -15,10 +15,12 @@ import pytest
 from hub_fixtures import Cli, carry_out
 
 from tljh_runbook.errors import BackupIncomplete
-from tljh_runbook.hub import capture, components, inventory, scheduled, snapshot
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.schedule import scheduled
+from tljh_runbook.hub.snapshots import inventory, snapshot
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
 
 NAMES = ("config", "database")
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led astray")

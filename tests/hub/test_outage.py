@@ -9,10 +9,9 @@ from typing import Any
 import hub_folder
 
 from tljh_runbook import show
-from tljh_runbook.hub import report
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import outage
-from tljh_runbook.hub.staging.outage import Outage
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.upgrade.report import outage, report
+from tljh_runbook.hub.upgrade.report.outage import Outage
 
 STAGED, RESTARTED = {"proxy_restarts": False}, {"proxy_restarts": True}
 

@@ -8,9 +8,10 @@ import hub_folder
 import pytest
 from hub_fixtures import Live, until
 
-from tljh_runbook.hub import probe, proof
-from tljh_runbook.hub.probe import Probe
-from tljh_runbook.hub.promises.pages import PROMISE
+from tljh_runbook.hub.servers import probe
+from tljh_runbook.hub.servers.probe import Probe
+from tljh_runbook.hub.upgrade import verification
+from tljh_runbook.hub.upgrade.guarantees.pages import PROMISE
 
 PAGE = "/services/plasma/"
 
@@ -59,9 +60,9 @@ def test_a_probe_sees_it_go_and_come_back(serving: Live) -> None:
 
 
 def test_the_proof_waits_for_it(serving: Live) -> None:
-    before = {each.name: each.measure(serving.source) for each in proof.LAST}
+    before = {each.name: each.measure(serving.source) for each in verification.LAST}
     serving.answer(PAGE, 502)
-    waiting = threading.Thread(target=proof.wait, args=(serving.source, before))
+    waiting = threading.Thread(target=verification.wait, args=(serving.source, before))
     with Probe(probe.targets(serving.source)) as seen:
         (found,) = [each for each in seen.outages if each.name == "service plasma"]
         waiting.start()

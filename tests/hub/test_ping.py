@@ -8,9 +8,11 @@ import hub_folder
 import pytest
 from watchman import SECRET, Watchman, watching
 
-from tljh_runbook.hub import ping, services, settings
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.schedule import ping
+from tljh_runbook.hub.system import services
 
 
 @pytest.fixture

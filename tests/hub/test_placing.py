@@ -17,7 +17,8 @@ from homes_folder import ALICE, BOB, THEN, Homes, age, folder, one, own, put, se
 from hub_fixtures import as_ordinary_user
 
 from tljh_runbook.errors import NotKept, RestoreFailed
-from tljh_runbook.hub.placement import placing, renames, workroom
+from tljh_runbook.hub.core import renames
+from tljh_runbook.hub.snapshots.placement import placing, private_folder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 
@@ -303,10 +304,10 @@ def test_depth_costs_neither_stack_nor_open_files(homes: Homes) -> None:
     assert open_files() == before
     (homes.top / "srv" / "more").mkdir(mode=0o500)
     deep(homes.top / "srv" / "more" / "below", levels)
-    workroom.clean(homes.top)
+    private_folder.clean(homes.top)
     assert not homes.top.exists()
-    workroom.clean(homes.replaced)
-    workroom.clean(homes.replaced)
+    private_folder.clean(homes.replaced)
+    private_folder.clean(homes.replaced)
 
 
 def test_a_wide_folder_is_placed(homes: Homes) -> None:
@@ -423,9 +424,9 @@ def test_one_entry_that_cannot_be_replaced_does_not_keep_the_others_back(homes: 
 
 @needs_root
 def test_the_work_folder_must_be_for_root_alone(tmp_path: Path) -> None:
-    work = tmp_path / workroom.NAME
-    assert workroom.make_work(tmp_path) == work
-    assert workroom.make_work(tmp_path) == work
+    work = tmp_path / private_folder.NAME
+    assert private_folder.make_work(tmp_path) == work
+    assert private_folder.make_work(tmp_path) == work
     assert stat.S_IMODE(work.stat().st_mode) == 0o700
     work.chmod(0o750)
     refused(tmp_path)
@@ -447,7 +448,7 @@ def test_the_work_folder_must_be_for_root_alone(tmp_path: Path) -> None:
 
 def refused(root: Path) -> None:
     with pytest.raises(RestoreFailed, match="Nothing was changed"):
-        workroom.make_work(root)
+        private_folder.make_work(root)
 
 
 def test_an_ordinary_user_places_own_files() -> None:
@@ -461,8 +462,8 @@ def test_an_ordinary_user_places_own_files() -> None:
             found = homes.place()
             deep(homes.top / "left", 3)
             (homes.top / "left" / "d").chmod(0o500)
-            workroom.clean(homes.top)
-            workroom.clean(homes.replaced)
+            private_folder.clean(homes.top)
+            private_folder.clean(homes.replaced)
             return sorted(found.items()), [each.name for each in homes.work.iterdir()]
 
     expected = {

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 import tljh_runbook
 from tljh_runbook.errors import RestoreFailed
-from tljh_runbook.hub.placement import renames, workroom
+from tljh_runbook.hub.core import renames
+from tljh_runbook.hub.snapshots.placement import private_folder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 ROUNDS = 2000  # exchanges by the adversary that a test outlasts
@@ -125,7 +126,7 @@ def test_nothing_outside_is_touched_while_a_user_exchanges_folders_for_links(
             with suppress(RestoreFailed):
                 homes.place(*asked)
                 placed += 1
-            workroom.clean(homes.top)
+            private_folder.clean(homes.top)
             assert times() < 1000 * ROUNDS, "it was never placed"
     assert seen(victim) == before
     assert seen(homes.live / "bob") == bobs
@@ -178,7 +179,7 @@ def test_a_folder_that_is_moved_while_we_are_below_it_is_told_and_the_rest_is_pl
             except RestoreFailed as error:
                 told.add(error.message)
             assert (live / "z").read_text() == "x" * number
-            workroom.clean(homes.top)
+            private_folder.clean(homes.top)
     assert "moved while it was given back" in str(told)
     assert all("alice/d/d" in each for each in told)
 
@@ -199,7 +200,7 @@ def test_a_planted_entry_is_kept_too(homes: Homes) -> None:
         put(homes.live / "alice" / "project" / "x.ipynb", text, uid=ALICE)
         homes.place("alice/project/x.ipynb")
         homes.runs -= 1
-        workroom.clean(homes.top)
+        private_folder.clean(homes.top)
     homes.runs += 1
     kept = [homes.replaced, homes.replaced / ".again-1", homes.replaced / ".again-2"]
     found = [(each / "alice" / "project" / "x.ipynb").read_text() for each in kept]
@@ -212,7 +213,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {helpers!r}
 from homes_folder import Homes
-from tljh_runbook.hub.placement import renames
+from tljh_runbook.hub.core import renames
 root, runs, moment, end, exchanges = sys.argv[1:]
 homes = Homes(Path(root))
 homes.runs = int(runs) - 1
@@ -275,7 +276,7 @@ def test_cut_off_anywhere_nothing_is_lost_and_the_next_run_finishes(
         command = [sys.executable, "-c", program, *values]
         ended = subprocess.run(command, capture_output=True, check=False).returncode == 0
         assert before - texts(homes.live) <= texts(homes.replaced)
-        workroom.clean(homes.top)
+        private_folder.clean(homes.top)
         fill(homes)
         homes.place()
         found = seen(homes.live)
@@ -345,7 +346,7 @@ def test_whatever_is_staged_comes_into_place_and_whatever_was_there_is_kept(
         after = seen(homes.live)
         assert {name: after[name] for name in before} == before
         assert not homes.replaced.exists()
-        workroom.clean(homes.top)
+        private_folder.clean(homes.top)
         homes.top.mkdir(mode=0o700)
         homes.staged.mkdir(parents=True)
         for name, tree in staged.items():

@@ -35,7 +35,9 @@ sys.path.insert(0, sys.argv[1])
 import hub_folder
 from hub_fixtures import living
 from tljh_runbook.errors import InstallerFailed
-from tljh_runbook.hub import files, installer, port_80, services, web
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.software import installer, port_80
+from tljh_runbook.hub.system import services, http_client as web
 
 with living(pathlib.Path(sys.argv[2])) as live:
     source = live.source

@@ -20,13 +20,15 @@ from tljh_runbook.errors import (
     RestoreFailed,
     ToolMissing,
 )
-from tljh_runbook.hub import capture, components, promises, snapshot
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import hubdb, postgres_address, postgres_dump, sql
 from tljh_runbook.hub.database.postgres_address import Server
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import stage
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.upgrade import guarantees
+from tljh_runbook.hub.upgrade.stage import stage
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +290,7 @@ def test_the_promises_are_measured_on_the_server(live: Live, url: str) -> None:
     settings = live.hub.settings_file
     settings.write_text(f"{settings.read_text()}databases:\n  jupyterhub: {url}\n")
     (live.hub.state / "jupyterhub.sqlite").unlink()
-    measured = promises.measure(live.source)
+    measured = guarantees.measure(live.source)
     assert measured["users and groups"]["users"] == hub_folder.PEOPLE
     assert measured["user servers"] == {}
 

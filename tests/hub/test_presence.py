@@ -14,10 +14,13 @@ import pytest
 from hub_fixtures import Cli
 
 from tljh_runbook.errors import HomesLost
-from tljh_runbook.hub import capture, checks, components, retention, scheduled, snapshot
-from tljh_runbook.hub.settings import KeepSettings
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components, retention
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.settings import KeepSettings
+from tljh_runbook.hub.schedule import scheduled
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.upgrade.check import checks
 from tljh_runbook.hub.user_data import presence
 
 pytestmark = [

@@ -9,8 +9,9 @@ from hub_fixtures import Live, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.hub import manifest, probe
-from tljh_runbook.hub.probe import Outage, Probe
+from tljh_runbook.hub.servers import probe
+from tljh_runbook.hub.servers.probe import Outage, Probe
+from tljh_runbook.hub.snapshots import manifest
 
 
 def outage(*answers: bool, end: float) -> Outage:

@@ -16,10 +16,11 @@ from hub_fixtures import Live, living
 from hub_folder import change
 
 from tljh_runbook.errors import PromiseBroken, SettingsInvalid
-from tljh_runbook.hub import docker, processes, promises, proof
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.promises import Verdict
-from tljh_runbook.hub.promises import homes as homes_of
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.system import docker, processes
+from tljh_runbook.hub.upgrade import guarantees, verification
+from tljh_runbook.hub.upgrade.guarantees import Verdict
+from tljh_runbook.hub.upgrade.guarantees import homes as homes_of
 
 HUB = "jupyterhub.sqlite"
 PLUGIN = "tljh_plasma.sqlite"
@@ -57,10 +58,10 @@ def live(shared: Live, tmp_path: Path) -> Iterator[Live]:
 
 def judged(live: Live, act: Callable[[], object]) -> dict[str, Verdict]:
     """Measure, act, measure again as upgrades do, with what was measured kept on disk between."""
-    before = json.loads(json.dumps(promises.measure(live.source.settled())))
+    before = json.loads(json.dumps(guarantees.measure(live.source.settled())))
     act()
-    after = promises.measure(live.source)
-    verdicts = promises.judge(promises.investigate(before, live.source, None), after)
+    after = guarantees.measure(live.source)
+    verdicts = guarantees.judge(guarantees.investigate(before, live.source, None), after)
     return {verdict.promise: verdict for verdict in verdicts}
 
 
@@ -86,7 +87,7 @@ def test_when_nothing_happens_every_promise_is_kept(live: Live) -> None:
 
 
 def test_promises_are_shown_in_their_order() -> None:
-    assert [promise.name for promise in promises.every()] == [
+    assert [promise.name for promise in guarantees.every()] == [
         "user servers",
         "services",
         "users and groups",
@@ -100,8 +101,8 @@ def test_promises_are_shown_in_their_order() -> None:
 
 
 def test_what_was_not_measured_before_is_not_judged(live: Live) -> None:
-    after = promises.measure(live.source)
-    assert promises.judge({}, after) == []
+    after = guarantees.measure(live.source)
+    assert guarantees.judge({}, after) == []
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_a_server_that_is_a_unit_is_judged_by_the_unit_s_process(live: Live) -> 
     change(live.hub.state / HUB, "UPDATE spawners SET state = ?", (kept,))
     verdicts = judged(live, lambda: None)
     assert verdicts["user servers"].measured == "1 of 1 run on, same process: alice"
-    pid = promises.measure(live.source)["user servers"]["alice"]["pid"]
+    pid = guarantees.measure(live.source)["user servers"]["alice"]["pid"]
     assert "proxy.py" in (processes.PROC / str(pid) / "cmdline").read_text()
 
 
@@ -220,8 +221,8 @@ def test_only_what_the_newer_database_alone_knew_is_excused() -> None:
     left = {"permissions": [], "images": [["a"]]}
     then = {"users and groups": before, "environments": rows}
     now = {"users and groups": after, "environments": left}
-    shared = promises.known_to_both({"jupyterhub", "plasma"}, then, now)
-    told = {each.promise: each.measured for each in promises.judge(shared, now)}
+    shared = guarantees.known_to_both({"jupyterhub", "plasma"}, then, now)
+    told = {each.promise: each.measured for each in guarantees.judge(shared, now)}
     assert told == {
         "users and groups": "mallory became admin",
         "environments": "images: b is gone",
@@ -271,11 +272,11 @@ def test_an_engine_that_is_gone_breaks_the_promise_of_the_images(
 def test_an_engine_that_hangs_breaks_the_promise_of_the_images(
     live: Live, engine: Engine, container: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = promises.measure(live.source.settled())
+    before = guarantees.measure(live.source.settled())
     monkeypatch.setattr(docker, "WAIT", 0.5)
     with engine.stopped():
-        told = promises.investigate(before, live.source, None)
-        verdicts = promises.judge(told, promises.measure(live.source))
+        told = guarantees.investigate(before, live.source, None)
+        verdicts = guarantees.judge(told, guarantees.measure(live.source))
     found = {verdict.promise: verdict for verdict in verdicts}
     assert broken(found) == ["images"]
     assert found["user servers"].measured.startswith("1 of 1 run on")  # it was not left
@@ -313,7 +314,7 @@ def test_a_setting_that_changed_breaks_its_promise(live: Live, old: str, new: st
 def test_the_value_of_a_setting_is_never_kept_or_shown(live: Live) -> None:
     with live.hub.config_file.open("a") as file:
         file.write("auth: {DummyAuthenticator: {password: a-secret-word}}\n")
-    measures = promises.measure(live.source)
+    measures = guarantees.measure(live.source)
     assert "a-secret-word" not in json.dumps(measures)
     assert "auth.DummyAuthenticator.password" in measures["settings"]
 
@@ -435,11 +436,11 @@ def test_homes_that_are_empty_unmounted_or_unreadable_are_not_measured(live: Liv
 
 
 def test_what_is_kept_of_homes_does_not_grow_with_their_files(live: Live) -> None:
-    few = len(json.dumps(promises.measure(live.source)["user data"]))
+    few = len(json.dumps(guarantees.measure(live.source)["user data"]))
     folder = live.hub.root / "home" / "bob"
     for number in range(5000):
         (folder / f"file-{number:05}").touch()
-    kept = promises.measure(live.source)["user data"]
+    kept = guarantees.measure(live.source)["user data"]
     assert kept["homes"]["bob"]["files"] == 5004 - 1
     assert len(kept["sample"]) == 100
     assert len(json.dumps(kept)) - few < 3000
@@ -478,9 +479,9 @@ def test_versions_are_judged_by_what_was_asked_for(live: Live) -> None:
 
 def test_a_broken_promise_is_an_error_that_says_which() -> None:
     kept, lost = Verdict("settings", True, "3 kept"), Verdict("user data", False, "missing: 'x'")
-    proof.require_kept([kept])
+    verification.require_kept([kept])
     with pytest.raises(PromiseBroken, match=r"user data \(missing: 'x'\)"):
-        proof.require_kept([kept, lost])
+        verification.require_kept([kept, lost])
 
 
 def test_a_build_that_ends_meanwhile_breaks_nothing(live: Live) -> None:
@@ -509,4 +510,4 @@ def remove_nested(top: Path) -> None:
 def test_without_a_folder_of_homes_nothing_is_claimed(live: Live) -> None:
     settings = replace(live.source.settings, homes=str(live.hub.root / "nowhere"))
     with pytest.raises(SettingsInvalid, match="There is no folder"):
-        promises.measure(replace(live.source, settings=settings))
+        guarantees.measure(replace(live.source, settings=settings))

@@ -16,10 +16,13 @@ from hub_fixtures import SERVES, Cli, Live, until
 from test_staging import PREPARING, everything, pids, prepared_beside, start, texts
 
 from tljh_runbook.errors import HubUnhealthy, NotQuiet
-from tljh_runbook.hub import journal, quiet, services, versions, worker
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.quiet import Window
-from tljh_runbook.hub.staging import mark, stage
+from tljh_runbook.hub.runs import journal, worker
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import quiet, state_file
+from tljh_runbook.hub.upgrade.quiet import Window
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.versions import versions
 
 KERNELS = "/user/alice/api/kernels?no_track_activity=1"
 BUSY = json.dumps([{"execution_state": state} for state in ("busy", "idle", "busy")])
@@ -221,7 +224,7 @@ def test_an_upgrade_that_is_stopped_while_it_waits_leaves_nothing(live: Live, cl
     until(lambda: not journal.state(live.hub, "upgrade")["running"])
     assert cli("resume", "--hub", live.hub.prefix).returncode == 0
     assert everything(live.hub) == before
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_names_are_shown_as_what_they_are(live: Live, cli: Cli) -> None:

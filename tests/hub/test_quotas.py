@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tljh_runbook.hub.people import quotas
-from tljh_runbook.hub.people.quotas import Quota
+from tljh_runbook.hub.accounts import quotas
+from tljh_runbook.hub.accounts.quotas import Quota
 
 # As repquota 4.06 prints it.
 REPORT = """\

@@ -14,9 +14,11 @@ import pytest
 import pythons
 
 from tljh_runbook.errors import InstallerFailed
-from tljh_runbook.hub import files, interpreter, rebuilding, versions
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.software import rebuilding
+from tljh_runbook.hub.versions import interpreter, versions
 
 INSTALLER = """\
 import os

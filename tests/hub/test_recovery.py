@@ -9,8 +9,10 @@ from hub_fixtures import Cli, Live
 from test_at_boot import half_done, phase
 
 from tljh_runbook.errors import UpgradeTakenBack
-from tljh_runbook.hub import health, journal, services
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.health import health
+from tljh_runbook.hub.runs import journal
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
 
 
 def after_kill(live: Live, cli: Cli, code: str) -> int:
@@ -37,7 +39,7 @@ def test_after_a_kill_the_old_version_runs_again(live: Live, cli: Cli) -> None:
 def test_a_run_that_ended_on_its_own_is_left_alone(live: Live, cli: Cli, code: str) -> None:
     half_done(live)
     assert after_kill(live, cli, code) == 0
-    assert phase(live) == mark.SWAPPING
+    assert phase(live) == state_file.SWAPPING
 
 
 def test_without_an_upgrade_there_is_nothing_to_resume(live: Live, cli: Cli) -> None:

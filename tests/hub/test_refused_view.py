@@ -11,8 +11,11 @@ import pytest
 from hub_fixtures import Live, broken_or_unseen
 from test_staging import pids, prepared_beside
 
-from tljh_runbook.hub import services, versions
-from tljh_runbook.hub.staging import mark, previous, stage
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.upgrade.swap import previous
+from tljh_runbook.hub.versions import versions
 
 # The limit holds in this namespace of users and below it, nowhere else on the machine.
 REFUSE = 'echo 0 > /proc/sys/user/max_mnt_namespaces && exec "$@"'
@@ -58,6 +61,6 @@ def test_an_upgrade_is_done_in_place_and_its_promises_hold(refused: Live) -> Non
     assert versions.installed(live.hub).rows()["TLJH"] == "2.0.0"
     assert live.source.services.pid(services.HUB) != before[0]
     assert previous.read(live.hub).labels["TLJH"] == "1.0.0"
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
     assert not stage.place(live.hub).prefix.exists()
     assert live.server.poll() is None

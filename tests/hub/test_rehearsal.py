@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tljh_runbook.hub import system_packages
-from tljh_runbook.hub.staging import rehearsal
+from tljh_runbook.hub.upgrade.rehearse import rehearsal, system_packages
 
 OTHERS = [
     "tljh-repo2docker 3.0.15 has requirement jupyterhub~=5.0, but you have jupyterhub 4.1.6.",

@@ -15,9 +15,11 @@ import pytest
 import releases
 import uv
 
-from tljh_runbook.hub import cause, logins, settings
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.logins import asking
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.system import cause
+from tljh_runbook.hub.upgrade import logins
+from tljh_runbook.hub.upgrade.logins import asking
 from tljh_runbook.sandbox import repositories
 from tljh_runbook.sandbox.layout import STANDINS, Layout, layout
 

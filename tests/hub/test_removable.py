@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tljh_runbook.hub import removable
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.upgrade import removable
 
 
 def test_what_is_there_is_named_with_its_size(source: Source) -> None:

@@ -16,15 +16,16 @@ import pytest
 import sudden_end
 
 from tljh_runbook.errors import Busy
-from tljh_runbook.hub import capture, components, exchange, restore
+from tljh_runbook.hub.backup import capture, components, restore
+from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import replacement, sqlite
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import way_back
-from tljh_runbook.hub.staging.way_back import Way
+from tljh_runbook.hub.snapshots import exchange
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.upgrade.swap import rollback_plan
+from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 
 # What decides in which order the files change; of each line that it comes by, a kill.
-STEPS = (exchange, replacement, way_back)
+STEPS = (exchange, replacement, rollback_plan)
 ROWS = 120
 SNAPSHOT, LIVE, OLDER = "as it was saved", "as it is", "what was committed last is lost"
 ORDER = [LIVE, SNAPSHOT]
@@ -236,7 +237,7 @@ def test_a_rollback_of_a_database_is_killed_at_every_line(tmp_path: Path, mode: 
     live, dead = tmp_path / "jupyterhub.sqlite", tmp_path / "dead.sqlite"
     way = Way(str(tmp_path / "stage"), {}, databases={"plasma": str(live)})
     filled(live, SNAPSHOT)
-    way_back.keep_databases(way)
+    rollback_plan.keep_databases(way)
     hub_folder.change(live, "UPDATE a SET text = 'older'")
     die(live, mode, more="ALTER TABLE a ADD COLUMN migrated")
     copied(live, dead)
@@ -246,7 +247,9 @@ def test_a_rollback_of_a_database_is_killed_at_every_line(tmp_path: Path, mode: 
         copied(dead, live)
 
     found = []
-    for _ in sudden_end.at_each_line(STEPS, begin, lambda: way_back.return_database(way, "plasma")):
+    for _ in sudden_end.at_each_line(
+        STEPS, begin, lambda: rollback_plan.return_database(way, "plasma")
+    ):
         found.append(seen(tmp_path / "sight.sqlite", live))
         if found[-1] == SNAPSHOT:
             assert content(way.kept / "newer" / "plasma") == LIVE
@@ -259,10 +262,10 @@ def test_the_newer_database_is_kept_as_it_is_and_not_as_it_was(tmp_path: Path) -
     live = tmp_path / "jupyterhub.sqlite"
     way = Way(str(tmp_path / "stage"), {}, databases={"plasma": str(live)})
     hub_folder.script(live, "CREATE TABLE a (b); INSERT INTO a VALUES (1);")
-    way_back.keep_databases(way)
+    rollback_plan.keep_databases(way)
     hub_folder.script(live, "ALTER TABLE a ADD COLUMN c;")
     (way.kept / "newer").mkdir()
     exchange.copy_file(live, way.kept / "newer" / "plasma")
     hub_folder.change(live, "INSERT INTO a VALUES (2, 2)")
-    assert way_back.return_database(way, "plasma")
+    assert rollback_plan.return_database(way, "plasma")
     assert hub_folder.ask(way.kept / "newer" / "plasma", "SELECT b FROM a") == [(1,), (2,)]

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.hub import markup, report_page, timeline
-from tljh_runbook.hub.probe import Outage
-from tljh_runbook.hub.promises import Verdict
-from tljh_runbook.hub.report import Report
-from tljh_runbook.hub.timeline import Axis
+from tljh_runbook.hub.servers.probe import Outage
+from tljh_runbook.hub.upgrade.guarantees import Verdict
+from tljh_runbook.hub.upgrade.report import markup, report_page, timeline
+from tljh_runbook.hub.upgrade.report.report import Report
+from tljh_runbook.hub.upgrade.report.timeline import Axis
 
 HOSTILE = "<script>alert('x')</script>\"&lt;</title></style>"
 PHASES = [

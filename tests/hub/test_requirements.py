@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tljh_runbook.hub.requirements import Requirement, canonical
+from tljh_runbook.hub.core.settings.requirements import Requirement, canonical
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -35,18 +35,19 @@ from tljh_runbook.errors import (
     SettingsInvalid,
     ToolMissing,
 )
-from tljh_runbook.hub import capture, components, processes
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import (
-    kept_tree,
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.system import processes
+from tljh_runbook.hub.user_data import user_data_check
+from tljh_runbook.hub.user_data.restic import (
     password,
     repository,
     repository_settings,
     restic,
     restic_errors,
-    user_data_check,
+    tree,
 )
-from tljh_runbook.hub.user_data.restic import Repository
+from tljh_runbook.hub.user_data.restic.restic import Repository
 
 
 @pytest.fixture(autouse=True)
@@ -506,7 +507,7 @@ def restored(shelf: Repository, snapshot: str, names: list[str]) -> set[bytes]:
     """Return the names of the files that are given back for these names."""
     target = shelf.work / "target"
     shutil.rmtree(target, ignore_errors=True)
-    kept_tree.restore(shelf, snapshot, [f"{shelf.work}/files/{name}" for name in names], target)
+    tree.restore(shelf, snapshot, [f"{shelf.work}/files/{name}" for name in names], target)
     below = target / str(shelf.work).lstrip("/") / "files"
     found = {os.fsencode(path.name): path.read_bytes() for path in below.glob("*")}
     assert all(name == content for name, content in found.items())
@@ -523,7 +524,7 @@ def restored(shelf: Repository, snapshot: str, names: list[str]) -> set[bytes]:
 def test_exactly_what_is_named_is_given_back(
     shelf: Repository, names: set[str], wanted: str
 ) -> None:
-    lost = kept_tree.LOST
+    lost = tree.LOST
     names = {name.replace(lost, "x") for name in names} | {wanted.replace(lost, "x")}
     snapshot = stored(shelf, {name.encode() for name in names})
     given_back = restored(shelf, snapshot, [wanted.replace(lost, "x")])
@@ -533,7 +534,7 @@ def test_exactly_what_is_named_is_given_back(
 def test_a_name_that_is_no_text_is_given_back_by_what_is_listed(shelf: Repository) -> None:
     names = {b"bad\xff\xfe", b"good", b"bad"}
     snapshot = stored(shelf, names)
-    listed = [Path(node.path).name for node in kept_tree.listing(shelf, snapshot)]
+    listed = [Path(node.path).name for node in tree.listing(shelf, snapshot)]
     assert "bad\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}" in listed
     assert restored(shelf, snapshot, [name for name in listed if "\ufffd" in name]) == {
         b"bad\xff\xfe"
@@ -549,9 +550,7 @@ def test_a_listing_says_type_size_mode_and_owner(shelf: Repository) -> None:
     (shelf.work / "files/link").symlink_to("plain")
     messages = restic.run(shelf, "backup", "--", str(shelf.work / "files"))
     snapshot = messages[-1]["snapshot_id"]
-    found = {
-        node.path: node for node in kept_tree.listing(shelf, snapshot, [str(shelf.work / "files")])
-    }
+    found = {node.path: node for node in tree.listing(shelf, snapshot, [str(shelf.work / "files")])}
     node = found[str(file)]
     status = file.stat()
     assert (node.type, node.size, node.mode) == ("file", 5, 0o4755)
@@ -575,7 +574,7 @@ def test_holes_come_back_and_times_stay(shelf: Repository) -> None:
     snapshot = restic.run(shelf, "backup", "--", str(file.parent))[-1]["snapshot_id"]
     target = shelf.work / "target"
     shutil.rmtree(target, ignore_errors=True)
-    kept_tree.restore(shelf, snapshot, [], target)
+    tree.restore(shelf, snapshot, [], target)
     back = target / str(file).lstrip("/")
     assert back.stat().st_mtime_ns == 10**18
     assert back.read_bytes() == file.read_bytes()
@@ -585,7 +584,7 @@ def test_holes_come_back_and_times_stay(shelf: Repository) -> None:
 
 def test_what_is_no_longer_there_is_told(shelf: Repository) -> None:
     with pytest.raises(RepositoryDamaged, match="no longer holds"):
-        kept_tree.restore(shelf, "abcdef12", [], shelf.work / "nothing")
+        tree.restore(shelf, "abcdef12", [], shelf.work / "nothing")
 
 
 def test_an_ordinary_user_is_told_what_is_missing(first: Repository, source: Source) -> None:

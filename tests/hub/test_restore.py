@@ -17,22 +17,15 @@ import pytest
 from hub_fixtures import Live, living, until
 
 from tljh_runbook.errors import NoSpace, NotKept, RestoreFailed, SettingsInvalid, SnapshotDamaged
-from tljh_runbook.hub import (
-    capture,
-    choice,
-    components,
-    exchange,
-    extraction,
-    restore,
-    services,
-    snapshot,
-)
-from tljh_runbook.hub.choice import Request
+from tljh_runbook.hub.backup import capture, choice, components, extraction, restore
+from tljh_runbook.hub.backup.choice import Request
+from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import hubdb
-from tljh_runbook.hub.probe import Probe, Target
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.servers.probe import Probe, Target
+from tljh_runbook.hub.snapshots import exchange, snapshot
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.system import services
 
 NAMES = ("config", "database", "plugin")
 
@@ -214,10 +207,13 @@ def test_killed_in_the_middle_it_is_run_again(server: tuple[Live, Snapshot]) -> 
     program = f"""
         import sys, time
         from pathlib import Path
-        from tljh_runbook.hub import components, exchange, layout, restore, services, settings
-        from tljh_runbook.hub import snapshot
-        from tljh_runbook.hub.restoration import Restoration
-        from tljh_runbook.hub.source import Source
+        from tljh_runbook.hub.backup import components, restore
+        from tljh_runbook.hub.snapshots import exchange
+        from tljh_runbook.hub.core import layout, settings
+        from tljh_runbook.hub.system import services
+        from tljh_runbook.hub.snapshots import snapshot
+        from tljh_runbook.hub.snapshots.restoration import Restoration
+        from tljh_runbook.hub.context import Source
         hub = layout.find(Path({str(live.hub.prefix)!r}))
         found = settings.load(hub)
         source = Source(hub, found, services.of(hub, found))

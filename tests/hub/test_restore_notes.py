@@ -13,9 +13,10 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import capture, components, manifest
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.snapshots import manifest
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
 
 # Only these are not carried out here: there is no service to stop, and no index to install from.
 LEFT_OUT = re.compile(r"supervisorctl .* (stop|start) |-m pip install |tljh-installer.py ")

@@ -14,13 +14,16 @@ from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import Busy
-from tljh_runbook.hub import capture, components, lock, manifest, retention, snapshot
-from tljh_runbook.hub.settings import KeepSettings
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
-from tljh_runbook.hub.staging.mark import Mark
-from tljh_runbook.hub.user_data import repository, user_files
+from tljh_runbook.hub.backup import capture, components, retention
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.settings import KeepSettings
+from tljh_runbook.hub.runs import lock
+from tljh_runbook.hub.snapshots import manifest, snapshot
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.state_file import Mark
+from tljh_runbook.hub.user_data import user_files
+from tljh_runbook.hub.user_data.restic import repository
 
 DAY = 86400
 NOW = 1_790_000_000  # a Monday in 2026
@@ -53,7 +56,7 @@ def keeping(source: Source, **keep: int) -> Source:
 def kept(source: Source) -> dict[str, tuple[str, ...]]:
     return {
         each.id: each.reasons
-        for each in retention.judge(source, mark.needed_snapshots(source.hub))
+        for each in retention.judge(source, state_file.needed_snapshots(source.hub))
         if each.kept
     }
 
@@ -94,7 +97,7 @@ def test_what_going_back_needs_is_never_removed(source: Source) -> None:
     found = kept(keeping(source))
     assert found[made[1].name] == ("going back from the last upgrade",)
     assert set(found) == {made[1].name, made[3].name}
-    mark.write(source.hub, Mark("now", mark.SWAPPING, made[0].name, {}))
+    state_file.write(source.hub, Mark("now", state_file.SWAPPING, made[0].name, {}))
     assert kept(keeping(source))[made[0].name] == ("an unfinished upgrade",)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import run_notice
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.run_notice import Message
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.schedule import run_notice
+from tljh_runbook.hub.schedule.run_notice import Message
 
 CHANGES = [["JupyterHub", "4.1.6", "5.5.4"]]
 ERROR = {"message": "The upgrade was taken back.", "hint": "Correct the cause.", "code": 54}

@@ -11,8 +11,8 @@ import hub_folder
 import pytest
 
 from tljh_runbook.hub.database import hubdb, running_servers
-from tljh_runbook.hub.staging import way_back
-from tljh_runbook.hub.staging.way_back import Way
+from tljh_runbook.hub.upgrade.swap import rollback_plan
+from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 
 # What the two versions of JupyterHub have in common of these tables, and one column more.
 TABLES = """
@@ -184,8 +184,8 @@ def test_the_way_back_tells_the_old_database_where_it_can(two: Two, *, fit: bool
         hub_folder.change(two.old, "ALTER TABLE oauth_clients RENAME TO clients")
     two.old.rename(target)
     enter(two.newer, 2, "carol", pid=22, by="of-carol")
-    assert way_back.return_database(way, "jupyterhub")
+    assert rollback_plan.return_database(way, "jupyterhub")
     labels = ["alice", "carol"] if fit else ["alice"]
     assert [each.label for each in hubdb.servers(two.newer)] == labels
     assert hub_folder.ask(two.newer, "SELECT * FROM alembic_version") == [("old",)]
-    assert not way_back.return_database(way, "jupyterhub")
+    assert not rollback_plan.return_database(way, "jupyterhub")

@@ -18,9 +18,13 @@ from restic_servers import needs
 from watchman import SECRET, Watchman, watching
 
 from tljh_runbook import errors
-from tljh_runbook.hub import checks, lock, run_record, services, settings, snapshot
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import lock, run_record
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade.check import checks
 
 
 @pytest.fixture(autouse=True)

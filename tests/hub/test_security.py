@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from tljh_runbook.errors import AdvisoriesUnusable, RunbookError, SettingsInvalid
-from tljh_runbook.hub import checks, files, settings
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.security import advisories, allowed, assessment, osv, refresh
-from tljh_runbook.hub.security.advisories import Advisories
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files, settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.upgrade.check import checks
+from tljh_runbook.hub.versions.security import advisories, allowed, assessment, osv, refresh
+from tljh_runbook.hub.versions.security.advisories import Advisories
 
 EVERYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -15,12 +15,15 @@ import hub_folder
 import pytest
 
 from tljh_runbook.errors import InstallerFailed
-from tljh_runbook.hub import files, targets, upgrade, versions
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.security import advisories, fixes
-from tljh_runbook.hub.settings import UpgradeSettings
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.versions import Package
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.core.settings import UpgradeSettings
+from tljh_runbook.hub.software import security_fixes
+from tljh_runbook.hub.upgrade import upgrade
+from tljh_runbook.hub.versions import targets, versions
+from tljh_runbook.hub.versions.security import advisories
+from tljh_runbook.hub.versions.versions import Package
 
 JINJA = "3.1.6"
 TORNADO = "6.5.8"
@@ -100,7 +103,7 @@ def test_a_copy_is_fixed_by_the_list_of_the_hub(source: Source, tmp_path: Path) 
     shutil.copytree(source.hub.environment, copy.environment, symlinks=True)
     calm = upgrade.only_security(source)
     assert moved(calm.targets) == {"tornado": "6.4.99"}
-    assert fixes.wanted(calm, copy) == ["tornado==6.4.99"]
+    assert security_fixes.wanted(calm, copy) == ["tornado==6.4.99"]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def installed(source: Source, environment: Path) -> Iterator[Source]:
     subprocess.run(["cp", "-a", f"{environment}/.", place], check=True)
     (place / "pyvenv.cfg").write_text((environment / "pyvenv.cfg").read_text())
     yield source
-    assert not (source.hub.work / fixes.CONSTRAINTS).exists()
+    assert not (source.hub.work / security_fixes.CONSTRAINTS).exists()
 
 
 def versions_of(source: Source) -> dict[str, str]:
@@ -131,7 +134,7 @@ def versions_of(source: Source) -> dict[str, str]:
 def fix(source: Source, *, required: bool = True) -> tuple[bool, list[str]]:
     said: list[str] = []
     calm = upgrade.only_security(source)
-    return fixes.install(calm, said.append, required=required), said
+    return security_fixes.install(calm, said.append, required=required), said
 
 
 @pytest.mark.long

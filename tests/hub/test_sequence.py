@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tljh_runbook.hub import (
-    capture,
-    checks,
-    components,
-    difference,
-    manifest,
-    retention,
-    sequence,
-    snapshot,
-)
-from tljh_runbook.hub.settings import KeepSettings
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components, retention
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.settings import KeepSettings
+from tljh_runbook.hub.snapshots import difference, manifest, sequence, snapshot
+from tljh_runbook.hub.upgrade.check import checks
 from tljh_runbook.hub.user_data import fetch
 
 DAY = 86400

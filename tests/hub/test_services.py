@@ -11,10 +11,10 @@ import pytest
 from hub_fixtures import HUB_COMMAND, Live, supervisor, until
 
 from tljh_runbook.errors import ServicesUnreachable
-from tljh_runbook.hub import services
+from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import databases
-from tljh_runbook.hub.services import Supervisor, Systemd
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.system.services import Supervisor, Systemd
 
 # What systemd 252 printed for a unit with these settings.
 SHOWN = """\

@@ -17,12 +17,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import DatabaseForeign, SettingsInvalid
-from tljh_runbook.hub import services, settings, settings_checks
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.core.settings import Settings, settings_checks
 from tljh_runbook.hub.database import databases
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.settings import Settings
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import repository_settings, user_files
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.user_data import user_files
+from tljh_runbook.hub.user_data.restic import repository_settings
 
 
 def load(folder: Path, text: str) -> Settings:

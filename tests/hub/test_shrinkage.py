@@ -7,9 +7,9 @@ from shutil import which
 
 import pytest
 
-from tljh_runbook.hub import capture, components
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
 
 
 def backup(source: Source, *names: str) -> Snapshot:

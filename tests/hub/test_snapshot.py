@@ -28,9 +28,11 @@ from tljh_runbook.errors import (
     SnapshotDamaged,
     SnapshotMissing,
 )
-from tljh_runbook.hub import capture, components, draft, lock, manifest, snapshot
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs import lock
+from tljh_runbook.hub.snapshots import draft, manifest, snapshot
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
 
 
 def backup(source: Source, *names: str) -> Snapshot:

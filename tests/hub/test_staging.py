@@ -21,28 +21,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import RehearsalFailed, ServerUnfit, UpgradeTakenBack
-from tljh_runbook.hub import (
-    capture,
-    components,
-    config,
-    journal,
-    lock,
-    proof,
-    services,
-    versions,
-    worker,
-)
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.staging import (
-    copies,
-    mark,
-    namespace,
-    previous,
-    recorder,
-    rehearsal,
-    stage,
-)
-from tljh_runbook.hub.staging.namespace import View
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.core import config, copies
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import journal, lock, worker
+from tljh_runbook.hub.system import namespace, services
+from tljh_runbook.hub.system.namespace import View
+from tljh_runbook.hub.upgrade import state_file, verification
+from tljh_runbook.hub.upgrade.rehearse import rehearsal
+from tljh_runbook.hub.upgrade.stage import recorder, stage
+from tljh_runbook.hub.upgrade.swap import previous
+from tljh_runbook.hub.versions import versions
 
 pytestmark = pytest.mark.long
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -242,7 +231,7 @@ def test_until_the_swap_nothing_live_is_touched(staged: Live) -> None:
     assert "The network is away" in end["error"]["message"]
     assert "not touched" in end["error"]["message"]
     assert (everything(live.hub), pids(live)) == (before, running)
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_a_rehearsal_says_what_would_change_and_leaves_nothing(staged: Live) -> None:
@@ -305,7 +294,7 @@ def test_a_hub_that_does_not_come_to_itself_is_taken_back_by_itself(staged: Live
     end = worker.follow(live.hub, "upgrade", lambda _: None)
     assert end["code"] == UpgradeTakenBack.code
     assert everything(live.hub) == before
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_an_edit_made_while_it_was_prepared_is_kept(staged: Live) -> None:
@@ -333,7 +322,9 @@ def test_packages_that_somebody_installs_meanwhile_are_not_lost(staged: Live) ->
     assert versions.packages(live.hub)["numpy"].version == "2.0.0"
 
 
-@pytest.mark.parametrize("phase", [mark.STAGING, mark.SWAPPING, mark.PROVING, mark.BACK])
+@pytest.mark.parametrize(
+    "phase", [state_file.STAGING, state_file.SWAPPING, state_file.PROVING, state_file.BACK]
+)
 def test_killed_in_any_phase_it_is_brought_to_the_old_or_the_new_version(
     staged: Live, phase: str
 ) -> None:
@@ -344,18 +335,18 @@ def test_killed_in_any_phase_it_is_brought_to_the_old_or_the_new_version(
     before = everything(live.hub)
     start(live, "upgrade")
     until(lambda: PREPARING in texts(live))
-    if phase == mark.BACK:
+    if phase == state_file.BACK:
         live.answer("/hub/login", 502)
     (live.hub.root / "srv" / "wait").unlink()
     pid = int(journal.read(live.hub, "upgrade")[0]["pid"])
-    until(lambda: (now := mark.read(live.hub)) is not None and now.phase == phase)
+    until(lambda: (now := state_file.read(live.hub)) is not None and now.phase == phase)
     os.kill(pid, signal.SIGKILL)
     until(lambda: not lock.held(live.hub))
     live.answer("/hub/login", 200, "<form>")
     resume(live)
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
     label = versions.installed(live.hub).rows()["TLJH"]
-    assert label == ("2.0.0" if phase == mark.PROVING else "1.0.0")
+    assert label == ("2.0.0" if phase == state_file.PROVING else "1.0.0")
     if label == "1.0.0":
         assert everything(live.hub) == before
     assert all(pids(live))
@@ -373,7 +364,7 @@ def test_an_upgrade_is_taken_back_by_hand(staged: Live) -> None:
     assert end["error"] is None
     assert versions.installed(live.hub).rows()["TLJH"] == "1.0.0"
     assert journal.taken_back(live.hub) == end["at"]
-    assert proof.prove(live.source) is None
+    assert verification.prove(live.source) is None
     now = everything(live.hub)
     # Its schema is the same, so the newer database was kept.
     different = {name for name in {*now, *before} if now.get(name) != before.get(name)}

@@ -15,11 +15,14 @@ import pytest
 import uv
 
 from tljh_runbook.errors import VersionUnknown
-from tljh_runbook.hub import changes, files, installer, targets, upstream, versions
-from tljh_runbook.hub.promises.versions import PROMISE
-from tljh_runbook.hub.settings import PLUGINS, Settings, UpgradeSettings
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.targets import Target
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.core.settings import PLUGINS, Settings, UpgradeSettings
+from tljh_runbook.hub.software import installer
+from tljh_runbook.hub.upgrade import changes
+from tljh_runbook.hub.upgrade.guarantees.versions import PROMISE
+from tljh_runbook.hub.versions import targets, upstream, versions
+from tljh_runbook.hub.versions.targets import Target
 
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@h", "-c", "commit.gpgsign=false"]
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"

@@ -10,9 +10,10 @@ from pathlib import Path
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import scheduled, timer
-from tljh_runbook.hub.services import Systemd
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.schedule import scheduled
+from tljh_runbook.hub.system import timer
+from tljh_runbook.hub.system.services import Systemd
 
 # What systemd 252 prints; a moment is in the time zone of who asks.
 SHOWN = """\

@@ -10,9 +10,13 @@ import pytest
 from hub_fixtures import Live, resume, until
 from test_staging import PREPARING, done, everything, pids, prepared_beside, texts
 
-from tljh_runbook.hub import services, versions, worker
 from tljh_runbook.hub.database import databases, sqlite
-from tljh_runbook.hub.staging import mark, previous, stage
+from tljh_runbook.hub.runs import worker
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.upgrade.swap import previous
+from tljh_runbook.hub.versions import versions
 
 pytestmark = pytest.mark.long
 ALL_IS_BACK = "all is back"  # and what was needed for it can be removed
@@ -25,7 +29,7 @@ import signal
 import sys
 
 from tljh_runbook.__main__ import main
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.upgrade import state_file as mark
 
 wanted, moment = sys.argv.pop(1), sys.argv.pop(1)
 
@@ -72,13 +76,13 @@ def kill(live: Live, noting: str, moment: str, *task: str, sick: bool = False) -
             until(lambda: PREPARING in texts(live), seconds=120)
             live.answer("/hub/login", 502)
             wait.unlink()
-        until(lambda: process.poll() is not None or phase(live) == mark.BACK, seconds=240)
+        until(lambda: process.poll() is not None or phase(live) == state_file.BACK, seconds=240)
         live.answer("/hub/login", 200, "<form>")
     assert process.returncode == KILLED
 
 
 def phase(live: Live) -> str | None:
-    found = mark.read(live.hub)
+    found = state_file.read(live.hub)
     return found.phase if found else None
 
 
@@ -97,7 +101,11 @@ def label(live: Live) -> str:
 
 def brought_to_its_end(live: Live) -> bool:
     """Say whether all is as after an upgrade that nobody killed, or as if there had been none."""
-    left = (stage.place(live.hub).prefix, stage.beside(live.hub), live.hub.work / mark.RESERVE)
+    left = (
+        stage.place(live.hub).prefix,
+        stage.beside(live.hub),
+        live.hub.work / state_file.RESERVE,
+    )
     assert live.server.poll() is None
     assert all(pids(live))
     return phase(live) is None and sound(live) and not any(path.exists() for path in left)
@@ -106,13 +114,13 @@ def brought_to_its_end(live: Live) -> bool:
 @pytest.mark.parametrize(
     ("noting", "moment", "noted", "ends"),
     [
-        (mark.STAGING, "before", None, "1.0.0"),
-        (mark.STAGING, "after", mark.STAGING, "1.0.0"),
-        (mark.SWAPPING, "before", mark.STAGING, "1.0.0"),
-        (mark.SWAPPING, "after", mark.SWAPPING, "1.0.0"),
-        (mark.PROVING, "before", mark.SWAPPING, "1.0.0"),
-        (mark.PROVING, "after", mark.PROVING, "2.0.0"),
-        (ENDED, "before", mark.PROVING, "2.0.0"),
+        (state_file.STAGING, "before", None, "1.0.0"),
+        (state_file.STAGING, "after", state_file.STAGING, "1.0.0"),
+        (state_file.SWAPPING, "before", state_file.STAGING, "1.0.0"),
+        (state_file.SWAPPING, "after", state_file.SWAPPING, "1.0.0"),
+        (state_file.PROVING, "before", state_file.SWAPPING, "1.0.0"),
+        (state_file.PROVING, "after", state_file.PROVING, "2.0.0"),
+        (ENDED, "before", state_file.PROVING, "2.0.0"),
         (ENDED, "after", None, "2.0.0"),
     ],
 )
@@ -136,11 +144,11 @@ def test_an_upgrade_that_goes_well(
     "killed",
     [
         # It was killed before it had said that it goes back; and by now the new one is healthy.
-        (mark.BACK, "before", mark.PROVING, "2.0.0"),
-        (mark.BACK, "after", mark.BACK, "1.0.0"),
-        (ALL_IS_BACK, "before", mark.BACK, "1.0.0"),
-        (ALL_IS_BACK, "after", mark.STAGING, "1.0.0"),
-        (ENDED, "before", mark.STAGING, "1.0.0"),
+        (state_file.BACK, "before", state_file.PROVING, "2.0.0"),
+        (state_file.BACK, "after", state_file.BACK, "1.0.0"),
+        (ALL_IS_BACK, "before", state_file.BACK, "1.0.0"),
+        (ALL_IS_BACK, "after", state_file.STAGING, "1.0.0"),
+        (ENDED, "before", state_file.STAGING, "1.0.0"),
         (ENDED, "after", None, "1.0.0"),
     ],
 )
@@ -152,7 +160,7 @@ def test_an_upgrade_that_is_taken_back(
     before = everything(staged.hub)
     if by_hand:
         assert done(staged, "upgrade")["error"] is None
-        noted = None if (noting, moment) == (mark.BACK, "before") else noted
+        noted = None if (noting, moment) == (state_file.BACK, "before") else noted
         kill(staged, noting, moment, "rollback", "--yes")
     else:
         kill(staged, noting, moment, "upgrade", sick=True)
@@ -169,8 +177,8 @@ def test_a_server_that_starts_in_the_middle_of_the_swap_brings_the_old_version(
     staged: Live,
 ) -> None:
     before = everything(staged.hub)
-    kill(staged, mark.PROVING, "before", "upgrade")  # all is exchanged, and the hub stopped
-    assert (phase(staged), label(staged)) == (mark.SWAPPING, "2.0.0")
+    kill(staged, state_file.PROVING, "before", "upgrade")  # all is exchanged, and the hub stopped
+    assert (phase(staged), label(staged)) == (state_file.SWAPPING, "2.0.0")
     for name in (services.HUB, services.PROXY):
         staged.source.services.stop(name)
     resume(staged, "--at-boot")

@@ -13,11 +13,12 @@ import pytest
 from small_disk import memory_disk
 
 from tljh_runbook.errors import ServerUnfit
-from tljh_runbook.hub import checks
-from tljh_runbook.hub.components.services import UNITS
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import copies, trial
+from tljh_runbook.hub.backup.components.services import UNITS
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import copies
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.upgrade.check import checks
+from tljh_runbook.hub.upgrade.swap import trial
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount and lock files")
 Files = dict[str, Path]

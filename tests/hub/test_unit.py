@@ -23,8 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tljh_runbook.errors import Busy, RunCutOff, ServicesUnreachable
-from tljh_runbook.hub import journal, recovery, unit, worker
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs import journal, unit, worker
+from tljh_runbook.hub.upgrade.finish import recovery
 
 READER = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
 

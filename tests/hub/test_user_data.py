@@ -21,20 +21,15 @@ from hub_fixtures import Cli
 from restic_servers import SECRET, needs, rest, sftp, using
 
 from tljh_runbook.errors import RepositoryForeign, SettingsInvalid, SnapshotMissing
-from tljh_runbook.hub import capture, checks, components, lock, manifest, snapshot
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import (
-    fetch,
-    homes,
-    kept_tree,
-    offsite,
-    password,
-    repository,
-    restic,
-    user_files,
-)
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import lock
+from tljh_runbook.hub.snapshots import manifest, snapshot
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.upgrade.check import checks
+from tljh_runbook.hub.user_data import fetch, homes, replicas, user_files
+from tljh_runbook.hub.user_data.restic import password, repository, restic, tree
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs the rights of root")
 
@@ -395,7 +390,7 @@ def test_a_snapshot_without_user_data_does_not_ride(source: Source) -> None:
 def test_a_copy_that_fails_is_told_and_the_snapshot_stays(source: Source) -> None:
     made = backup(source)
     Path(source.settings.user_data.password_file).write_text("another\n")
-    told = offsite.ride(source, made)
+    told = replicas.ride(source, made)
     assert told.path == made.path
     assert "no copy of it was kept elsewhere" in told.note
     assert "does not open" in told.note
@@ -542,4 +537,4 @@ def test_the_command_tells_why_user_data_is_missing(source: Source, cli: Cli) ->
     assert cli("backup", "user-data", *hub).returncode == 33
     assert lock.held(source.hub) is False
     assert restic.version() > (0, 12)
-    assert kept_tree.escaped("/a*") == "/a\\*"
+    assert tree.escaped("/a*") == "/a\\*"

@@ -14,10 +14,12 @@ import pytest
 from hub_fixtures import carry_out
 from test_component_software import conda_package, user_package
 
-from tljh_runbook.hub import capture, components, snapshot, user_environment_files
-from tljh_runbook.hub.restoration import Action, Restoration
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.snapshots.restoration import Action, Restoration
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.software import user_environment_files
 from tljh_runbook.hub.user_data import homes
 
 CONFIG = "etc/jupyter/jupyter_server_config.d/ours.json"

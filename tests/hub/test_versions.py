@@ -7,8 +7,8 @@ import json
 import hub_folder
 import pytest
 
-from tljh_runbook.hub import versions
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.versions import versions
 
 
 def test_versions_are_read_without_a_python_in_the_environment(hub: Hub) -> None:

@@ -8,11 +8,11 @@ import hub_folder
 import pytest
 
 from tljh_runbook.errors import DiskFailed
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.placement import renames
-from tljh_runbook.hub.staging import environment_swap, way_back
-from tljh_runbook.hub.staging.environment_swap import NEW, OLD
-from tljh_runbook.hub.staging.way_back import Way
+from tljh_runbook.hub.core import renames
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.upgrade.swap import environment_swap, rollback_plan
+from tljh_runbook.hub.upgrade.swap.environment_swap import NEW, OLD
+from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 
 # Where the two may lie: before the swap, between its two renames, and after it; either way round.
 LEFT = {
@@ -43,7 +43,7 @@ def test_an_environment_comes_to_its_place(
     inodes = tuple((tmp_path / place).stat().st_ino for place in left)
     way = Way(str(tmp_path / "stage"), {"hub": (inodes[0], inodes[1])})
     for _ in range(2):  # the second time there is nothing to do
-        way_back.bring(Hub(tmp_path), way, wanted)
+        rollback_plan.bring(Hub(tmp_path), way, wanted)
         assert (tmp_path / "hub" / "version").read_text() == ("old", "new")[wanted]
     (other,) = (tmp_path / "stage").glob("*/version")
     assert other.read_text() == ("new", "old")[wanted]
@@ -56,7 +56,7 @@ def test_what_has_come_to_the_place_meanwhile_is_in_nobodys_way(tmp_path: Path) 
         hub_folder.keep(tmp_path / place / "version", text, 0o644)
     inodes = [(tmp_path / "stage" / name).stat().st_ino for name in ("hub", "hub.aside")]
     way = Way(str(tmp_path / "stage"), {"hub": (inodes[OLD], inodes[NEW])})
-    way_back.bring(Hub(tmp_path), way, OLD)
+    rollback_plan.bring(Hub(tmp_path), way, OLD)
     assert (tmp_path / "hub" / "version").read_text() == "old"
     left = {path.read_text() for path in (tmp_path / "stage").glob("*/version")}
     assert left == {"new", "third"}
@@ -67,7 +67,7 @@ def test_an_environment_that_is_gone_leaves_the_place_as_it_is(tmp_path: Path) -
     hub_folder.keep(tmp_path / "hub" / "version", "new", 0o644)
     way = Way(str(tmp_path / "stage"), {"hub": (1, (tmp_path / "hub").stat().st_ino)})
     with pytest.raises(DiskFailed, match="not there any more"):
-        way_back.bring(Hub(tmp_path), way, OLD)
+        rollback_plan.bring(Hub(tmp_path), way, OLD)
     assert (tmp_path / "hub" / "version").read_text() == "new"
 
 
@@ -79,11 +79,11 @@ def test_the_old_environments_alone_are_retained(tmp_path: Path) -> None:
         hub_folder.keep(tmp_path / place / "version", text, 0o644)
     inodes = [(path / "hub").stat().st_ino for path in (tmp_path, folder)]
     way = Way(str(folder), {"hub": (inodes[OLD], inodes[NEW])})
-    way_back.bring(Hub(tmp_path), way, NEW)
+    rollback_plan.bring(Hub(tmp_path), way, NEW)
     environment_swap.retain_old(folder, way.environments)
     assert [path.name for path in folder.iterdir()] == ["hub"]
     assert (folder / "hub" / "version").read_text() == "old"
-    way_back.bring(Hub(tmp_path), way, OLD)
+    rollback_plan.bring(Hub(tmp_path), way, OLD)
     assert (tmp_path / "hub" / "version").read_text() == "old"
 
 
@@ -93,11 +93,11 @@ def test_files_come_back_as_they_were_and_new_ones_go(tmp_path: Path) -> None:
     hub_folder.keep(unit, "old", 0o640)
     hub.prefix.mkdir(parents=True)
     way = Way(str(tmp_path / "stage"), {}, files={str(unit): True, str(fresh): False})
-    way_back.keep_files(way)
+    rollback_plan.keep_files(way)
     hub_folder.keep(unit, "new", 0o644)
     hub_folder.keep(fresh, "new", 0o644)
     for live, present in way.files.items():
-        way_back.return_file(hub, way, live, present=present)
+        rollback_plan.return_file(hub, way, live, present=present)
     assert (unit.read_text(), unit.stat().st_mode & 0o777) == ("old", 0o640)
     assert not fresh.exists()
 
@@ -108,9 +108,9 @@ def test_an_edit_of_the_settings_made_since_is_kept(tmp_path: Path, later: str) 
     old, upgraded = "limits:\n  memory: 1G\n", "limits:\n  memory: 1G\n  cpu: 2\n"
     hub_folder.keep(hub.config_file, old, 0o600)
     way = Way(str(tmp_path / "s"), {}, files={str(hub.config_file): True}, config=upgraded)
-    way_back.keep_files(way)
+    rollback_plan.keep_files(way)
     hub.config_file.write_text(later)
-    way_back.return_file(hub, way, str(hub.config_file), present=True)
+    rollback_plan.return_file(hub, way, str(hub.config_file), present=True)
     wanted = old if later == upgraded else later
     assert hub.config_file.read_text() == wanted
 
@@ -119,12 +119,12 @@ def test_a_migrated_database_comes_back_and_the_newer_one_is_kept(tmp_path: Path
     live = tmp_path / "hub.sqlite"
     hub_folder.script(live, "CREATE TABLE a (b); INSERT INTO a VALUES (1);")
     way = Way(str(tmp_path / "stage"), {}, databases={"jupyterhub": str(live)})
-    way_back.keep_databases(way)
-    assert not way_back.return_database(way, "jupyterhub")
+    rollback_plan.keep_databases(way)
+    assert not rollback_plan.return_database(way, "jupyterhub")
     hub_folder.script(live, "PRAGMA journal_mode = wal; ALTER TABLE a ADD COLUMN c;")
     hub_folder.change(live, "INSERT INTO a VALUES (2, 2)")
-    assert way_back.return_database(way, "jupyterhub")
+    assert rollback_plan.return_database(way, "jupyterhub")
     assert hub_folder.ask(live, "SELECT * FROM a") == [(1,)]
     newer = way.kept / "newer" / "jupyterhub"
     assert hub_folder.ask(newer, "SELECT b FROM a") == [(1,), (2,)]
-    assert not way_back.return_database(way, "jupyterhub")
+    assert not rollback_plan.return_database(way, "jupyterhub")

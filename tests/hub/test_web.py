@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 from hub_fixtures import free_port
 
-from tljh_runbook.hub import web
+from tljh_runbook.hub.system import http_client
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status, location = self.answers.get(self.path, (404, ""))
-        body = b"x" * (web.LIMIT + 1 if self.path == "/long" else 2)
+        body = b"x" * (http_client.LIMIT + 1 if self.path == "/long" else 2)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         if location:
@@ -88,7 +88,7 @@ def served_with(certificate: Path, key: Path) -> ssl.SSLContext:
 def test_one_connection_serves_all_questions() -> None:
     port = free_port()
     with serving({"/api": (200, ""), "/none": (404, "")}, port=port) as server:
-        with closing(web.Line(f"http://127.0.0.1:{port}/api")) as line:
+        with closing(http_client.Line(f"http://127.0.0.1:{port}/api")) as line:
             assert [line.ask().status for _ in range(5)] == [200] * 5
         assert len(server.connections) == 1
 
@@ -96,14 +96,14 @@ def test_one_connection_serves_all_questions() -> None:
 def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
     port = free_port()
     with serving({"/leaves": (200, "")}, port=port) as server:
-        with closing(web.Line(f"http://127.0.0.1:{port}/leaves")) as line:
+        with closing(http_client.Line(f"http://127.0.0.1:{port}/leaves")) as line:
             assert [line.ask().status for _ in range(3)] == [200] * 3
         assert len(server.connections) == 3
 
 
 def test_who_is_away_is_no_answer_and_one_that_is_back_is_asked_anew() -> None:
     port = free_port()
-    with closing(web.Line(f"http://127.0.0.1:{port}/api", timeout=5)) as line:
+    with closing(http_client.Line(f"http://127.0.0.1:{port}/api", timeout=5)) as line:
         seen = [line.ask().status]
         for _ in range(2):
             with serving({"/api": (200, "")}, port=port):
@@ -116,8 +116,8 @@ def test_who_is_away_is_no_answer_and_one_that_is_back_is_asked_anew() -> None:
 def test_an_answer_longer_than_is_read_does_not_stand_in_the_way_of_the_next() -> None:
     port = free_port()
     with serving({"/long": (200, "")}, port=port) as server:
-        with closing(web.Line(f"http://127.0.0.1:{port}/long")) as line:
-            assert [len(line.ask().body) for _ in range(2)] == [web.LIMIT] * 2
+        with closing(http_client.Line(f"http://127.0.0.1:{port}/long")) as line:
+            assert [len(line.ask().body) for _ in range(2)] == [http_client.LIMIT] * 2
         assert len(server.connections) == 2
 
 
@@ -126,7 +126,7 @@ def test_a_certificate_that_nobody_signed_is_no_reason_to_call_a_hub_away(
 ) -> None:
     port = free_port()
     with serving({"/hub/health": (200, "")}, port=port, tls=tls) as server:
-        with closing(web.Line(f"https://127.0.0.1:{port}/hub/health")) as line:
+        with closing(http_client.Line(f"https://127.0.0.1:{port}/hub/health")) as line:
             assert [line.ask().status for _ in range(3)] == [200] * 3
         assert len(server.connections) == 1
 
@@ -160,7 +160,7 @@ def test_a_slow_answer_ends_at_the_deadline(way: str) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         start = time.monotonic()
-        answer = web.get(f"http://127.0.0.1:{port}/api", timeout=0.5)
+        answer = http_client.get(f"http://127.0.0.1:{port}/api", timeout=0.5)
         took = time.monotonic() - start
         stop.set()
         thread.join()
@@ -171,8 +171,8 @@ def test_a_slow_answer_ends_at_the_deadline(way: str) -> None:
 def test_where_only_the_status_is_wanted_little_is_read() -> None:
     port = free_port()
     with serving({"/long": (200, "")}, port=port):
-        answer = web.get(f"http://127.0.0.1:{port}/long", limit=web.SHORT)
-    assert (answer.status, len(answer.body)) == (200, web.SHORT)
+        answer = http_client.get(f"http://127.0.0.1:{port}/long", limit=http_client.SHORT)
+    assert (answer.status, len(answer.body)) == (200, http_client.SHORT)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_redirect_is_the_answer_and_not_followed(tls: ssl.SSLContext, location
         serving({"/user/alice/api": moved}, port=plain),
         serving(answers, port=secure, tls=tls) as second,
     ):
-        answer = web.get(f"http://127.0.0.1:{plain}/user/alice/api")
+        answer = http_client.get(f"http://127.0.0.1:{plain}/user/alice/api")
         assert (answer.status, answer.ok) == (302, False)
         assert not second.connections
 
@@ -223,11 +223,11 @@ def test_a_way_to_the_login_is_an_answer_and_the_hubs_own_way_is_none(
 ) -> None:
     port = free_port()
     with serving({"/services/plasma/": (302, location)}, port=port):
-        assert web.get(f"http://127.0.0.1:{port}/services/plasma/").there is there
+        assert http_client.get(f"http://127.0.0.1:{port}/services/plasma/").there is there
 
 
 @pytest.mark.parametrize("location", ["https://[bad/api", "https://h:99999/api", "https://:1/api"])
 def test_a_way_to_https_that_leads_nowhere_is_no_answer(location: str) -> None:
     port = free_port()
     with serving({"/api": (301, location)}, port=port):
-        assert not web.get(f"http://127.0.0.1:{port}/api", timeout=2).ok
+        assert not http_client.get(f"http://127.0.0.1:{port}/api", timeout=2).ok

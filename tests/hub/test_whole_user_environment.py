@@ -12,10 +12,10 @@ import hub_folder
 import pytest
 from test_homecoming import asked_again, backup, given_back, looks, quiet
 
-from tljh_runbook.hub import components, restore
-from tljh_runbook.hub.choice import Request
-from tljh_runbook.hub.restoration import Restoration
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import components, restore
+from tljh_runbook.hub.backup.choice import Request
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.snapshots.restoration import Restoration
 
 pytestmark = [
     pytest.mark.usefixtures("repository_there"),

@@ -25,25 +25,16 @@ from tljh_runbook.errors import (
     ToolMissing,
     UpgradeTakenBack,
 )
-from tljh_runbook.hub import (
-    capture,
-    changes,
-    checks,
-    components,
-    config,
-    cut_off,
-    journal,
-    lock,
-    manifest,
-    processes,
-    proof,
-    services,
-    snapshot,
-    versions,
-    worker,
-)
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.backup import capture, components
+from tljh_runbook.hub.core import config
+from tljh_runbook.hub.runs import journal, lock, worker
+from tljh_runbook.hub.snapshots import manifest, snapshot
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.system import processes, services
+from tljh_runbook.hub.upgrade import changes, state_file, verification
+from tljh_runbook.hub.upgrade.check import checks
+from tljh_runbook.hub.upgrade.finish import cut_off
+from tljh_runbook.hub.versions import versions
 
 
 @pytest.fixture
@@ -121,22 +112,22 @@ def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(
         told in shown for told in ("server of alice", "Install", "Not measured: logins, images.")
     )
     assert snapshot.verify(kept.path) == kept
-    report = proof.prove(live.source)
+    report = verification.prove(live.source)
     assert report
-    proof.require_kept(report.verdicts)
+    verification.require_kept(report.verdicts)
     homes = live.hub.root / "home"
     (homes / "bob" / "lesson.ipynb").unlink()  # as bob may
-    told = proof.prove(live.source)
+    told = verification.prove(live.source)
     assert told
-    proof.require_kept(told.verdicts)
+    verification.require_kept(told.verdicts)
     (homes / "bob").rename(homes / "robert")
-    later = proof.prove(live.source)
+    later = verification.prove(live.source)
     assert later
     with pytest.raises(PromiseBroken, match="user data"):
-        proof.require_kept(later.verdicts)
+        verification.require_kept(later.verdicts)
     data.unlink()
     with pytest.raises(SnapshotMissing):
-        proof.prove(live.source)
+        verification.prove(live.source)
 
 
 def test_when_everything_is_as_asked_nothing_is_changed_or_restarted(backed_up: Live) -> None:
@@ -245,7 +236,7 @@ def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Liv
     with pytest.raises(RunCutOff):
         worker.follow(live.hub, "upgrade", lambda _: None)
     with pytest.raises(RunCutOff, match="was cut off"):
-        proof.prove(live.source)
+        verification.prove(live.source)
     with pytest.raises(RunCutOff, match="did not come to its end: it was swapping"):
         checks.run(live.source)
     assert upgraded(live)["error"] is None
@@ -265,7 +256,7 @@ def test_after_a_failed_upgrade_there_is_nothing_to_prove(backed_up: Live) -> No
     (live.hub.root / "srv" / "fail").touch()
     upgraded(live)
     with pytest.raises(RunCutOff, match="The network is away"):
-        proof.prove(live.source)
+        verification.prove(live.source)
 
 
 def test_a_sick_hub_is_told_even_when_nothing_is_to_be_done(backed_up: Live) -> None:
@@ -295,7 +286,7 @@ def test_an_upgrade_that_was_cut_off_is_taken_back_first(backed_up: Live) -> Non
 def resumed(live: Live) -> None:
     """Bring an upgrade to its end as an administrator does, or the server when it starts."""
     resume(live)
-    assert mark.read(live.hub) is None
+    assert state_file.read(live.hub) is None
 
 
 def test_an_installer_that_knows_no_versions_is_refused(backed_up: Live) -> None:

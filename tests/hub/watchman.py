@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import hub_folder
 
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 
 SECRET = "5ecret-address-of-the-watchman"  # noqa: S105 - of a server that lives for one test
 

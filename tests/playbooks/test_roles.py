@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tljh_runbook.hub import confirmation, services, settings, yaml
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.core import settings, yaml
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import confirmation, state_file
 from tljh_runbook.reference import playbooks
 
 from . import ansible
@@ -269,7 +270,7 @@ def test_a_server_starts_something_only_where_an_upgrade_was_cut_off(
     prefix: str, tmp_path: Path
 ) -> None:
     lines = resuming(prefix, tmp_path).splitlines()
-    for name in (mark.NAME, confirmation.NAME):
+    for name in (state_file.NAME, confirmation.NAME):
         assert f"ConditionPathExists=|{Hub(Path(prefix)).work / name}" in lines
     assert f"ExecStart={shutil.which('true')} resume --at-boot --hub {prefix}" in lines
 

@@ -15,8 +15,8 @@ from hub_fixtures import Live, free_port, until
 from road import OURS, Road
 
 from tljh_runbook import errors
-from tljh_runbook.hub import snapshot
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.snapshots import snapshot
 
 pytestmark = pytest.mark.long
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tljh_runbook.hub import settings, yaml
-from tljh_runbook.hub.requirements import Requirement
+from tljh_runbook.hub.core import settings, yaml
+from tljh_runbook.hub.core.settings.requirements import Requirement
 from tljh_runbook.reference import playbooks
 
 ROLES = playbooks.FOLDER / "roles"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tljh_runbook.errors import AdvisoriesUnusable
-from tljh_runbook.hub.security import advisories
+from tljh_runbook.hub.versions.security import advisories
 from tljh_runbook.reference import shipped_advisories
 
 ENTRY = """\

@@ -17,7 +17,7 @@ from sphinx.search.en import SearchEnglish
 
 from tljh_runbook import hints
 from tljh_runbook.errors import NoHub, RunbookError, SettingsInvalid, SnapshotMissing
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.reference import sources, symptoms
 from tljh_runbook.reference.sources import Package
 from tljh_runbook.reference.symptoms import Site, Symptom

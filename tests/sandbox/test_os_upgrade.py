@@ -16,9 +16,12 @@ import pythons
 import releases
 from hub_fixtures import broken_or_unseen
 
-from tljh_runbook.hub import interpreter, services, settings, versions
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.staging import mark, namespace, stage
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.system import namespace, services
+from tljh_runbook.hub.upgrade import state_file
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.versions import interpreter, versions
 from tljh_runbook.sandbox import repositories
 from tljh_runbook.sandbox.layout import layout
 from tljh_runbook.sandbox.processes import end_all
@@ -104,7 +107,7 @@ def test_an_upgrade_makes_the_environment_again_at_the_same_versions(upgraded: U
     assert upgraded.box.status["servers"] == upgraded.servers
     assert broken_or_unseen(end["report"]) == set()
     assert [row[0] for row in end["report"]["changes"]] == ["Python", "limits.cpu"]
-    assert mark.read(upgraded.hub) is None
+    assert state_file.read(upgraded.hub) is None
     assert not stage.place(upgraded.hub).prefix.exists()
 
 

@@ -20,11 +20,14 @@ from visitor import Visitor
 from websockets.sync.client import ClientConnection
 
 from tljh_runbook import errors
-from tljh_runbook.hub import journal, quiet, services, settings, worker
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import copies, settings
+from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.database import sqlite
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import copies, mark, namespace, stage
+from tljh_runbook.hub.runs import journal, worker
+from tljh_runbook.hub.system import namespace, services
+from tljh_runbook.hub.upgrade import quiet, state_file
+from tljh_runbook.hub.upgrade.stage import stage
 from tljh_runbook.sandbox.contents import GROUP
 from tljh_runbook.sandbox.layout import Layout, layout
 from tljh_runbook.sandbox.processes import end_all
@@ -76,7 +79,7 @@ class Working:
     def nothing_is_left(self) -> bool:
         hub = Hub(self.place.prefix)
         left = (stage.place(hub).prefix, stage.beside(hub))
-        return mark.read(hub) is None and not any(path.exists() for path in left)
+        return state_file.read(hub) is None and not any(path.exists() for path in left)
 
 
 @pytest.fixture(scope="module")

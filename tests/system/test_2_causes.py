@@ -14,7 +14,8 @@ from story import ENVIRONMENT, Story, Working
 ASK = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/tljh-runbook/current")
-from tljh_runbook.hub import ends, services
+from tljh_runbook.hub.servers import ends
+from tljh_runbook.hub.system import services
 since, servers = float(sys.argv[1]), json.loads(sys.argv[2])
 manager = services.Systemd()
 print(json.dumps({name: ends.own(each, manager, since) for name, each in servers.items()}))

@@ -6,8 +6,8 @@ import click
 
 from tljh_runbook import terminal
 from tljh_runbook.cli.options import on_hub
-from tljh_runbook.hub import lock
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs import lock
 from tljh_runbook.hub.user_data import presence
 
 

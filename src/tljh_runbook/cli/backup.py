@@ -13,12 +13,14 @@ from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import on_hub, snapshot_names
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.cli.snapshots import about
-from tljh_runbook.hub import capture, choice, components, retention, snapshot, worker
-from tljh_runbook.hub.components import Component
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.backup import capture, choice, components, retention
+from tljh_runbook.hub.backup.components import Component
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs import worker
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
+from tljh_runbook.hub.upgrade import state_file
 from tljh_runbook.hub.user_data import user_files
 
 
@@ -124,7 +126,7 @@ def prune(source: Source, *, dry_run: bool, as_json: bool) -> None:
     Example:
       tljh-runbook prune --dry-run
     """
-    needed = mark.needed_snapshots(source.hub)
+    needed = state_file.needed_snapshots(source.hub)
     judged = retention.judge(source, needed, terminal.progress)
     if not dry_run:
         retention.remove(source, judged, terminal.progress)

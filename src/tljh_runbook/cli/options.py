@@ -16,8 +16,10 @@ from click.core import ParameterSource
 
 from tljh_runbook import terminal
 from tljh_runbook.errors import AccessDenied, RunbookError
-from tljh_runbook.hub import layout, services, settings, snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import layout, settings
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.system import services
 
 INTERRUPTED = 130
 

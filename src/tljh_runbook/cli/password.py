@@ -9,9 +9,9 @@ import click
 
 from tljh_runbook import terminal
 from tljh_runbook.cli.options import on_hub
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import password as passwords
-from tljh_runbook.hub.user_data import repository
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.user_data.restic import password as passwords
+from tljh_runbook.hub.user_data.restic import repository
 
 
 @click.command()

@@ -7,8 +7,8 @@ import click
 from tljh_runbook import terminal
 from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import on_hub
-from tljh_runbook.hub import journal
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs import journal
 
 
 @click.command()

@@ -17,13 +17,15 @@ from tljh_runbook.cli.backup import component_names
 from tljh_runbook.cli.options import INTERRUPTED, on_hub, snapshot_names
 from tljh_runbook.cli.run import Teller, detachable
 from tljh_runbook.errors import NotConfirmed
-from tljh_runbook.hub import choice, extraction, snapshot, worker
-from tljh_runbook.hub import restore as restoring
-from tljh_runbook.hub.choice import Choice, Request
-from tljh_runbook.hub.journal import Journal
-from tljh_runbook.hub.restoration import Restoration
-from tljh_runbook.hub.restore import Outcome
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.backup import choice, extraction
+from tljh_runbook.hub.backup import restore as restoring
+from tljh_runbook.hub.backup.choice import Choice, Request
+from tljh_runbook.hub.backup.restore import Outcome
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs import worker
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.snapshots.restoration import Restoration
 
 STOPPED = (
     "Stopped. Users' files that had come back are in their place. What had been done while the hub "

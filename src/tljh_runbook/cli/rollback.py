@@ -12,10 +12,10 @@ from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.errors import NotConfirmed, ServicesUnreachable
-from tljh_runbook.hub import confirmation, ending, recovery
-from tljh_runbook.hub import rollback as going_back
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.upgrade import confirmation, state_file
+from tljh_runbook.hub.upgrade.finish import ending, recovery
+from tljh_runbook.hub.upgrade.finish import rollback as going_back
 
 
 @click.command()
@@ -108,7 +108,7 @@ def resume(  # noqa: PLR0913 - each is an option that a person types
             sys.exit(runs.work_apart(source, "upgrade", ending.bring_to_end, run))
         return
     if not run:
-        left = mark.read(source.hub)
+        left = state_file.read(source.hub)
         if left and at_boot:
             ending.go_back_at_boot(source)
         try:
@@ -117,7 +117,7 @@ def resume(  # noqa: PLR0913 - each is an option that a person types
             if left is None:  # else what was cut off comes first
                 raise
         if left is None:
-            mark.relieve(source.hub)  # of a rollback that was killed before it began
+            state_file.relieve(source.hub)  # of a rollback that was killed before it began
             _say_nothing_left(source, as_json=as_json)
             return
     # The server waits for this command before it starts the hub, which the run waits for.

@@ -11,9 +11,11 @@ import click
 
 from tljh_runbook import program, show, terminal
 from tljh_runbook.cli.options import INTERRUPTED
-from tljh_runbook.hub import cut_off, notice, recovery, run_notice, worker
-from tljh_runbook.hub.journal import NAMES, Event, Journal
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.runs import worker
+from tljh_runbook.hub.runs.journal import NAMES, Event, Journal
+from tljh_runbook.hub.schedule import notice, run_notice
+from tljh_runbook.hub.upgrade.finish import cut_off, recovery
 
 DETACH = click.option(
     "--detach", is_flag=True, help="Start it and return; `progress` shows how it goes."

@@ -14,10 +14,12 @@ import click
 from tljh_runbook import terminal
 from tljh_runbook.cli.options import HUB, SETTINGS, on_hub, told
 from tljh_runbook.errors import SettingsInvalid
-from tljh_runbook.hub import notice, run_record, scheduled, settings
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.run_record import Seen, Values
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import settings
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.runs import run_record
+from tljh_runbook.hub.runs.run_record import Seen, Values
+from tljh_runbook.hub.schedule import notice, scheduled
 
 ERROR = "<3>"  # the priority of a line in the journal, see sd-daemon(3)
 

@@ -6,10 +6,10 @@ import click
 
 from tljh_runbook import terminal
 from tljh_runbook.cli.options import on_hub
-from tljh_runbook.hub import security_check
-from tljh_runbook.hub.security import assessment, refresh
-from tljh_runbook.hub.security.assessment import VULNERABLE, Assessment, Vulnerable
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.upgrade.check import security_check
+from tljh_runbook.hub.versions.security import assessment, refresh
+from tljh_runbook.hub.versions.security.assessment import VULNERABLE, Assessment, Vulnerable
 
 
 @click.group(invoke_without_command=True)

@@ -10,9 +10,9 @@ import click
 from tljh_runbook import show, terminal
 from tljh_runbook.cli.options import on_hub, snapshot_names
 from tljh_runbook.errors import SnapshotDamaged
-from tljh_runbook.hub import difference, snapshot
-from tljh_runbook.hub.snapshot import Snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.snapshots import difference, snapshot
+from tljh_runbook.hub.snapshots.snapshot import Snapshot
 
 
 @click.group(invoke_without_command=True)

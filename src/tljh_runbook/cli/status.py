@@ -9,18 +9,14 @@ from tljh_runbook import show, terminal
 from tljh_runbook.cli import scheduled as shown
 from tljh_runbook.cli.options import on_hub
 from tljh_runbook.cli.snapshots import read
-from tljh_runbook.hub import (
-    confirmation,
-    health,
-    interpreter,
-    journal,
-    scheduled,
-    snapshot,
-    versions,
-)
-from tljh_runbook.hub.security import assessment
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.staging import mark
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.health import health
+from tljh_runbook.hub.runs import journal
+from tljh_runbook.hub.schedule import scheduled
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.upgrade import confirmation, state_file
+from tljh_runbook.hub.versions import interpreter, versions
+from tljh_runbook.hub.versions.security import assessment
 
 
 @click.command()
@@ -37,7 +33,7 @@ def status(source: Source, *, as_json: bool) -> None:
     kept = snapshot.listed(source.backups)
     last = journal.state(source.hub, "upgrade")
     runs = journal.runs(source.hub)
-    left, waits = mark.cut_off(source.hub), confirmation.read(source.hub)
+    left, waits = state_file.cut_off(source.hub), confirmation.read(source.hub)
     timed = scheduled.look(source)
     newest = read(kept[-1]) if kept else None
     security = assessment.of(source.hub)

@@ -8,7 +8,7 @@ import click
 
 from tljh_runbook import program, terminal
 from tljh_runbook.cli.options import JSON, told
-from tljh_runbook.hub import unpacked
+from tljh_runbook.hub.tool import unpacked
 
 
 @click.command()

@@ -13,9 +13,10 @@ from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import fail, on_hub
 from tljh_runbook.cli.run import detachable
 from tljh_runbook.errors import PromiseBroken
-from tljh_runbook.hub import checks, proof, upgrade
-from tljh_runbook.hub.settings_groups import MOST_MINUTES
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core.settings.settings_groups import MOST_MINUTES
+from tljh_runbook.hub.upgrade import upgrade, verification
+from tljh_runbook.hub.upgrade.check import checks
 
 SECURITY = click.option(
     "--security", is_flag=True, help="Install only what fixes a known vulnerability."
@@ -126,7 +127,7 @@ def prove(source: Source, *, as_json: bool) -> None:
     Example:
       tljh-runbook prove --hub /opt/tljh
     """
-    report = proof.prove(source)
+    report = verification.prove(source)
     if as_json:
         terminal.data(report.to_json() if report else None)
     elif report:
@@ -134,7 +135,7 @@ def prove(source: Source, *, as_json: bool) -> None:
     else:
         terminal.line("The last upgrade changed nothing, so there is nothing to prove.")
     try:
-        proof.require_kept(report.verdicts if report else [])
+        verification.require_kept(report.verdicts if report else [])
     except PromiseBroken as error:
         fail(error, as_json=False)  # the report on standard output says it as data
 

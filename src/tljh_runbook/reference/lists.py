@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from docutils import nodes
 
-from tljh_runbook.hub import components, promises, releases
+from tljh_runbook.hub.backup import components
+from tljh_runbook.hub.upgrade import guarantees
+from tljh_runbook.hub.versions import releases
 from tljh_runbook.reference.tables import Table
 
 
@@ -57,8 +59,8 @@ class PromiseList(Table):
 
     def run(self) -> list[nodes.Node]:
         """Return the list of promises."""
-        return [nodes.definition_list("", *(self._row(each) for each in promises.every()))]
+        return [nodes.definition_list("", *(self._row(each) for each in guarantees.every()))]
 
-    def _row(self, each: promises.Promise) -> nodes.definition_list_item:
+    def _row(self, each: guarantees.Promise) -> nodes.definition_list_item:
         label = self.label("promise", each.name)
         return self.entry(label, [nodes.Text(each.name)], self.parse_text_to_nodes(each.vow))

@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 from tljh_runbook import hints
 from tljh_runbook.errors import RunbookError
-from tljh_runbook.hub import yaml
-from tljh_runbook.hub.security import advisories
+from tljh_runbook.hub.core import yaml
+from tljh_runbook.hub.versions.security import advisories
 
 SHIPPED = Path(advisories.__file__).with_name(advisories.NAME)
 Document = dict[str, Any]

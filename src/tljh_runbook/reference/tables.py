@@ -13,7 +13,8 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from tljh_runbook import errors
-from tljh_runbook.hub import settings, settings_groups, yaml
+from tljh_runbook.hub.core import settings, yaml
+from tljh_runbook.hub.core.settings import settings_groups
 from tljh_runbook.reference import sources, symptoms
 from tljh_runbook.reference.symptoms import Symptom
 from tljh_runbook.reference.text import Hole, Text

@@ -14,7 +14,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxRole
 
-from tljh_runbook.hub.probe import SERVER
+from tljh_runbook.hub.servers.probe import SERVER
 
 FILE = Path("measured") / "upgrade.json"
 Record = Mapping[str, Any]

@@ -18,7 +18,7 @@ import pytest
 import uv
 from engine import docker
 
-from tljh_runbook.hub import web
+from tljh_runbook.hub.system import http_client
 
 IMAGE = "tljh-runbook-test-server"
 RELEASE = "bookworm"
@@ -124,7 +124,7 @@ class Server:
     def serves(self) -> bool:
         """Say whether the hub has started its services as well: until then it may give up."""
         pages = (f"http://{self.address}/services/{name}/" for name in SERVICES)
-        return all(web.get(page).there for page in pages)
+        return all(http_client.get(page).there for page in pages)
 
     def cut_off(self) -> None:
         """Take its power away in this moment, and switch it on again."""

@@ -14,8 +14,8 @@ from visitor import Visitor
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from tljh_runbook.hub import web
-from tljh_runbook.hub.probe import Probe, Target
+from tljh_runbook.hub.servers.probe import Probe, Target
+from tljh_runbook.hub.system import http_client
 
 USER = "server of "
 SERVICE = "service "
@@ -81,7 +81,7 @@ def _targets(hub: Hub, people: Iterable[Visitor]) -> dict[str, Target]:
 
 
 def _all_answer(targets: dict[str, Target]) -> bool:
-    return all(target.there(web.get(target.url)) for target in targets.values())
+    return all(target.there(http_client.get(target.url)) for target in targets.values())
 
 
 def _open(socket: ClientConnection) -> bool:

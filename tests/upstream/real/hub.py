@@ -10,7 +10,7 @@ from typing import Any
 from machines import Server, until
 from visitor import Visitor
 
-from tljh_runbook.hub import web
+from tljh_runbook.hub.system import http_client
 
 BOOTSTRAP = "/root/bootstrap.py"
 CONFIG = "/opt/tljh/hub/bin/tljh-config"
@@ -54,8 +54,8 @@ class Hub:
 
     def _answers(self) -> bool:
         services = (f"{self.address}/services/{name}/" for name in self.services)
-        login = web.get(f"{self.address}/hub/login")
-        return login.ok and all(web.get(each).there for each in services)
+        login = http_client.get(f"{self.address}/hub/login")
+        return login.ok and all(http_client.get(each).there for each in services)
 
     def password(self, name: str) -> str:
         """Return the password of a person, chosen when it is first needed."""

@@ -19,13 +19,13 @@ from tljh_runbook.errors import (
     DatabaseMissing,
     RunbookError,
 )
-from tljh_runbook.hub import processes, services
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.core.settings import Settings
 from tljh_runbook.hub.database import db_url, postgres_address, postgres_dump, sqlite, sqlite_copy
 from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.database.sql import Database
-from tljh_runbook.hub.layout import Hub
-from tljh_runbook.hub.services import Services
-from tljh_runbook.hub.settings import Settings
+from tljh_runbook.hub.system import processes, services
+from tljh_runbook.hub.system.services import Services
 
 # name -> file in the hub's working directory, environment variable that moves it
 KNOWN = {

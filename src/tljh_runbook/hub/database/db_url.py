@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import ConfigBroken
-from tljh_runbook.hub import config
-from tljh_runbook.hub.layout import Hub
+from tljh_runbook.hub.core import config
+from tljh_runbook.hub.core.layout import Hub
 
 NAME = "db_url"
 OPTIONS = ("--db=", "--JupyterHub.db_url=")

@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing
-from tljh_runbook.hub import files
+from tljh_runbook.hub.core import files
 from tljh_runbook.hub.database import sqlite
 
 

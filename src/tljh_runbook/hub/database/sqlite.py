@@ -22,7 +22,7 @@ from tljh_runbook.errors import (
     DatabaseMissing,
     RunbookError,
 )
-from tljh_runbook.hub import disk
+from tljh_runbook.hub.core import disk
 
 WAIT_SECONDS = 30.0
 """How long to wait for a writer that keeps the whole database locked."""

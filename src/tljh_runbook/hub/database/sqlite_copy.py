@@ -30,7 +30,7 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from tljh_runbook.hub import disk
+from tljh_runbook.hub.core import disk
 from tljh_runbook.hub.database import sqlite
 
 _WAL_HEADER_BYTES = 32

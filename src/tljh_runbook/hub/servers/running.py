@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tljh_runbook.errors import DockerFailed
-from tljh_runbook.hub import docker, endpoint, processes, web
+from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import databases, hubdb
-from tljh_runbook.hub.docker import Container
-from tljh_runbook.hub.services import Services
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.health import endpoint
+from tljh_runbook.hub.system import docker, http_client, processes
+from tljh_runbook.hub.system.docker import Container
+from tljh_runbook.hub.system.services import Services
 
 AT_ONCE = 16  # servers that are asked at the same time
 DIRECT = 2.0  # seconds that a server may take to answer itself
@@ -42,7 +43,9 @@ def measure(source: Source) -> dict[str, Any]:
     known = processes_of(servers, source.services)
     # All at once: users' programs answer as slowly as they like.
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = pool.map(lambda each: web.get(address.at(each.api), limit=web.SHORT).ok, servers)
+        answers = pool.map(
+            lambda each: http_client.get(address.at(each.api), limit=http_client.SHORT).ok, servers
+        )
         itself = pool.map(_answers_itself, servers)
     return {
         server.label: {
@@ -104,4 +107,6 @@ def _answers_itself(server: hubdb.Server) -> bool:
     host, _, port = server.at.rpartition(":")
     if not host or port == "0":
         return False
-    return web.get(f"http://{host}:{port}{server.api}", timeout=DIRECT, limit=web.SHORT).ok
+    return http_client.get(
+        f"http://{host}:{port}{server.api}", timeout=DIRECT, limit=http_client.SHORT
+    ).ok

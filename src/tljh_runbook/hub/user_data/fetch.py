@@ -6,17 +6,20 @@ import shutil
 from pathlib import Path
 
 from tljh_runbook.errors import SnapshotMissing
-from tljh_runbook.hub import draft, files, lock, snapshot
-from tljh_runbook.hub.snapshot import Say, Snapshot
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import kept_tree, offsite, repository
-from tljh_runbook.hub.user_data.offsite import Riding
-from tljh_runbook.hub.user_data.restic import Repository
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.runs import lock
+from tljh_runbook.hub.snapshots import draft, snapshot
+from tljh_runbook.hub.snapshots.snapshot import Say, Snapshot
+from tljh_runbook.hub.user_data import replicas
+from tljh_runbook.hub.user_data.replicas import Riding
+from tljh_runbook.hub.user_data.restic import repository, tree
+from tljh_runbook.hub.user_data.restic.restic import Repository
 
 
 def available(source: Source) -> list[Riding]:
     """Return the snapshots that ride in the repository, oldest first. Makes no repository."""
-    return offsite.listed(repository.opened(source))
+    return replicas.listed(repository.opened(source))
 
 
 def bring(source: Source, name: str | None = None, say: Say = lambda _: None) -> Snapshot:
@@ -30,7 +33,7 @@ def bring(source: Source, name: str | None = None, say: Say = lambda _: None) ->
         lock.hold(source.hub, "fetching a snapshot"),
     ):
         opened = repository.opened(source)
-        found = _chosen(offsite.listed(opened), name, opened)
+        found = _chosen(replicas.listed(opened), name, opened)
         place = source.backups / found.name
         if not place.exists():
             say(f"Fetching {found.name}")
@@ -58,7 +61,7 @@ def _fetch(source: Source, opened: Repository, found: Riding, place: Path) -> No
     draft.forget_partial(source)
     target = draft.partial_place(source, found.name)
     try:
-        kept_tree.restore(opened, found.id, [found.path], target)
+        tree.restore(opened, found.id, [found.path], target)
         # restic keeps the whole path, which may be another one than on this server.
         inside = target / found.path.lstrip("/")
         snapshot.verify(inside)

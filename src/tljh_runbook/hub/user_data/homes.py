@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing, SettingsInvalid
+from tljh_runbook.hub.accounts import accounts
+from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import databases, hubdb
-from tljh_runbook.hub.people import accounts
-from tljh_runbook.hub.source import Source
 
 Account = Callable[[str], pwd.struct_passwd]
 ORDINARY = 1000  # lower numbers are the system's own accounts

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from tljh_runbook.hub import mounts, trust
+from tljh_runbook.hub.core import mounts, trust
 
 PROGRAM = "without_links.py"
 PATIENCE = 30  # seconds

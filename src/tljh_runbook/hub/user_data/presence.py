@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import HomesLost, SnapshotDamaged
-from tljh_runbook.hub import files, snapshot
-from tljh_runbook.hub.source import Source
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.snapshots import snapshot
 from tljh_runbook.hub.user_data import homes
 from tljh_runbook.hub.user_data.homes import Homes
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tljh_runbook.hub.placement.likeness import DIFFERS, KIND, MISSING, OWNER
-from tljh_runbook.hub.user_data import kept_tree
-from tljh_runbook.hub.user_data.kept_tree import Node
+from tljh_runbook.hub.snapshots.placement.metadata_diff import DIFFERS, KIND, MISSING, OWNER
+from tljh_runbook.hub.user_data.restic import tree
+from tljh_runbook.hub.user_data.restic.tree import Node
 
 KINDS = {
     "dir": stat.S_ISDIR,
@@ -110,9 +110,9 @@ class Survey:
 
 def _name(folder: int, shown: str) -> str:
     """Return the real name of what a listing shows."""
-    if kept_tree.LOST not in shown:
+    if tree.LOST not in shown:
         return shown
-    return next((name for name in os.listdir(folder) if kept_tree.shown(name) == shown), shown)
+    return next((name for name in os.listdir(folder) if tree.shown(name) == shown), shown)
 
 
 def _differs(status: os.stat_result, node: Node) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from tljh_runbook.errors import RunbookError, SettingsInvalid
-from tljh_runbook.hub import snapshot
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import password, presence, restic, user_files
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.snapshots import snapshot
+from tljh_runbook.hub.user_data import presence, user_files
+from tljh_runbook.hub.user_data.restic import password, restic
 
 COMPONENT = "user-data"
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tljh_runbook.errors import BackupStalled, RepositoryDamaged, RunbookError
-from tljh_runbook.hub import files
-from tljh_runbook.hub.draft import Say
-from tljh_runbook.hub.source import Source
-from tljh_runbook.hub.user_data import link_guard, repository, restic
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.snapshots.draft import Say
+from tljh_runbook.hub.user_data import link_guard
 from tljh_runbook.hub.user_data.homes import Homes
-from tljh_runbook.hub.user_data.kept_tree import escaped
-from tljh_runbook.hub.user_data.restic import Repository
+from tljh_runbook.hub.user_data.restic import repository, restic
+from tljh_runbook.hub.user_data.restic.restic import Repository
+from tljh_runbook.hub.user_data.restic.tree import escaped
 
 TAG = "user-data"
 STAGED = ".tljh-runbook*"  # what is being given back lies in such a folder

@@ -1,0 +1,1 @@
+"""Backups: snapshots are made, restored and removed."""

@@ -1,0 +1,1 @@
+"""Whether the hub is healthy, where it answers, and its configuration as it loads."""

@@ -1,0 +1,1 @@
+"""The environments that users choose: Docker images and the records of their builds."""

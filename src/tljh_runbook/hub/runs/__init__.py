@@ -1,0 +1,1 @@
+"""Runs: one at a time, detached from the terminal, with a journal."""

@@ -1,0 +1,1 @@
+"""Snapshots on disk, and the safe placement of what they hold."""

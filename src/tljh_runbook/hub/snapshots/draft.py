@@ -1,0 +1,110 @@
+"""A snapshot that is being written: each component's folder in it, and where it is until then."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import files
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.snapshots import manifest_checks
+from tljh_runbook.hub.snapshots.manifest import Entry
+
+PARTIAL = ".partial-"
+Say = Callable[[str], None]
+
+
+@dataclass
+class Folder:
+    """One component's place in a snapshot that is being written."""
+
+    snapshot: Path
+    component: str
+    hub: Hub
+    kept_as: str
+    """The name of the snapshot once it is sealed."""
+    alone: bool = False
+    """Whether this component is all that was asked for, so that without it there is nothing."""
+    say: Say = lambda _: None
+    entries: list[Entry] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+    """What should be here and could not be read, and why."""
+
+    def place(self, name: str) -> Path:
+        """Return where the file ``name`` goes, its folders made."""
+        path = self.snapshot / self.component / name
+        for parent in reversed(path.relative_to(self.snapshot).parents):
+            # mkdir(parents=True) would give the mode to the last one only.
+            (self.snapshot / parent).mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def copy(self, origin: Path, name: str) -> None:
+        """Keep a copy of the small file ``origin``; one that cannot be read is noted.
+
+        Raises `FileNotFoundError` where it is gone, `PermissionError` where root could read it.
+        """
+        try:
+            data, status = files.steady(origin)
+        except OSError as error:
+            self.cannot_read(origin, error)
+            return
+        files.write_new(self.place(name), data)
+        self.record(name, origin, status)
+
+    def cannot_read(self, origin: Path, error: OSError) -> None:
+        """Note what could not be read, unless it is gone or the reader is only not root."""
+        if isinstance(error, FileNotFoundError):
+            raise error
+        if isinstance(error, PermissionError) and os.geteuid() != 0:
+            raise error
+        self.unread[str(origin)] = error.strerror or str(error)
+
+    def write(self, name: str, text: str) -> None:
+        """Keep a text that is no file on the hub."""
+        files.write_new(self.place(name), text.encode())
+        self.record(name, None, self.place(name).stat())
+
+    def record(self, name: str, origin: Path | None, status: os.stat_result) -> None:
+        """Enter a file that was put at ``place(name)``, with its origin's mode and owner."""
+        path = f"{self.component}/{name}"
+        size, sha = files.digest(self.snapshot / path)
+        self.entries.append(
+            Entry(
+                path=path,
+                component=self.component,
+                origin=str(origin) if origin else None,
+                size=size,
+                sha256=sha,
+                mode=status.st_mode & manifest_checks.FILE_MODE,
+                uid=status.st_uid,
+                gid=status.st_gid,
+                mtime_ns=status.st_mtime_ns,
+            )
+        )
+
+
+def forget_partial(source: Source) -> None:
+    """Remove what a killed run left; the hub's lock says that none is at work."""
+    for left in source.backups.glob(f"{_prefix(source)}*"):
+        shutil.rmtree(left)
+
+
+def partial_place(source: Source, name: str) -> Path:
+    """Return where the snapshot ``name`` is put together."""
+    return source.backups / f"{_prefix(source)}{name}"
+
+
+def _prefix(source: Source) -> str:
+    """Return how this hub's unfinished snapshots begin: others may share the folder."""
+    return f"{PARTIAL}{hashlib.sha256(bytes(source.hub.prefix)).hexdigest()[:8]}-"
+
+
+def bring_to_disk(partial: Path) -> None:
+    """Bring the entries of all folders of an unfinished snapshot to the disk."""
+    for folder, _, _ in os.walk(partial):
+        files.sync_folder(Path(folder))

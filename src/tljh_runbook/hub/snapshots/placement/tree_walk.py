@@ -1,0 +1,181 @@
+"""The way down through two trees at once: what is staged, and the homes of live users.
+
+Users exchange folders for links, and move them, while we are in there.  So a folder is opened
+below the one before it and never through a link, and what is done is done to what was opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tljh_runbook.hub.snapshots.placement.metadata_diff import Attributes
+from tljh_runbook.hub.snapshots.placement.private_folder import FOLDER, NAME, names
+
+ELSEWHERE = "on another disk"
+HELD = 64  # levels whose folders stay open; below these only the one that we are in
+
+
+class Refused(Exception):
+    """One entry cannot be given back; the others can."""
+
+
+@dataclass
+class Pair:
+    """One folder in both trees, opened."""
+
+    staged: int
+    live: int
+
+    @classmethod
+    def below(cls, above: Pair, name: str) -> Pair:
+        """Open a folder in both; close both, or none is left open."""
+        staged = os.open(name, FOLDER, dir_fd=above.staged)
+        try:
+            return cls(staged, os.open(name, FOLDER, dir_fd=above.live))
+        except OSError:
+            os.close(staged)
+            raise
+
+    def close(self) -> None:
+        for folder in (self.staged, self.live):
+            os.close(folder)
+
+
+@dataclass
+class Level:
+    """One folder that we are in, as it was when we came."""
+
+    parts: tuple[str, ...]
+    folders: Pair
+    asked: bool
+    """Whether it is to be as staged itself, and not only on the way to what is."""
+    kept: Attributes = field(init=False)
+    found: Attributes = field(init=False)
+    waiting: Iterator[str] = field(init=False)
+    touched: bool = False
+    held: bool = True
+
+    def __post_init__(self) -> None:
+        self.kept = Attributes.of(self.folders.staged)
+        self.found = Attributes.of(self.folders.live)
+        self.waiting = iter(sorted(names(self.folders.staged)))
+
+    def is_same(self, folders: Pair) -> bool:
+        """Say whether these are the folders that it was made of."""
+        pairs = ((self.kept, folders.staged), (self.found, folders.live))
+        return all(_identity(was.status) == _identity(os.fstat(now)) for was, now in pairs)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    # The owner, too: a number is given to another folder when the first one is gone.
+    return status.st_dev, status.st_ino, status.st_uid
+
+
+class Descent:
+    """Where we are in both trees: the levels from the root down."""
+
+    def __init__(self, root: Pair, asked: frozenset[tuple[str, ...]]) -> None:
+        self._asked = asked
+        self._mount = mount(root.live)
+        self._levels = [Level((), root, asked=() in asked)]
+        self._levels[0].waiting = (name for name in self._levels[0].waiting if name != NAME)
+
+    def __bool__(self) -> bool:
+        return bool(self._levels)
+
+    @property
+    def level(self) -> Level:
+        """The level that we are in."""
+        return self._levels[-1]
+
+    @property
+    def is_root(self) -> bool:
+        return len(self._levels) == 1
+
+    def parts(self, *names: str) -> tuple[str, ...]:
+        """Return the path of the level that we are in, or of one of its entries."""
+        return (*self.level.parts, *names)
+
+    def is_asked(self, name: str) -> bool:
+        return self.level.asked or self.parts(name) in self._asked
+
+    def look_below(self, name: str) -> Level:
+        """Open the next level without going there.
+
+        Raises `OSError` when it is no folder any more, `Refused` when it cannot be worked in.
+        """
+        folders = Pair.below(self.level.folders, name)
+        try:
+            self._check_mount(folders.live)
+            return Level(self.parts(name), folders, self.is_asked(name))
+        except BaseException:
+            folders.close()
+            raise
+
+    def _check_mount(self, folder: int) -> None:
+        if mount(folder) != self._mount:
+            raise Refused(ELSEWHERE)
+
+    def enter(self, level: Level) -> None:
+        if len(self._levels) > HELD:
+            self.level.folders.close()
+            self.level.held = False
+        self._levels.append(level)
+
+    def leave(self) -> None:
+        """Go up one level.
+
+        Raises `Refused` when somebody has moved the folder that we were in: then we are in the
+        nearest one above that is still open.
+        """
+        left = self._levels.pop()
+        try:
+            if self._levels and not self.level.held:
+                self._open_again(left.folders)
+        finally:
+            left.folders.close()
+
+    def _open_again(self, below: Pair) -> None:
+        with suppress(OSError):
+            folders = Pair.below(below, "..")
+            if self.level.is_same(folders):
+                self.level.folders, self.level.held = folders, True
+                return
+            folders.close()
+        while not self.level.held:
+            self._levels.pop()
+        raise Refused("moved while it was given back")
+
+    def close(self) -> None:
+        for level in self._levels:
+            if level.held:
+                level.folders.close()
+        self._levels.clear()
+
+
+def mount(folder: int) -> tuple[int, str]:
+    """Return what tells file systems, and places where they are mounted, from each other."""
+    try:
+        about = Path(f"/proc/self/fdinfo/{folder}").read_text(encoding="ascii")
+    except FileNotFoundError:  # no /proc: a rename fails then, a little later
+        about = ""
+    number = next((line for line in about.splitlines() if line.startswith("mnt_id:")), "")
+    return os.fstat(folder).st_dev, number
+
+
+def is_lost(error: OSError) -> bool:
+    """Say whether an entry was exchanged between our look at it and what we did."""
+    return error.errno in {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.EINVAL,  # no link any more
+        errno.ENODATA,  # an attribute less
+    }

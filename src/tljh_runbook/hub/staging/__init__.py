@@ -1,1 +1,0 @@
-"""An upgrade prepared beside the live hub: staged, rehearsed, swapped, taken back."""

@@ -1,0 +1,1 @@
+"""This program on a server: the one file, and the copy that runs."""

@@ -1,0 +1,1 @@
+"""The upgrade, one module or package a phase; `upgrade.upgrade` reads from top to bottom."""

@@ -1,0 +1,111 @@
+"""An upgrade that is prepared beside the live hub: it costs users one restart of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh_runbook.errors import InstallerFailed, RehearsalFailed
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import config, copies
+from tljh_runbook.hub.health import entry_points
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.software import rebuilding
+from tljh_runbook.hub.upgrade.logins import requirement
+from tljh_runbook.hub.upgrade.rehearse import deferred, forecast, rehearsal
+from tljh_runbook.hub.upgrade.rehearse.forecast import Forecast
+from tljh_runbook.hub.upgrade.stage import hand_edits, listening, stage
+from tljh_runbook.hub.upgrade.stage.stage import Stage
+from tljh_runbook.hub.upgrade.swap import rollback_plan, swap
+from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
+
+ATTEMPTS = 3  # how often it is staged, where somebody changes the hub meanwhile
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is ready to be swapped in; ``base`` is config.yaml as it was copied."""
+
+    stage: Stage
+    base: str
+    forecast: Forecast
+
+
+def prepare(source: Source, upper: Path, log: Journal) -> Prepared:
+    """Install and rehearse beside the live hub, of which nothing is touched.
+
+    Raises what `stage.make`, `rebuilding.install` and `rehearsal.rehearse` raise, and `LoginsLost`;
+    nothing is left then.
+    """
+    log.phase("Copy the hub")
+    base = rollback_plan.config_text(source.hub)
+    made = stage.make(source, upper)
+    try:
+        log.phase("Install beside the live hub")
+        edits = hand_edits.find(source, made, log.line)
+        config.set_unset(made.copy, source.settings.upgrade.defaults)
+        rebuilding.install(source, log.line, made)
+        log.phase("Rehearse")
+        rehearsal.require_targets(source, made)
+        listening.require_same(source, entry_points.written(made.copy, source.hub.python))
+        kept = rehearsal.rehearse(source, made, log.line)
+        log.line("asking who could log in")
+        compared = requirement.require(source, made)
+        seen = forecast.of(source, made, kept, compared, edits)
+    except InstallerFailed as error:
+        error.add("The live hub was not touched.")
+        stage.discard(source.hub)
+        raise
+    except BaseException:
+        stage.discard(source.hub)
+        raise
+    return Prepared(made, base, seen)
+
+
+def ready(source: Source, upper: Path, log: Journal, wait: Callable[[], None]) -> Prepared:
+    """Prepare an upgrade that fits the hub as it is after ``wait``: again, where it was changed.
+
+    Raises what `prepare` and ``wait`` raise, and `Busy` where it changes again and again.
+    """
+    for _ in range(ATTEMPTS):
+        prepared = prepare(source, upper, log)
+        deferred.carry_out(source, prepared.forecast, log)
+        wait()
+        changed = prepared.stage.outdated()
+        if not changed:
+            return prepared
+        log.phase(f"Begin anew: somebody has changed {' and '.join(changed)} meanwhile")
+    stage.discard(source.hub)
+    raise deferred.unsteady(source)
+
+
+def require_current(source: Source, prepared: Prepared) -> None:
+    """Raise `Busy` where somebody has changed the hub at the last moment before the swap."""
+    if prepared.stage.outdated():
+        raise deferred.unsteady(source)
+
+
+def plan(source: Source, prepared: Prepared) -> Way:
+    """Return the way back, with everything kept that will be replaced, and all of it on the disk.
+
+    What is on the disk by now need not be brought there while the hub is away; that takes long
+    where somebody else writes much.
+    """
+    way = swap.plan(source, prepared.stage, prepared.base)
+    rollback_plan.keep_files(way)
+    copies.sync(source.hub.prefix)
+    return way
+
+
+def swap_in(source: Source, prepared: Prepared, way: Way, log: Journal) -> None:
+    """Swap in what was prepared; the hub is stopped then. Raises what `swap.carry_out` raises."""
+    swap.carry_out(source, prepared.stage, way, prepared.base, log.phase)
+
+
+def impossible(source: Source, why: str) -> RehearsalFailed:
+    """Return what to say where nothing can be prepared beside the live hub."""
+    return RehearsalFailed(
+        f"An upgrade of {source.hub.prefix} cannot be rehearsed: {why}. Nothing was changed.",
+        hint="It can be carried out in place all the same, and taken back: tljh-runbook upgrade",
+    )

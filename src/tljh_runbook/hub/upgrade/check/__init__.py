@@ -1,0 +1,1 @@
+"""The check before an upgrade: every reason not to start it."""

@@ -1,0 +1,1 @@
+"""The end of an upgrade: commit, roll back, resume."""

@@ -1,0 +1,320 @@
+"""How an upgrade ends: proved and kept, or taken back; by itself, by hand, or after a power cut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tljh_runbook.errors import (
+    Busy,
+    HubUnhealthy,
+    NoSpace,
+    NothingToTakeBack,
+    RunbookError,
+    UpgradeTakenBack,
+)
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import copies, disk, files
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.database import databases
+from tljh_runbook.hub.runs import lock
+from tljh_runbook.hub.runs.journal import Journal
+from tljh_runbook.hub.servers.probe import targets
+from tljh_runbook.hub.servers.watch import Watch
+from tljh_runbook.hub.system import services
+from tljh_runbook.hub.upgrade import confirmation, guarantees, state_file, verification
+from tljh_runbook.hub.upgrade.guarantees import Measures, Verdict
+from tljh_runbook.hub.upgrade.guarantees.servers import PROMISE as SERVERS
+from tljh_runbook.hub.upgrade.report import report
+from tljh_runbook.hub.upgrade.report.report import Report
+from tljh_runbook.hub.upgrade.stage import stage
+from tljh_runbook.hub.upgrade.state_file import Mark
+from tljh_runbook.hub.upgrade.swap import newer, previous, rollback_plan, trial
+from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
+from tljh_runbook.hub.versions import interpreter, versions
+
+BEYOND = {"user data", "images"}  # promises that going back would not mend
+RESUME = "tljh-runbook resume"
+CUT_OFF = "It was cut off before its end."
+HALF_DONE = {state_file.SWAPPING, state_file.BACK}  # from these phases an upgrade is rolled back
+ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
+
+
+def proved(
+    source: Source,
+    log: Journal,
+    watch: Watch | None = None,
+    leave: Collection[str] = BEYOND,
+) -> tuple[Measures, list[Verdict]]:
+    """Prove that the promises held, and end the upgrade; else take it back.
+
+    Returns what was measured before, and the verdicts: only a promise that going back would not
+    mend, or one to ``leave``, may be broken. Raises `UpgradeTakenBack`.
+    """
+    now = state_file.read(source.hub)
+    if now is None or now.way is None:
+        return {}, []
+    way = Way(**now.way)
+    try:
+        log.phase("Wait for a healthy hub")
+        before = verification.wait(source, now.before, watch)
+        log.phase("Measure the promises again")
+        after = guarantees.measure(source)
+        # In this order: who has gone by then is not taken for lost.
+        before = guarantees.investigate(before, source, watch.seen() if watch else None)
+        verdicts = guarantees.judge(before, after)
+        verification.require_kept([each for each in verdicts if each.promise not in leave])
+    except (RunbookError, OSError) as error:
+        why = cause(source, way, error)
+        back(source, now, log, watch)
+        raise taken_back(source, now, why) from error
+    try:
+        ended = confirmation.closed(source.hub, "the end of the upgrade")
+        with _room(source, way, "The new version runs, and is proved."), ended:
+            previous.keep(source, now)
+            confirmation.ask(source, now)
+    except Busy as error:
+        raise Busy(
+            "The new version runs, and is proved. The upgrade has not come to its end, because "
+            "the one before is being confirmed.",
+            hint="Bring the upgrade to its end: tljh-runbook resume",
+        ) from error
+    state_file.end(source.hub)
+    return before, verdicts
+
+
+@contextmanager
+def _room(source: Source, way: Way, state: str) -> Iterator[None]:
+    """Name a disk that is full, and say what brings the upgrade to its end."""
+    try:
+        with files.disk_errors(source.hub.prefix, state):
+            yield
+    except NoSpace as error:
+        told = disk.full(state, *_disks(source, way), then=f"bring it to its end: {RESUME}")
+        state_file.relieve(source.hub)  # so that the journal can tell of it
+        raise told from error
+
+
+def _disks(source: Source, way: Way) -> list[Path]:
+    """Return the places to which an upgrade, or what ends it, writes."""
+    live = (*way.files, *way.databases.values())
+    return [source.hub.prefix, source.hub.work, *(Path(each).parent for each in live)]
+
+
+def cause(source: Source, way: Way, error: Exception) -> str:
+    """Return why an upgrade did not go on: a disk that is full now is named in any case."""
+    told = str(error)
+    return told if "mounted at" in told else told + disk.noticed(*_disks(source, way))
+
+
+def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) -> Measures:
+    """Go back to the version before, wait until it is healthy, and end the upgrade.
+
+    Returns what was measured before, as `verification.wait` does.
+    """
+    if now.way is None:
+        return now.before
+    before = now.before
+    way = _found(source.hub, Way(**now.way), now.at)
+    with _room(source, way, "The old version is on its way back, and the hub may be stopped."):
+        now = _enter_back(source.hub, replace(now, way=asdict(way)))
+        log.phase("Take the upgrade back")
+        rollback_plan.go(source, way, log.phase)
+    if not interpreter.gone(source.hub):  # else it did not run before either
+        before = _wait(source, now, log, watch)
+    with _room(source, way, "The old version is in its place."):
+        previous.keep_newer_databases(source, way, now.at)
+        # From here on there is nothing to go back with: what is left of it must not be used.
+        now = state_file.enter(source.hub, now, state_file.STAGING)
+    _discard(source.hub, now)
+    return before
+
+
+def _enter_back(hub: Hub, now: Mark) -> Mark:
+    """Note that the old version is being brought back, unless a cut would lead there as it is.
+
+    Then a full disk need not keep us from it.
+    """
+    try:
+        return state_file.enter(hub, now, state_file.BACK)
+    except NoSpace:
+        left = state_file.read(hub)
+        if left is None or left.phase not in HALF_DONE:
+            raise
+        return now
+
+
+def _found(hub: Hub, way: Way, at: str) -> Way:
+    """Return the way back of the upgrade ``at``; one that only lacks its end was kept by then."""
+    if not Path(way.folder).exists():
+        with suppress(NothingToTakeBack):
+            kept = previous.read(hub)
+            return kept.way if kept.at == at else way
+    return way
+
+
+def _discard(hub: Hub, now: Mark) -> None:
+    """Remove what an upgrade has prepared, or has come back from, and end it."""
+    if now.way is not None:
+        newer.retain(hub, Way(**now.way))
+    stage.discard(hub)
+    state_file.end(hub)
+
+
+def _wait(source: Source, now: Mark, log: Journal, watch: Watch | None) -> Measures:
+    log.phase("Wait for a healthy hub")
+    try:
+        return verification.wait(source, now.before, watch)
+    except HubUnhealthy as error:
+        error.add("The upgrade was taken back before: the old version is in its place.")
+        if full := now.way and disk.noticed(*_disks(source, Way(**now.way))):
+            error.add(f"{full.strip()} Free some room, then: {RESUME}")
+        raise
+
+
+def resume(source: Source, log: Journal) -> bool:
+    """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
+
+    Returns whether there was one. Raises `UpgradeTakenBack` where the new one is not healthy.
+    """
+    left = state_file.read(source.hub)
+    if left is None:
+        return False
+    log.phase("Bring the upgrade that was cut off to its end")
+    if left.phase == state_file.STAGING:
+        _discard(source.hub, left)
+    elif left.phase == state_file.PROVING:
+        source.services.start(services.PROXY)
+        source.services.start(services.HUB)
+        # What has ended this upgrade, a reboot for one, may have ended users' servers as well.
+        proved(source, log, leave=BEYOND | {SERVERS.name})
+    else:
+        back(source, left, log)
+    return True
+
+
+def go_back_at_boot(source: Source) -> None:
+    """Bring the old files back before a server starts the hub, where an upgrade was half done.
+
+    It neither stops nor starts a service: systemd holds both back until it has ended. The upgrade
+    is brought to its end later. Raises `Busy`, and what going back raises.
+    """
+    left = state_file.read(source.hub)
+    half = left is not None and left.phase in HALF_DONE
+    running = [name for name in (services.HUB, services.PROXY) if source.services.pid(name)]
+    if left is None or left.way is None or not half or running:
+        return
+    way = Way(**left.way)
+    state = "The old version is on its way back, and the hub is stopped."
+    with lock.hold(source.hub, "the way back"), _room(source, way, state):
+        _enter_back(source.hub, left)
+        rollback_plan.go_stopped(source, way)
+
+
+def take_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
+    """Go back as `take_back` does, unless the upgrade that began ``at`` is confirmed by then."""
+    log.report = {"changed": False}
+    resume(source, log)  # of a later one that was cut off, the way back must not be lost
+    with confirmation.closed(source.hub, "the way back") as open_:
+        if open_ is None or open_.at != at:
+            log.phase("The upgrade needs no confirmation any more: nothing was changed")
+            return
+        why = f"Nobody has confirmed the upgrade of {at} until {open_.until}."
+        log.phase(why)
+        _take_back(source, log, why)
+
+
+def take_back(source: Source, log: Journal) -> None:
+    """Go back to the version before the last upgrade, and prove that the promises held.
+
+    An upgrade that was cut off is brought to its end first; where that brings the version before
+    back, it is all. Raises `NothingToTakeBack`, `PromiseBroken`, and what going back raises.
+    """
+    left = state_file.read(source.hub)
+    if left and left.phase in HALF_DONE:
+        _bring_to_end(source, log, left)
+        return
+    resume(source, log)
+    with confirmation.closed(source.hub, "the way back"):  # who confirms meanwhile is told
+        _take_back(source, log)
+
+
+def _take_back(source: Source, log: Journal, why: str = "") -> None:
+    start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    kept = previous.read(source.hub)
+    stage.require_folders(source.hub)
+    trial.require(source.hub, map(Path, (*kept.way.files, *kept.way.databases.values())))
+    labels = versions.installed(source.hub).rows()
+    log.phase("Measure the promises")
+    measured = {
+        name: each for name, each in guarantees.measure(source).items() if name not in ASKED
+    }
+    returned = rollback_plan.migrated_databases(source, kept.way)
+    now = Mark(moment, state_file.BACK, kept.snapshot, labels, measured, asdict(kept.way))
+    copies.sync(source.hub.prefix)  # now, and not while the hub is away
+    found = databases.find(source.hub, source.services, source.settings)
+    with Watch(targets(source), measured[SERVERS.name]) as watch:
+        state_file.reserve(source.hub, now, "Nothing was changed.")
+        state_file.write(source.hub, now)
+        source.services.stop(services.HUB)
+        # From here on nobody writes to them.
+        now = replace(now, before=guarantees.when_stopped(measured, found))
+        before = back(source, now, log, watch)
+        confirmation.forget(source.hub)
+        after = guarantees.measure(source)
+        before = guarantees.investigate(before, source, watch.seen())
+        verdicts = guarantees.judge(guarantees.known_to_both(returned, before, after), after)
+        _tell_what_went(guarantees.judge(before, after), verdicts, log)
+    log.report = Report(
+        changed=True,
+        at=moment,
+        snapshot=kept.snapshot,
+        seconds=round(time.monotonic() - start, 1),
+        changes=report.changed(source, labels),
+        verdicts=verdicts,
+        outages=watch.outages(before[SERVERS.name]),
+        why=why,
+    ).to_json()
+    verification.require_kept(verdicts, back_to=kept.snapshot)
+
+
+def _tell_what_went(all_: list[Verdict], judged: list[Verdict], log: Journal) -> None:
+    """Tell what only the newer databases know, which are kept: it breaks no promise to go back."""
+    for whole, each in zip(all_, judged, strict=True):
+        if whole.kept is False and whole.measured != each.measured:
+            log.phase(f"Only the newer database knows: {whole.measured}")
+
+
+def bring_to_end(source: Source, log: Journal) -> None:
+    """Resume as a run does. Raises what `resume` raises, and `UpgradeTakenBack` where it is."""
+    left = state_file.read(source.hub)
+    _bring_to_end(source, log, left)
+    if left and left.phase in HALF_DONE:
+        raise taken_back(source, left, CUT_OFF)
+
+
+def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
+    labels = versions.installed(source.hub).rows()
+    resumed = resume(source, log)
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    changes = report.changed(source, labels)
+    # Who follows the upgrade from elsewhere must not take this good end for the upgrade's.
+    why = CUT_OFF if left and left.phase != state_file.PROVING else ""
+    until = confirmation.until(source.hub)
+    log.report = Report(
+        changed=resumed, at=moment, changes=changes, why=why, confirm_until=until
+    ).to_json()
+
+
+def taken_back(source: Source, now: Mark, why: str) -> UpgradeTakenBack:
+    """Return what to say of an upgrade that was taken back by itself."""
+    labels = ", ".join(f"{name} {label}" for name, label in now.labels.items())
+    gone = interpreter.gone(source.hub)
+    state = f"does not run, as before: {gone}" if gone else f"runs as before ({labels})"
+    return UpgradeTakenBack(
+        f"The upgrade was taken back, and the hub {state}. Why: {why}",
+        hint="Users' servers ran on. Correct the cause, then rehearse first: tljh-runbook rehearse",
+    )

@@ -1,0 +1,1 @@
+"""What an upgrade did, as data and as a page."""

@@ -1,0 +1,65 @@
+"""How long an upgrade would take the hub and the users' servers away: as long as one did before.
+
+Nothing is guessed: a restart takes what this hub, with its database and on its machine, makes of
+it. Where no upgrade was measured here, nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tljh_runbook.errors import SnapshotMissing
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.servers.probe import SERVER
+from tljh_runbook.hub.snapshots import manifest
+from tljh_runbook.hub.upgrade.report import report
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Seconds; None where it is not known. ``seen`` names the upgrade that was measured."""
+
+    hub: float | None = None
+    servers: float | None = None
+    seen: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"hub": self.hub, "servers": self.servers, "seen": self.seen}
+
+
+def expected(source: Source, *, proxy: bool) -> Outage:
+    """Return what the newest upgrade like this one has measured.
+
+    Like it is one that was prepared beside the hub; for users' servers, one that has restarted
+    the ``proxy``. Without that they run on and can be reached all the time.
+    """
+    known = list(_measured(source))
+    hub = next((each for each in known if _away(each, hub=True) is not None), None)
+    alike = (each for each in known if each["forecast"].get("proxy_restarts"))
+    cut = next((away for each in alike if (away := _away(each, hub=False)) is not None), None)
+    return Outage(
+        hub=_away(hub, hub=True) if hub else None,
+        servers=cut if proxy else 0.0,
+        seen=str(hub["at"]) if hub else "",
+    )
+
+
+def _measured(source: Source) -> Iterator[dict[str, Any]]:
+    """Yield the reports of upgrades that were prepared beside the hub, the newest first."""
+    found = source.backups.glob(f"*/{manifest.REPORTS}/upgrade-*.json")
+    for path in sorted(found, key=lambda path: path.name, reverse=True):
+        try:
+            values = report.read(path)
+        except SnapshotMissing:
+            continue
+        if values.get("forecast"):
+            yield values
+
+
+def _away(values: dict[str, Any], *, hub: bool) -> float | None:
+    """Return how long the hub was away, or of the users' servers the one that was it longest."""
+    names = "hub" if hub else SERVER
+    away = [each["away"] for each in values["outages"] if each["name"].startswith(names)]
+    return max(away, default=None)

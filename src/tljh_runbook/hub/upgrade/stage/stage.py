@@ -1,0 +1,285 @@
+"""Copies of a hub beside it, and what is seen in their place while an upgrade is prepared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh_runbook.errors import NoSpace, ServerUnfit
+from tljh_runbook.hub.context import Source
+from tljh_runbook.hub.core import copies, files, mounts
+from tljh_runbook.hub.core.layout import ENVIRONMENTS, OWN, Hub
+from tljh_runbook.hub.database import databases, sqlite
+from tljh_runbook.hub.database.postgres_address import Server
+from tljh_runbook.hub.snapshots import exchange
+from tljh_runbook.hub.system import namespace
+from tljh_runbook.hub.system.namespace import View
+from tljh_runbook.hub.upgrade import removable
+from tljh_runbook.hub.upgrade.stage import recorder
+
+FOLDER = "runbook-stage"
+ROOM = 1 << 30  # bytes that an installer may add
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A hub's next version, being prepared; nothing of it is live.
+
+    ``upper`` is the folder for what would be written to ``/usr``, ``prints`` tell how the
+    environments were when they were copied, ``outside`` are the files of databases that do not
+    lie in the hub's state, ``homes`` is the folder in which nothing of it can write.
+    """
+
+    hub: Hub
+    upper: Path
+    prints: dict[str, str]
+    outside: tuple[Path, ...] = ()
+    homes: Path | None = None
+
+    @property
+    def copy(self) -> Hub:
+        """The copies: a prefix like the hub's own."""
+        return place(self.hub)
+
+    @property
+    def etc(self) -> Path:
+        """The copy of the server's ``/etc``."""
+        return beside(self.hub) / "etc"
+
+    @property
+    def asked(self) -> list[list[str]]:
+        """What was asked of the server's tools, in order."""
+        return recorder.read(beside(self.hub) / "asked")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the commands inside must find in their environment."""
+        return {recorder.ASKED: str(beside(self.hub) / "asked")}
+
+    def command(self, command: Sequence[str], directory: Path) -> list[str]:
+        """Return the command line that sees the copies in the place of the live hub."""
+        return self.view().command(command, directory)
+
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: Path
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command that sees the copies; ``stdout`` has what it wrote to either stream."""
+        return subprocess.run(
+            self.command(command, directory),
+            env={**environment, **self.environment},
+            cwd=self.hub.work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+
+    def view(self, more: Iterable[tuple[Path, Path]] = ()) -> View:
+        """Return the isolated mount namespace; ``more`` is what is seen in which other place."""
+        recording = beside(self.hub) / "recorder"
+        tools = [(recording, path) for path in recorder.places(self.hub)]
+        others = [(path, self.copy.prefix / path.name) for path in _others(self.hub)]
+        etc, prefix = (self.etc, self.hub.root / "etc"), (self.copy.prefix, self.hub.prefix)
+        covered = [self.hub.root / "usr", *(path.parent for path in self.outside)]
+        folders = [path for path in covered if path.exists()]
+        return View(
+            overlays=tuple((self.upper / f"upper-{i}", path) for i, path in enumerate(folders)),
+            binds=(*tools, etc, *others, prefix, *more),
+            read_only=(self.homes,) if self.homes and self.homes.is_dir() else (),
+        )
+
+    def outdated(self) -> list[str]:
+        """Return the environments that somebody has changed since they were copied."""
+        now = {name: copies.fingerprint(self.hub.prefix / name) for name in self.prints}
+        return [name for name, seen in self.prints.items() if now[name] != seen]
+
+
+def place(hub: Hub) -> Hub:
+    """Return where a hub's copies lie: on its own disk, so that they can be exchanged with it."""
+    return Hub(hub.prefix / FOLDER)
+
+
+def beside(hub: Hub) -> Path:
+    """Return the folder for what a stage needs besides the copies of the prefix."""
+    return hub.work / "stage"
+
+
+def discard(hub: Hub) -> None:
+    """Remove a stage, whatever state it is in; there may be none."""
+    for folder in (place(hub).prefix, *_uppers(hub)):
+        copies.remove(folder)
+
+
+def require_folders(hub: Hub) -> None:
+    """Raise `ServerUnfit` where an environment is a link, or something is mounted in its place.
+
+    No upgrade can begin or be taken back then: a link would be copied and exchanged in the place of
+    the folder that it leads to, and what is mounted cannot be exchanged at all.
+    """
+    for folder in (hub.prefix / name for name in ENVIRONMENTS):
+        if folder.is_symlink():
+            raise _unfit(hub, folder, f"is a link to {folder.readlink()}")
+        if mounts.is_mounted(folder):
+            raise _unfit(hub, folder, "is a disk of its own, or a folder that is mounted there")
+
+
+def _require_homes_apart(source: Source) -> None:
+    """Raise `ServerUnfit` where the homes are in a folder that an upgrade exchanges."""
+    homes = Path(source.settings.homes).resolve()
+    for folder in (source.hub.prefix / name for name in ENVIRONMENTS):
+        if homes.is_relative_to(folder.resolve()):
+            raise ServerUnfit(
+                f"The homes are in {folder}, which an upgrade exchanges: users would lose what "
+                "they write meanwhile. Nothing was changed.",
+                hint=f"Move them out of it, then name their folder in {source.hub.settings_file}: "
+                "homes: /path",
+            )
+
+
+def _unfit(hub: Hub, folder: Path, what: str) -> ServerUnfit:
+    return ServerUnfit(
+        f"{folder} {what}, so it cannot be exchanged: an upgrade can neither begin nor be taken "
+        "back. Nothing was changed.",
+        hint=f"Stop the hub, and put a folder with the same content in the place of {folder}. If "
+        f"the disk is too small for it, mount a larger one at {hub.prefix}, for all of the hub.",
+    )
+
+
+def upper(source: Source) -> Path | str:
+    """Return the folder with which this hub's upgrade can be staged, or why none can serve.
+
+    Raises what `require_folders` raises.
+    """
+    require_folders(source.hub)
+    _require_homes_apart(source)
+    for name in ("state", "config"):
+        folder = source.hub.prefix / name
+        if folder.is_symlink() or os.path.ismount(folder):
+            return f"{folder} is a link, or a disk of its own"
+    found = databases.find(source.hub, source.services, source.settings)
+    for name, database in found.items():
+        if isinstance(database, Server):
+            # No private view contains a server: a rehearsal would migrate the live database.
+            return f"the database {name!r} lies on a PostgreSQL server"
+    holds = namespace.place(path.parent for path in _uppers(source.hub))
+    return holds if isinstance(holds, str) else holds / beside(source.hub).name
+
+
+def make(source: Source, upper: Path) -> Stage:
+    """Copy the hub: environments as they are, databases and settings consistently.
+
+    What an earlier stage has left is removed first. Raises `NoSpace`, `DiskFailed`, and what
+    copying a database raises; then nothing is left of it.
+    """
+    discard(source.hub)
+    try:
+        with files.disk_errors(source.hub.prefix, "The live hub was not touched."):
+            return _made(source, upper)
+    except BaseException:
+        discard(source.hub)
+        raise
+
+
+def _made(source: Source, upper: Path) -> Stage:
+    hub, copy = source.hub, place(source.hub)
+    for folder in {beside(hub), upper}:
+        folder.mkdir(mode=0o700)
+    prints = copy_environments(hub)
+    outside = _state(source)
+    for path in hub.prefix.iterdir():
+        if path.is_file() and not path.is_symlink():
+            exchange.copy_file(path, copy.prefix / path.name)
+    for path in _others(hub):
+        (copy.prefix / path.name).mkdir()
+    copies.copy(hub.root / "etc", beside(hub) / "etc")
+    recorder.write(beside(hub))
+    return Stage(hub, upper, prints, outside, Path(source.settings.homes))
+
+
+def copy_environments(hub: Hub, names: Iterable[str] = ENVIRONMENTS) -> dict[str, str]:
+    """Copy environments of the hub; return how each was. Raises `NoSpace`, `DiskFailed`."""
+    present = [name for name in names if (hub.prefix / name).exists()]
+    _require_room(hub, present)
+    place(hub).prefix.mkdir(mode=0o700)
+    return {name: _environment(hub, name) for name in present}
+
+
+def _environment(hub: Hub, name: str) -> str:
+    """Copy an environment; return how it was. One that changes meanwhile is copied again."""
+    origin, target = hub.prefix / name, place(hub).prefix / name
+    while True:
+        seen = copies.fingerprint(origin)
+        copies.copy(origin, target)
+        if copies.fingerprint(origin) == seen:
+            return seen
+        copies.remove(target)
+
+
+def _state(source: Source) -> tuple[Path, ...]:
+    """Copy state and settings; return the databases that lie elsewhere."""
+    hub, copy = source.hub, place(source.hub)
+    found = databases.find(hub, source.services, source.settings).values()
+    kept = [path.resolve() for path in found if isinstance(path, Path)]
+    skipped = {Path(f"{path}{end}") for path in kept for end in ("", *sqlite.BESIDE)}
+    for folder in (hub.state, hub.config):
+        _tree(folder, copy.prefix / folder.name, skipped)
+    for path in kept:
+        if path.is_relative_to(hub.state):
+            _database(path, copy.state / path.relative_to(hub.state))
+    return tuple(path for path in kept if not path.is_relative_to(hub.state))
+
+
+def _tree(origin: Path, target: Path, skipped: set[Path]) -> None:
+    """Copy files one by one, each whole, with the folders that they are in."""
+    target.mkdir(mode=0o700)
+    for entry in os.scandir(origin):
+        path, new = Path(entry.path), target / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            _tree(path, new, skipped)
+        elif entry.is_symlink() or (entry.is_file() and path not in skipped):
+            with suppress(FileNotFoundError):  # it was a file of an instant
+                exchange.copy_file(path, new)
+    _like(origin, target)
+
+
+def _database(origin: Path, target: Path) -> None:
+    databases.copy(origin, target)
+    _like(origin, target)
+
+
+def _like(origin: Path, target: Path) -> None:
+    about = origin.stat()
+    os.chown(target, about.st_uid, about.st_gid)
+    shutil.copystat(origin, target)
+
+
+def _others(hub: Hub) -> Iterator[Path]:
+    """Yield what else lies in the prefix, of an administrator for example: seen as it is."""
+    known = {*OWN, FOLDER}
+    for path in sorted(hub.prefix.iterdir()):
+        if path.is_dir() and not path.is_symlink() and path.name not in known:
+            yield path
+
+
+def _require_room(hub: Hub, environments: Iterable[str]) -> None:
+    folders = [hub.state, *(hub.prefix / name for name in environments)]
+    needed = ROOM + sum(copies.needed(folder, hub.prefix) for folder in folders)
+    free = shutil.disk_usage(hub.prefix).free
+    if free < needed:
+        raise NoSpace(
+            f"The disk that holds {hub.prefix} has {free >> 20} MB free; preparing an upgrade "
+            f"beside the live hub may need {needed >> 20}. Nothing was changed.",
+            hint=f"Free some room first. {removable.advice(hub)}",
+        )
+
+
+def _uppers(hub: Hub) -> list[Path]:
+    name = beside(hub).name
+    return [beside(hub), *(folder / name for folder in namespace.memory())]

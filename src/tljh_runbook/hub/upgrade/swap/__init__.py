@@ -1,0 +1,1 @@
+"""The swap: what was prepared comes to its place, and how it goes back."""

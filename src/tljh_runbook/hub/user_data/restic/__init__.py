@@ -1,0 +1,1 @@
+"""The restic repository of users' files."""

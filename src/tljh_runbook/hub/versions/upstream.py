@@ -1,0 +1,186 @@
+"""Questions to the world outside: git repositories, and the package index as pip knows it.
+
+Each answer has a deadline, and none is needed: what cannot be asked raises `Unknown` with the
+reason. git and pip use the configuration that TLJH's installer meets on this server (mirrors,
+credentials, proxies), but nothing may ask a person for anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from tljh_runbook.hub.core.layout import Hub
+from tljh_runbook.hub.core.settings.requirements import canonical
+from tljh_runbook.hub.versions import interpreter
+
+SECONDS = 20  # for one question
+OLDER, NEWER, APART = "older", "newer", "apart"
+GIT = ["git", "-c", "gc.auto=0", "-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never"]
+# No prompt, and no program of a desktop that asks in its place.
+SILENT = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "true",
+    "SSH_ASKPASS": "true",
+    "GCM_INTERACTIVE": "never",
+    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=10",
+    "LC_ALL": "C",
+}
+# Another repository, or another way to read one, that whoever called us works with.
+FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+
+
+class Unknown(Exception):
+    """What was asked cannot be known now; the message says why."""
+
+
+def commit(address: str, ref: str) -> str:
+    """Return the commit of a branch or a tag of a repository. Raises `Unknown`."""
+    names = [f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/tags/{ref}^{{}}"]
+    found = _references(address, names)
+    for name in (names[0], names[2], names[1]):  # an annotated tag is not the commit itself
+        if name in found:
+            return found[name]
+    raise Unknown(f"{address} has no branch and no tag {ref}")
+
+
+def newest_release(address: str) -> tuple[str, str]:
+    """Return version and commit of the newest release that a repository has a tag for.
+
+    Raises `Unknown`.
+    """
+    tags = _references(address, ["refs/tags/*"])
+    releases = {}
+    for name in tags:
+        text = name.removeprefix("refs/tags/").removesuffix("^{}")
+        version = _version(text)
+        if version and not version.is_prerelease:
+            releases[version] = text
+    if not releases:
+        raise Unknown(f"{address} has no tag that is a release")
+    newest = max(releases)
+    name = f"refs/tags/{releases[newest]}"
+    return str(newest), tags.get(f"{name}^{{}}") or tags[name]
+
+
+def order(address: str, one: str, other: str) -> str:
+    """Say how the commit ``one`` stands to ``other``: `OLDER`, `NEWER`, or `APART`.
+
+    Raises `Unknown` where the repository cannot be reached, or does not know one of them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _fetch(folder, address, ["--filter=tree:0"], [one, other])
+        for first, second, answer in ((one, other, OLDER), (other, one, NEWER)):
+            with suppress(Unknown):  # it ends with 1 where it is no ancestor
+                _git(folder, "merge-base", "--is-ancestor", first, second)
+                return answer
+    return APART
+
+
+def file(address: str, ref: str, path: str) -> str:
+    """Return the text of a file as it is at a commit, branch or tag. Raises `Unknown`."""
+    with tempfile.TemporaryDirectory() as folder:
+        _fetch(folder, address, ["--depth=1", "--filter=blob:none"], [ref])
+        return _git(folder, "show", f"FETCH_HEAD:{path}")
+
+
+def newest(hub: Hub, requirements: Sequence[str]) -> dict[str, str]:
+    """Return the newest version of each package that is not at the newest one that fits.
+
+    ``requirements`` are pip's, such as ``jupyterhub>=5.2,<6``. pip of the hub's environment is
+    asked, which knows this server's index and the hub's Python. It installs nothing, and runs no
+    code of a package: it looks at wheels alone. Raises `Unknown`.
+    """
+    if why := interpreter.gone(hub) or ("" if hub.python.exists() else "the hub has no Python"):
+        raise Unknown(why)
+    words = ["install", "--dry-run", "--upgrade", "--no-deps", "--only-binary", ":all:"]
+    words += ["--report", "-", "--", *requirements]
+    first = re.split("[<>=!~ ]", requirements[0], maxsplit=1)[0]
+    with ThreadPoolExecutor() as pool:
+        # To pip, what is installed satisfies whoever cannot reach the index: ask that apart.
+        reached = pool.submit(_pip, hub, ["index", "versions", first])
+        said = _pip(hub, words)
+        reached.result()
+    try:
+        about = [each["metadata"] for each in json.loads(said)["install"]]
+        return {canonical(each["name"]): each["version"] for each in about}
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unknown("the hub's pip is too old to say what it would install") from error
+
+
+def _pip(hub: Hub, words: Sequence[str]) -> str:
+    how = ["--quiet", "--no-input", "--disable-pip-version-check", "--retries=0", "--timeout=5"]
+    command = [str(hub.python), "-m", "pip", words[0], *how, *words[1:]]
+    return _run(command, interpreter.environment(hub), hub.prefix)
+
+
+def _references(address: str, names: Sequence[str]) -> dict[str, str]:
+    """Return the commits or tag objects of a repository's references, by full name."""
+    said = _git("/", "ls-remote", "--", address, *names)
+    pairs = (line.split("\t", 1) for line in said.splitlines() if "\t" in line)
+    return {name: sha for sha, name in pairs}
+
+
+def _fetch(folder: str, address: str, how: list[str], what: list[str]) -> None:
+    """Bring commits into a new repository in ``folder``."""
+    _git(folder, "init", "--quiet", "--bare", "--template=")
+    _git(folder, "remote", "add", "--", "origin", address)
+    _git(folder, "fetch", "--quiet", "--no-tags", *how, "origin", *what)
+
+
+def _git(folder: str, *words: str) -> str:
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    return _run([*GIT, "-C", folder, *words], kept | SILENT, Path(folder))
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
+    """Return what a command prints. Raises `Unknown` with the last line of its complaint."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # no terminal to ask at, and all that it starts ends with it
+        )
+    except OSError as error:
+        raise Unknown(f"{command[0]} cannot be started: {error.strerror}") from error
+    try:
+        said, complaint = process.communicate(timeout=SECONDS)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the number is its own
+        process.communicate()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise Unknown(f"no answer within {SECONDS} s") from error
+    if process.returncode:
+        raise Unknown(_reason(complaint) or f"{command[0]} ended with {process.returncode}")
+    return said
+
+
+def _reason(complaint: str) -> str:
+    """Return the first line that is an error."""
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    wrong = [line for line in lines if line.lower().startswith(("fatal: ", "error: "))]
+    return wrong[0].partition(": ")[2] if wrong else " ".join(lines[-1:])
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
