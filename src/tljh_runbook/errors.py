@@ -125,8 +125,8 @@ class InstallerFailed(RunbookError):
     code = 22
 
 
-class PromiseBroken(RunbookError):
-    """The upgrade ran, but something that it vows not to touch has changed."""
+class GuaranteeBroken(RunbookError):
+    """The upgrade ran, but something that it must not touch has changed."""
 
     code = 23
 
@@ -228,7 +228,7 @@ class NotConfirmed(RunbookError):
 
 
 class RestoreFailed(RunbookError):
-    """Giving back stopped half way; what was replaced is kept."""
+    """Restoring stopped half way; what was replaced is kept."""
 
     code = 39
 
@@ -281,14 +281,14 @@ class RehearsalFailed(RunbookError):
     code = 53
 
 
-class UpgradeTakenBack(RunbookError):
-    """The upgrade was taken back by itself: the hub runs the version that it ran before."""
+class UpgradeRolledBack(RunbookError):
+    """The upgrade was rolled back automatically: the hub runs the version that it ran before."""
 
     code = 54
 
 
-class NothingToTakeBack(RunbookError):
-    """There is no upgrade that could be taken back."""
+class NothingToRollBack(RunbookError):
+    """There is no upgrade that could be rolled back."""
 
     code = 55
 
@@ -300,7 +300,7 @@ class NotQuiet(RunbookError):
 
 
 class NothingToConfirm(RunbookError):
-    """No upgrade waits to be confirmed: it was confirmed, or taken back, or was never to be."""
+    """No upgrade waits to be confirmed: it was confirmed, or rolled back, or was never to be."""
 
     code = 57
 

@@ -104,11 +104,11 @@ def pruned(judged: Sequence[Judged], *, dry_run: bool) -> None:
 
 
 def planned(restoration: Restoration, actions: Sequence[Action]) -> None:
-    """Print what giving back would change."""
+    """Print what restoring would change."""
     kept = restoration.kept.manifest
     terminal.line(f"From the snapshot {kept.id}, {terminal.age(restoration.kept.age)} old:")
     if not actions:
-        terminal.line("Everything is as it was kept: there is nothing to give back.")
+        terminal.line("Everything is as it was kept: there is nothing to restore.")
         return
     rows = [[each.what, each.before, each.after] for each in actions]
     terminal.table(["what", "now", "then"], rows)
@@ -119,10 +119,10 @@ def planned(restoration: Restoration, actions: Sequence[Action]) -> None:
 
 
 def restored(outcome: dict[str, Any]) -> None:
-    """Print what was given back."""
+    """Print what was restored."""
     if outcome["changes"]:
         healthy = ", and the hub is healthy" if outcome["restarted"] else ""
-        terminal.line(f"Given back in {outcome['seconds']:.1f} s{healthy}.")
+        terminal.line(f"Restored in {outcome['seconds']:.1f} s{healthy}.")
     for name, runs in outcome["servers"].items():
         terminal.line(f"The server of {name} {'runs on' if runs else 'is not known any more'}.")
     for each in outcome["different"]:
@@ -134,7 +134,7 @@ def restored(outcome: dict[str, Any]) -> None:
 def ended(task: str, found: dict[str, Any]) -> None:
     """Print what a run did, as its journal tells."""
     if found:
-        shown = {"backup": _made, "rehearse": forecast, "restore": _given_back}
+        shown = {"backup": _made, "rehearse": forecast, "restore": _restored}
         shown.get(task, report)(found)
 
 
@@ -145,9 +145,9 @@ def _made(found: dict[str, Any]) -> None:
     terminal.line(f"Sealed and read back: {found['path']}")
 
 
-def _given_back(found: dict[str, Any]) -> None:
+def _restored(found: dict[str, Any]) -> None:
     if not found["changed"]:
-        terminal.line("Everything is as it was kept: there is nothing to give back.")
+        terminal.line("Everything is as it was kept: there is nothing to restore.")
     for each in found["changes"]:
         terminal.line(f"{each['what']}: {each['before']}, then {each['after']}")
     restored(found)
@@ -207,7 +207,7 @@ def unconfirmed(waits: Deadline | None) -> None:
 
 def _to_confirm(until: str) -> None:
     terminal.warning(
-        f"The upgrade is taken back by itself at {until} unless you confirm it: "
+        f"The upgrade is rolled back automatically at {until} unless you confirm it: "
         "tljh-runbook confirm"
     )
 
@@ -233,13 +233,13 @@ def report(found: dict[str, Any]) -> None:
     elif not found.get("confirm_until"):
         terminal.line("The hub runs, with the versions that it had before.")
     if found.get("why"):
-        terminal.warning(f"It was taken back by itself. {found['why']}")
-    rows = [[each["promise"], each["word"], each["measured"]] for each in found["verdicts"]]
+        terminal.warning(f"It was rolled back automatically. {found['why']}")
+    rows = [[each["guarantee"], each["word"], each["measured"]] for each in found["verdicts"]]
     rows += [
         [f"{each['name']} away", "measured", f"{each['away']:.1f} s"] for each in found["outages"]
     ]
     if rows:
-        terminal.table(["promise", "", "measured"], rows)
+        terminal.table(["guarantee", "", "measured"], rows)
     if found.get("confirm_until"):
         _to_confirm(found["confirm_until"])
     if found.get("page"):
@@ -293,9 +293,9 @@ def _expected(seconds: float | None) -> str:
     return f"{seconds:.1f} s, as last time" if seconds else "0 s"
 
 
-def taken_back(found: Going) -> None:
-    """Print what taking an upgrade back would change."""
-    terminal.line(f"The upgrade of {found.at} is taken back; it began from {found.snapshot}.")
+def rolled_back(found: Going) -> None:
+    """Print what a rollback would change."""
+    terminal.line(f"The upgrade of {found.at} is rolled back; it began from {found.snapshot}.")
     terminal.table(["what", "now", "then"], [*found.changes, *_other_packages(found)])
     _installed_since(found.since)
     for name, count in found.lost.items():
@@ -389,8 +389,8 @@ def _newest(found: Snapshot | SnapshotDamaged | None) -> str:
     return f"{found.manifest.id}, {terminal.age(found.age)} old"
 
 
-def last_upgrade(state: dict[str, Any], taken_back: str) -> str:
-    """Say how the last upgrade went, and whether it was taken back later."""
+def last_upgrade(state: dict[str, Any], rolled_back: str) -> str:
+    """Say how the last upgrade went, and whether it was rolled back later."""
     if state["running"]:
         phases = [each for each in state["events"] if each["kind"] == "phase"]
         return f"runs: {phases[-1]['text']}" if phases else "runs"
@@ -399,6 +399,6 @@ def last_upgrade(state: dict[str, Any], taken_back: str) -> str:
     if not state["end"]:
         return "was cut off before its end"
     end = state["end"]
-    if taken_back:
-        return f"{end['at']}, taken back at {taken_back}"
+    if rolled_back:
+        return f"{end['at']}, rolled back at {rolled_back}"
     return f"{end['at']}, {'ended well' if not end['code'] else end['error']['message']}"

@@ -1,4 +1,4 @@
-"""Measure what this project promises to be quick at, each figure beside a peer of the same run."""
+"""Measure what must be quick, each figure beside a peer of the same run."""
 
 from __future__ import annotations
 

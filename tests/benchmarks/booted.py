@@ -27,7 +27,7 @@ CACHE = Path(".pytest_cache", "d", "system")  # the tests keep the servers' pack
 
 
 class BootedHub:
-    """A server that can be upgraded to one version, with the same proxy, and taken back."""
+    """A server that can be upgraded to one version, with the same proxy, and rolled back."""
 
     def __init__(self, story: Story) -> None:
         self.server = story.one

@@ -34,8 +34,8 @@ def keep(measured: Measured) -> None:
     before = json.loads(FILE.read_text()) if FILE.exists() else {"rows": []}
     if any(before.get(each) != measured[each] for each in ("date", "machine", "versions")):
         before["rows"] = []
-    anew = {row["group"] for row in measured["rows"]}
-    rows = [row for row in before["rows"] if row["group"] not in anew] + measured["rows"]
+    again = {row["group"] for row in measured["rows"]}
+    rows = [row for row in before["rows"] if row["group"] not in again] + measured["rows"]
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(json.dumps({**measured, "rows": rows}, indent=2) + "\n")
 

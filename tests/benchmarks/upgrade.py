@@ -18,7 +18,7 @@ Measured = TypeVar("Measured")
 
 
 class Hub(Protocol):
-    """A hub that can be upgraded to one version, and taken back."""
+    """A hub that can be upgraded to one version, and rolled back."""
 
     def cost(self, action: Callable[[], object]) -> Cost:
         """Do something to it, and return what that cost."""

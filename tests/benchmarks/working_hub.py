@@ -45,7 +45,7 @@ class Cost:
 
 
 class WorkingHub:
-    """A sandbox that can be upgraded to one version, with the same proxy, and taken back."""
+    """A sandbox that can be upgraded to one version, with the same proxy, and rolled back."""
 
     def __init__(self, place: Layout) -> None:
         self.place = place

@@ -27,7 +27,7 @@ def search(tab: Page, site: Site, question: str) -> None:
     ("question", "shown"),
     [
         (
-            "error: There is no inventory /root/our hosts. Nothing was begun.",
+            "error: There is no inventory /root/our hosts. Nothing was started.",
             "There is no inventory",
         ),
         (

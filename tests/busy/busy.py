@@ -37,7 +37,7 @@ from tljh_runbook.sandbox.layout import Layout, layout  # noqa: E402
 from tljh_runbook.sandbox.processes import end_all  # noqa: E402
 
 TOOL = Path(sys.executable).with_name("tljh-runbook")
-WENT_WRONG = {"upgrade": errors.UpgradeTakenBack.code, "rollback": errors.PromiseBroken.code}
+WENT_WRONG = {"upgrade": errors.UpgradeRolledBack.code, "rollback": errors.GuaranteeBroken.code}
 # The hub's patience, and that of upgrades, is short: a round is to take no longer than it must.
 CONFIG = f"""
 def lighten(spawner):
@@ -142,7 +142,7 @@ def carry_out(place: Layout, crowd: Crowd, task: str, loss: str) -> Run:
             os.kill(pid, signal.SIGKILL)
         crowd.forget()
     report = end.get("report") or {}
-    verdicts = {each["promise"]: each for each in report.get("verdicts", ())}
+    verdicts = {each["guarantee"]: each for each in report.get("verdicts", ())}
     told = (end.get("error") or {}).get("message") or verdicts["user servers"]["measured"]
     down = {each["name"]: each["away"] for each in report.get("outages", ())}
     return Run(task, loss, seconds, int(end["code"]), told, down.get("hub", 0.0))

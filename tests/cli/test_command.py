@@ -111,7 +111,7 @@ PROVOKED: list[tuple[type[errors.RunbookError], list[str], Provoke]] = [
     (errors.ServicesUnreachable, ["status"], stop_manager),
     (errors.StepUnknown, ["backup", "databse"], nothing),
     (errors.HubUnhealthy, ["upgrade"], nothing),
-    (errors.NothingToTakeBack, ["rollback", "--yes"], nothing),
+    (errors.NothingToRollBack, ["rollback", "--yes"], nothing),
 ]
 IDS = [f"{error.__name__}-{' '.join(words)}" for error, words, _ in PROVOKED]
 
@@ -346,9 +346,9 @@ def test_an_upgrade_that_is_to_be_resumed_is_told(
     assert f" resume --hub {hub.prefix}" in shown
     assert json.loads(cli("status", *where, "--json").stdout)["to_resume"] == phase
     with journal.Journal(hub, "rollback") as log:
-        log.phase("Take the upgrade back")
+        log.phase("Roll the upgrade back")
         running = cli("status", *where)
-    assert "A rollback runs: Take the upgrade back." in running.stdout
+    assert "A rollback runs: Roll the upgrade back." in running.stdout
     assert "resume" not in running.stderr
 
 
@@ -393,14 +393,14 @@ def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (130, "")
 
 
-def test_a_broken_promise_is_one_document_and_an_exit_code(live: Live, cli: Cli) -> None:
+def test_a_broken_guarantee_is_one_document_and_an_exit_code(live: Live, cli: Cli) -> None:
     where = ("--hub", live.hub.prefix)
     assert cli("backup", *where).returncode == 0
     assert cli("upgrade", *where).returncode == 0
     shutil.rmtree(live.hub.root / "home" / "bob")
     done = cli("prove", *where, "--json")
-    assert done.returncode == errors.PromiseBroken.code
-    words = {each["promise"]: each["word"] for each in json.loads(done.stdout)["verdicts"]}
+    assert done.returncode == errors.GuaranteeBroken.code
+    words = {each["guarantee"]: each["word"] for each in json.loads(done.stdout)["verdicts"]}
     assert words["user data"] == "BROKEN"
     assert "error: " in done.stderr
     shown = cli("prove", *where)
@@ -578,7 +578,7 @@ def test_restore_asks_first(backed_up: Live) -> None:
     command = [sys.executable, "-m", "tljh_runbook", "restore", "config"]
     for answer, code in (("n", errors.NotConfirmed.code), ("y", 0)):
         child = pexpect.spawn(command[0], [*command[1:], "--hub", str(backed_up.hub.prefix)])
-        child.expect("Give this back now")
+        child.expect("Restore this now")
         assert backed_up.hub.config_file.read_text() == changed
         child.sendline(answer)
         child.expect(pexpect.EOF)

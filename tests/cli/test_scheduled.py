@@ -142,7 +142,7 @@ Sendmail = Callable[[int], Path]
 
 @pytest.fixture
 def sendmail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sendmail:
-    """A stand-in for the program, which ends as asked; the folder of what it was given."""
+    """A fake of the program, which ends as asked; the folder of what it was given."""
 
     def make(code: int) -> Path:
         program = f"""#!/bin/sh

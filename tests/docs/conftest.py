@@ -24,7 +24,7 @@ _folders: list[str] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what ./invoke docs.test hands on."""
-    parser.addoption("--record", action="store_true", help="Take all evidence anew.")
+    parser.addoption("--record", action="store_true", help="Take all evidence again.")
     parser.addoption("--accept", action="store_true", help="Let pages show what was printed.")
 
 
@@ -62,7 +62,7 @@ def _keeper() -> Keeper:
 def keeper(request: pytest.FixtureRequest) -> Iterator[Keeper]:
     """What is kept of this run."""
     made = _keeper()
-    made.anew = bool(request.config.getoption("--record", default=False))
+    made.again = bool(request.config.getoption("--record", default=False))
     made.accepts = bool(request.config.getoption("--accept", default=False))
     yield made
     made.finish()

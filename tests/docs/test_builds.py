@@ -27,7 +27,7 @@ LABELS = {"persistence-user-data", "install-ansible", "install-individual-playbo
 ADDRESS = "https://tljh-runbook.readthedocs.io/en/latest/"
 OLDEST = supported.ENDS[0]
 # Their anchors come and go with the code; test_complete holds that each thing has one.
-MADE_FROM_CODE = ("error-", "setting-", "variable-", "playbook-", "component-", "promise-")
+MADE_FROM_CODE = ("error-", "setting-", "variable-", "playbook-", "component-", "guarantee-")
 
 pytestmark = pytest.mark.long
 

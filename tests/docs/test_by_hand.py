@@ -22,7 +22,7 @@ TESTED = {"backup.database", "backup.config", "backup.user-data", "backup.verify
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A practice hub with a snapshot."""
+    """A sandbox with a snapshot."""
     with opened(tmp_path_factory.mktemp("by-hand"), os.environ, sandbox=True, path="") as found:
         furnish(next((root(found) / "home").iterdir()))
         assert found.run("tljh-runbook backup --hub /opt/tljh")[1] == 0

@@ -63,8 +63,8 @@ def here(tmp_path: Path) -> Iterator[server.Server]:
     shell.close()
 
 
-def keep(site: Site, here: server.Server, *, anew: bool = False, seconds: float = 0.8) -> Keeper:
-    keeper = Keeper(site, anew=anew)
+def keep(site: Site, here: server.Server, *, again: bool = False, seconds: float = 0.8) -> Keeper:
+    keeper = Keeper(site, again=again)
     for block in site.blocks():
         carry_out(block, here.run)
         keeper.keep(block, seconds, here)
@@ -146,7 +146,7 @@ def test_a_record_stays_as_it_is(pages: Pages, here: server.Server) -> None:
 
 def test_a_record_is_taken_anew_when_that_is_asked(pages: Pages, here: server.Server) -> None:
     keep(pages.built(*EXAMPLE), here)
-    keep(pages.built(), here, anew=True, seconds=99)
+    keep(pages.built(), here, again=True, seconds=99)
     [record] = evidence.read(pages.record).values()
     assert record.seconds == 99
 

@@ -17,7 +17,7 @@ from documented.server import Server, opened
 SHOWN = "$ invoke --dry backup upgrade rollback\n"
 LEFT_OUT = "rollback"  # the page shows the way back as well
 HUB = "--hub /opt/tljh"
-# What is another in each practice hub: ports, and secrets with their hashes. All else is compared.
+# What is another in each sandbox: ports, and secrets with their hashes. All else is compared.
 CHANCE = re.compile(rb"\$[\w./$]{20,}|[\w-]{20,}|\b\d{4,5}\b|(?<=password: )\S+")
 NEVER_THE_SAME = {
     "database/jupyterhub.sqlite": "tokens and times; its revision and rows are compared",
@@ -50,7 +50,7 @@ def lines_of_the_page(site: Site) -> list[str]:
 
 @contextmanager
 def hub(folder: Path) -> Iterator[Server]:
-    """A practice hub; both are in the same folder, so that no path differs."""
+    """A sandbox; both are in the same folder, so that no path differs."""
     folder.mkdir()
     with opened(folder, os.environ, sandbox=True, path="") as server:
         yield server

@@ -85,13 +85,13 @@ def test_the_published_record_is_whole() -> None:
 
 def test_symptoms_are_the_errors_own_texts(tmp_path: Path) -> None:
     site = page(
-        tmp_path, "```{error-table}\n```\n\n```{symptoms} SnapshotStale UpgradeTakenBack\n```"
+        tmp_path, "```{error-table}\n```\n\n```{symptoms} SnapshotStale UpgradeRolledBack\n```"
     )
     assert site.warnings == ""
     shown = site.doctree("index").astext().rsplit("SnapshotStale", 1)[1]
     assert "minutes old; an upgrade starts from one of at most" in shown
     assert "hint: Make one now: tljh-runbook backup" in shown
-    assert "The upgrade was taken back, and the hub runs as before" in shown
+    assert "The upgrade was rolled back, and the hub runs as before" in shown
 
 
 def test_symptoms_of_no_error_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What each step runs, against a file that a person has read.
 
-``ACCEPT_PLANS=1 pytest tests/guide/test_plans.py`` writes the files anew; read the difference.
+``ACCEPT_PLANS=1 pytest tests/guide/test_plans.py`` writes the files again; read the difference.
 """
 
 from __future__ import annotations

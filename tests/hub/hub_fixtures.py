@@ -24,7 +24,7 @@ import pytest
 import quick_repository
 
 import tljh_runbook
-from tljh_runbook.errors import ServicesUnreachable, UpgradeTakenBack
+from tljh_runbook.errors import ServicesUnreachable, UpgradeRolledBack
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core import settings
 from tljh_runbook.hub.core.layout import Hub
@@ -258,15 +258,15 @@ def until(condition: Callable[[], object], *, seconds: float = 30) -> None:
 
 
 def broken_or_unseen(report: dict[str, Any]) -> set[str]:
-    """Return the promises that were not kept.
+    """Return the guarantees that did not hold.
 
     Where no engine runs, none can tell of images; a hub that is only a folder has no authenticator.
     """
     unseen = {(None, "images"), (None, "logins")}
     return {
-        each["promise"]
+        each["guarantee"]
         for each in report["verdicts"]
-        if each["kept"] is not True and (each["kept"], each["promise"]) not in unseen
+        if each["kept"] is not True and (each["kept"], each["guarantee"]) not in unseen
     }
 
 
@@ -277,7 +277,7 @@ def resume(live: Live, *words: str) -> None:
     command = [sys.executable, "-m", "tljh_runbook", "resume", *words]
     command += ["--hub", str(live.hub.prefix)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == (UpgradeTakenBack.code if rolls_back else 0), done.stderr
+    assert done.returncode == (UpgradeRolledBack.code if rolls_back else 0), done.stderr
 
 
 def free_port() -> int:

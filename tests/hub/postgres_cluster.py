@@ -48,7 +48,7 @@ class Cluster:
         return f"postgresql://hub:{ESCAPED}@127.0.0.1:{self.port}/{database}"
 
     def database(self, name: str) -> str:
-        """Make a database anew as the hub has it; return its address."""
+        """Make a database again as the hub has it; return its address."""
         self.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);")
         self.psql(f"CREATE DATABASE {name} OWNER hub;")
         people = ", ".join(

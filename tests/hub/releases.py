@@ -1,4 +1,4 @@
-"""Releases of the stand-ins that a sandbox does not come with: good ones, and ones that fail.
+"""Releases of the fakes that a sandbox does not come with: good ones, and ones that fail.
 
 Each function commits one to the sandbox's git repository and returns the commit. It is one change
 to what the sandbox would be upgraded to (TLJH 2.0.0, the newer plugin), and can be made again.

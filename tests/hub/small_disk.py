@@ -46,7 +46,7 @@ class Disk:
                 size = min(size, max(0, self.left - left))
 
     def relieve(self) -> None:
-        """Give the room back."""
+        """Free the room."""
         self.filler.unlink(missing_ok=True)
 
 
@@ -81,7 +81,7 @@ class Memory:
         self._resize((about.f_blocks - about.f_bfree) * about.f_frsize + left)
 
     def relieve(self) -> None:
-        """Give the room back."""
+        """Free the room."""
         self._resize(LARGE)
 
     def _resize(self, size: int) -> None:

@@ -56,7 +56,7 @@ def test_the_old_files_are_back_before_the_hub_is_started(live: Live) -> None:
     assert live.hub.python.exists()
     assert live.hub.config_file.read_text() == old
     assert phase(live) == state_file.BACK
-    # The server starts them by itself; whoever did it here would wait for who waits for this.
+    # The server starts them automatically; whoever did it here would wait for who waits for this.
     assert [manager.pid(name) for name in (services.HUB, services.PROXY)] == [None, None]
 
 

@@ -53,7 +53,7 @@ def verdict(live: Live, before: dict[str, Any], seen: Seen | None) -> Verdict:
     """Judge user servers as an upgrade does; what was measured was on the disk meanwhile."""
     after = guarantees.measure(live.source)
     found = guarantees.investigate(json.loads(json.dumps(before)), live.source, seen)
-    return {each.promise: each for each in guarantees.judge(found, after)}[NAME]
+    return {each.guarantee: each for each in guarantees.judge(found, after)}[NAME]
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -422,7 +422,7 @@ def test_rows_are_judged_by_the_first_look(live: Live) -> None:
     text = live.hub.config_file.read_text()
     live.hub.config_file.write_text(text.replace("memory: '1G'", "memory: '4G'"))
     verdicts = {
-        each.promise: each
+        each.guarantee: each
         for each in guarantees.judge(before | {FIRST: first}, guarantees.measure(live.source))
     }
     assert (verdicts["users and groups"].kept, verdicts["users and groups"].measured) == (
@@ -433,7 +433,10 @@ def test_rows_are_judged_by_the_first_look(live: Live) -> None:
     assert verdicts["settings"].kept is True
     assert verdicts["settings"].measured.endswith("since then: somebody has edited limits.memory")
     lost = guarantees.judge(before, guarantees.measure(live.source))  # at the first look
-    assert {each.promise for each in lost if each.kept is False} >= {"users and groups", "settings"}
+    assert {each.guarantee for each in lost if each.kept is False} >= {
+        "users and groups",
+        "settings",
+    }
 
 
 def test_a_hub_that_has_only_just_started_has_not_stayed_up(live: Live) -> None:

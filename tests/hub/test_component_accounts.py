@@ -1,4 +1,4 @@
-"""Accounts are kept as records, and given back where they are missing, with the real tools."""
+"""Accounts are kept as records, and restored where they are missing, with the real tools."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def reinstall(source: Source, passwd: str = BARE_PASSWD, group: str = BARE_GROUP
 def planned(source: Source, kept: Snapshot, said: list[str] | None = None) -> list[Action]:
     (component,) = components.chosen(["accounts"])
     notes = said if said is not None else []
-    return list(component.give_back(Restoration(source, kept, lambda _: None, notes=notes)))
+    return list(component.restore(Restoration(source, kept, lambda _: None, notes=notes)))
 
 
 def carry_out(source: Source, kept: Snapshot) -> None:
@@ -415,14 +415,14 @@ def test_the_notes_do_the_same_as_typed(server: Source) -> None:
     kept = backup(server)
     reinstall(server)
     carry_out(server, kept)
-    given_back = hub_folder.contents(server.hub.root / "etc")
+    restored = hub_folder.contents(server.hub.root / "etc")
     reinstall(server)
     for _ in range(2):  # a second time changes nothing
         done = by_hand(server, kept)
         assert done.returncode == 0, done.stderr
         found = hub_folder.contents(server.hub.root / "etc")
         for name in ("passwd", "shadow", "group", "subuid", "subgid"):
-            assert sorted(found[name][3].splitlines()) == sorted(given_back[name][3].splitlines())
+            assert sorted(found[name][3].splitlines()) == sorted(restored[name][3].splitlines())
     assert planned(server, kept) == []
 
 

@@ -52,7 +52,7 @@ def notes(made: Snapshot) -> str:
 
 def actions(source: Source, made: Snapshot) -> tuple[list[Action], list[str]]:
     said: list[str] = []
-    return list(COMPONENT.give_back(Restoration(source, made, lambda _: None, notes=said))), said
+    return list(COMPONENT.restore(Restoration(source, made, lambda _: None, notes=said))), said
 
 
 def give_back(source: Source, made: Snapshot) -> list[Action]:
@@ -282,7 +282,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_saved(
         backup(on(saving, disk))
 
 
-def test_where_all_is_as_kept_nothing_is_given_back(
+def test_where_all_is_as_kept_nothing_is_restored(
     source: Source, saving: Source, images: dict[str, str]
 ) -> None:
     assert actions(source, backup(source)) == ([], [])

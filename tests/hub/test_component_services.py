@@ -1,4 +1,4 @@
-"""Units, sudo rule, links and TLS files are kept and given back; nobody leads root astray."""
+"""Units, sudo rule, links and TLS files are kept and restored; nobody leads root astray."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def note(kept: Snapshot) -> str:
 def planned(source: Source, kept: Snapshot, said: list[str] | None = None) -> list[Action]:
     (component,) = components.chosen(["services"])
     notes = said if said is not None else []
-    return list(component.give_back(Restoration(source, kept, lambda _: None, notes=notes)))
+    return list(component.restore(Restoration(source, kept, lambda _: None, notes=notes)))
 
 
 def carry_out(todo: list[Action]) -> None:

@@ -1,4 +1,4 @@
-"""An upgrade that must be confirmed: it stays when it is, and goes back by itself when not."""
+"""An upgrade that must be confirmed: it stays when it is, and rolls back automatically when not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from hub_fixtures import Cli, Live, until
 from test_staging import done, prepared_beside, start, texts
 
-from tljh_runbook.errors import NothingToConfirm, SettingsInvalid, UpgradeTakenBack
+from tljh_runbook.errors import NothingToConfirm, SettingsInvalid, UpgradeRolledBack
 from tljh_runbook.hub.core import settings
 from tljh_runbook.hub.runs import journal, lock, worker
 from tljh_runbook.hub.system import processes
@@ -88,12 +88,12 @@ def pass_time(live: Live) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "until": PASSED}))
 
 
-def taken_back(live: Live) -> bool:
+def rolled_back(live: Live) -> bool:
     end = journal.state(live.hub, "rollback")["end"]
     return bool(end) and not lock.held(live.hub)
 
 
-def test_an_upgrade_that_nobody_confirms_is_taken_back_by_itself(staged: Live, cli: Cli) -> None:
+def test_an_upgrade_that_nobody_confirms_is_rolled_back_by_itself(staged: Live, cli: Cli) -> None:
     live = staged
     end = done(live, "upgrade", "--confirm-within", "60")
     assert end["error"] is None
@@ -102,17 +102,17 @@ def test_an_upgrade_that_nobody_confirms_is_taken_back_by_itself(staged: Live, c
     assert told["confirm_until"] == end["report"]["confirm_until"] > PASSED
     assert "tljh_runbook confirm" in cli("status", "--hub", live.hub.prefix).stderr
     pass_time(live)
-    until(lambda: taken_back(live))
+    until(lambda: rolled_back(live))
     assert label(live) == "1.0.0"
     report = journal.state(live.hub, "rollback")["end"]["report"]
     assert f"confirmed the upgrade of {told['upgrade']['end']['report']['at']}" in report["why"]
     assert PASSED in report["why"]
     shown = cli("progress", "rollback", "--hub", live.hub.prefix)
     assert "Nobody has confirmed" in shown.stdout
-    assert "taken back by itself" in shown.stderr
+    assert "rolled back automatically" in shown.stderr
     late = cli("confirm", "--hub", live.hub.prefix)
     assert late.returncode == NothingToConfirm.code
-    assert "was taken back at" in late.stderr
+    assert "was rolled back at" in late.stderr
     assert not (live.hub.work / confirmation.NAME).exists()
 
 
@@ -124,7 +124,7 @@ def test_an_upgrade_that_is_confirmed_stays(staged: Live, cli: Cli) -> None:
     until(lambda: processes.started(watcher) is None)
     assert label(live) == "2.0.0"
     assert journal.read(live.hub, "rollback") == []
-    assert previous.read(live.hub).at == at  # it can be taken back by hand still
+    assert previous.read(live.hub).at == at  # it can be rolled back by hand still
     again = cli("confirm", "--hub", live.hub.prefix)
     assert again.returncode == NothingToConfirm.code
     assert "No upgrade waits" in again.stderr
@@ -140,7 +140,7 @@ def test_a_reboot_or_a_kill_forgets_nothing(staged: Live, cli: Cli) -> None:
     assert "unless you confirm it" in shown.stderr
     until(lambda: watchers(live))
     pass_time(live)
-    until(lambda: taken_back(live))
+    until(lambda: rolled_back(live))
     assert label(live) == "1.0.0"
 
 
@@ -167,7 +167,7 @@ def test_a_run_that_works_on_the_hub_is_waited_for(
     with ExitStack() as held:
         held.enter_context(lock.hold(live.hub, "another run"))
         confirmation.stand_by(live.source, at, go_back)
-    until(lambda: taken_back(live))
+    until(lambda: rolled_back(live))
     assert (label(live), len(tried)) == ("1.0.0", 2)
 
 
@@ -190,7 +190,7 @@ def test_an_upgrade_that_was_cut_off_is_to_be_confirmed_too(staged: Live, cli: C
     assert watchers(live)
 
 
-def test_an_upgrade_that_was_taken_back_by_hand_is_not_taken_back_again(
+def test_an_upgrade_that_was_rolled_back_by_hand_is_not_rolled_back_again(
     staged: Live, cli: Cli
 ) -> None:
     live = staged
@@ -210,7 +210,7 @@ def test_who_confirms_while_it_goes_back_is_told(staged: Live, cli: Cli) -> None
         assert open_.at == at
         told = cli("confirm", "--hub", live.hub.prefix)
     assert told.returncode == NothingToConfirm.code
-    assert "being taken back just now" in told.stderr
+    assert "being rolled back just now" in told.stderr
 
 
 def test_the_next_upgrade_need_not_be_confirmed_where_nobody_asks(staged: Live) -> None:
@@ -238,7 +238,7 @@ def test_who_confirms_while_somebody_goes_back_by_hand_is_told(staged: Live, cli
     live = staged
     done(live, "upgrade", "--confirm-within", "60")
     start(live, "rollback", "--yes")
-    begun = "Measure the promises"
+    begun = "Measure the guarantees"
     until(lambda: begun in [each.get("text") for each in journal.read(live.hub, "rollback")])
     pid = int(journal.read(live.hub, "rollback")[0]["pid"])
     os.kill(pid, signal.SIGSTOP)
@@ -247,8 +247,8 @@ def test_who_confirms_while_somebody_goes_back_by_hand_is_told(staged: Live, cli
     finally:
         os.kill(pid, signal.SIGCONT)
     assert told.returncode == NothingToConfirm.code
-    assert "being taken back just now" in told.stderr
-    until(lambda: taken_back(live))
+    assert "being rolled back just now" in told.stderr
+    until(lambda: rolled_back(live))
     assert label(live) == "1.0.0"
 
 
@@ -278,7 +278,7 @@ def test_a_confirmation_at_the_last_moment_counts(staged: Live, cli: Cli) -> Non
     assert cli("confirm", "--hub", live.hub.prefix).returncode == 0
     begin_to_go_back(live, at)
     assert label(live) == "2.0.0"
-    assert journal.taken_back(live.hub) == ""
+    assert journal.rolled_back(live.hub) == ""
 
 
 def test_a_later_upgrade_that_was_cut_off_comes_to_its_end_first(staged: Live) -> None:
@@ -331,12 +331,12 @@ def test_an_upgrade_that_keeps_no_version_before_leaves_no_older_one(staged: Liv
 
 
 def test_the_way_back_is_found_where_it_was_kept(staged: Live, cli: Cli) -> None:
-    """Between keeping the version before and the end of the mark, the power goes."""
+    """Between keeping the previous version and the end of the mark, the power goes."""
     live = staged
     left = begun_to_prove(live, "2.0.0")
     until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
     state_file.write(live.hub, replace(left, phase=state_file.BACK))
-    assert cli("resume", "--hub", live.hub.prefix).returncode == UpgradeTakenBack.code
+    assert cli("resume", "--hub", live.hub.prefix).returncode == UpgradeRolledBack.code
     assert label(live) == "1.0.0"
     assert state_file.read(live.hub) is None
 

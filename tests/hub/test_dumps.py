@@ -11,7 +11,7 @@ from hub_fixtures import Cli, Live, until
 from postgres_cluster import PASSWORD, Cluster, running
 from test_staging import PREPARING, done, start, texts
 
-from tljh_runbook.errors import DatabaseMissing, RestoreFailed, UpgradeTakenBack
+from tljh_runbook.errors import DatabaseMissing, RestoreFailed, UpgradeRolledBack
 from tljh_runbook.hub.backup import capture, components
 from tljh_runbook.hub.database import hubdb, postgres_address, postgres_dump
 from tljh_runbook.hub.runs import journal, lock
@@ -70,19 +70,19 @@ def ended(live: Live) -> bool:
     return bool(journal.state(live.hub, "upgrade")["end"]) and not lock.held(live.hub)
 
 
-def test_a_broken_promise_takes_the_database_back_too(served: Live, cluster: Cluster) -> None:
+def test_a_broken_guarantee_rolls_the_database_back_too(served: Live, cluster: Cluster) -> None:
     live = served
     migrating(live, cluster, MIGRATED + LOST)
     until(lambda: ended(live))
     end = journal.state(live.hub, "upgrade")["end"]
-    assert end["code"] == UpgradeTakenBack.code
+    assert end["code"] == UpgradeRolledBack.code
     assert "bob" in end["error"]["message"]
     assert versions.installed(live.hub).rows()["TLJH"] == "1.0.0"
     assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
     assert state_file.read(live.hub) is None
 
 
-def test_it_is_taken_back_by_hand_and_the_newer_one_is_kept(
+def test_it_is_rolled_back_by_hand_and_the_newer_one_is_kept(
     served: Live, cluster: Cluster, cli: Cli
 ) -> None:
     live = served
@@ -146,7 +146,7 @@ def test_one_that_never_answers_is_told_and_can_be_resumed(
     assert live.source.services.pid(services.HUB) is None
     assert live.source.services.pid(services.PROXY)  # it leads to users' servers
     cluster.psql("ALTER DATABASE away RENAME TO jupyterhub;")
-    assert cli("resume", "--hub", live.hub.prefix).returncode == UpgradeTakenBack.code
+    assert cli("resume", "--hub", live.hub.prefix).returncode == UpgradeRolledBack.code
     assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
     assert live.source.services.pid(services.HUB)
 
@@ -168,9 +168,9 @@ def test_a_user_server_that_was_started_anew_is_no_longer_known(
     dumps.keep(server, dump)
     cluster.psql(MIGRATED, "jupyterhub")
     cluster.psql("UPDATE servers SET port = 4003 WHERE id = 2;", "jupyterhub")
-    assert dumps.give_back(server, dump, tmp_path / "newer")
+    assert dumps.restore(server, dump, tmp_path / "newer")
     assert [each.label for each in hubdb.servers(server)] == ["alice"]
-    assert not dumps.give_back(server, dump, tmp_path / "newer")
+    assert not dumps.restore(server, dump, tmp_path / "newer")
 
 
 def test_an_extension_of_the_servers_own_user_is_left_alone(
@@ -181,7 +181,7 @@ def test_an_extension_of_the_servers_own_user_is_left_alone(
     dump = tmp_path / "jupyterhub"
     dumps.keep(server, dump)
     cluster.psql(MIGRATED, "jupyterhub")
-    assert dumps.give_back(server, dump, tmp_path / "newer")
+    assert dumps.restore(server, dump, tmp_path / "newer")
     assert (revision(cluster), names(cluster)) == (OLD, "alice bob carol")
 
 
@@ -193,9 +193,9 @@ def test_each_try_keeps_what_it_replaces(cluster: Cluster, tmp_path: Path) -> No
     cluster.psql("ALTER TABLE servers OWNER TO super;", "jupyterhub")
     cluster.psql("GRANT SELECT ON servers, servers_id_seq TO hub;", "jupyterhub")
     with pytest.raises(RestoreFailed):
-        dumps.give_back(server, dump, newer)
+        dumps.restore(server, dump, newer)
     cluster.psql("INSERT INTO groups (id, name) VALUES (9, 'later');", "jupyterhub")
     cluster.psql("ALTER TABLE servers OWNER TO hub;", "jupyterhub")
-    assert dumps.give_back(server, dump, newer)
+    assert dumps.restore(server, dump, newer)
     kept = [newer, newer.with_name("jupyterhub-2")]
     assert [postgres_dump.contents(each).rows["groups"] for each in kept] == [1, 2]

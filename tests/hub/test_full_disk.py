@@ -20,7 +20,7 @@ from hub_fixtures import IF_NEW, Live, living, resume, until
 from small_disk import Disk, small_disk
 from test_staging import PREPARING, everything, pids, prepared_beside, start, texts
 
-from tljh_runbook.errors import InstallerFailed, NoSpace, RehearsalFailed, UpgradeTakenBack
+from tljh_runbook.errors import InstallerFailed, NoSpace, RehearsalFailed, UpgradeRolledBack
 from tljh_runbook.hub.core import config
 from tljh_runbook.hub.database import databases, sqlite
 from tljh_runbook.hub.runs import worker
@@ -195,7 +195,7 @@ def test_before_the_swap_nothing_live_is_touched(
 
 @pytest.mark.parametrize("left", [0, 128 << 10, 512 << 10])
 @pytest.mark.parametrize("disk", ["hub", "notes"])
-def test_a_swap_that_finds_no_room_is_taken_back(small: Small, disk: str, left: int) -> None:
+def test_a_swap_that_finds_no_room_is_rolled_back(small: Small, disk: str, left: int) -> None:
     small.begin("stay")
     small.waits_in(state_file.SWAPPING)
     small.disks[disk].fill(left)
@@ -204,7 +204,7 @@ def test_a_swap_that_finds_no_room_is_taken_back(small: Small, disk: str, left: 
     small.disks[disk].relieve()
     small.settled()
     if end["error"]:
-        assert end["code"] == UpgradeTakenBack.code
+        assert end["code"] == UpgradeRolledBack.code
         assert "full" in end["error"]["message"]
         assert small.old()
     else:
@@ -222,7 +222,7 @@ def test_a_new_version_that_cannot_be_looked_at_or_kept_for_want_of_room(
     small.live.answer("/hub/login", 200, "<form>")
     end = small.end()
     small.disks[disk].relieve()
-    if end["code"] == UpgradeTakenBack.code:
+    if end["code"] == UpgradeRolledBack.code:
         assert re.search("full|no room left", end["error"]["message"])
         small.settled()
         assert small.old()
@@ -251,7 +251,7 @@ def test_the_way_back_makes_room_for_itself(small: Small, disk: str) -> None:
     live.answer("/hub/login", 200, "<form>")
     small.release("stay")
     end = small.end()
-    if end["code"] != UpgradeTakenBack.code:
+    if end["code"] != UpgradeRolledBack.code:
         assert disk == "notes"  # where the newer database is kept
         assert "The old version is in its place" in end["error"]["message"]
         assert "tljh-runbook resume" in end["error"]["hint"]

@@ -74,7 +74,7 @@ def asked(source: Source, request: Request) -> Restoration:
     return Restoration(source, found.kept, quiet, found.paths, missing_only=request.everything)
 
 
-def given_back(source: Source, request: Request) -> restore.Outcome:
+def restored(source: Source, request: Request) -> restore.Outcome:
     wanted = asked(source, request)
     actions = restore.plan(wanted, components.chosen(["user-data"]))
     return restore.carry_out(wanted, actions)
@@ -110,7 +110,7 @@ def test_one_notebook(source: Source, homes: Path, kept: Snapshot) -> None:
     (homes / "alice" / "new.txt").write_text("made since")
     (homes / "bob" / "lesson.ipynb").write_text("bob has gone on")
     changed = looks(homes)
-    outcome = given_back(source, Request(user="alice", paths=(Path("lesson.ipynb"),)))
+    outcome = restored(source, Request(user="alice", paths=(Path("lesson.ipynb"),)))
     after = looks(homes)
     assert after["alice/lesson.ipynb"] == before["alice/lesson.ipynb"]
     assert {**changed, "alice/lesson.ipynb": before["alice/lesson.ipynb"]} == after
@@ -126,16 +126,16 @@ def test_one_notebook_as_of_an_older_snapshot(source: Source, homes: Path, kept:
     backup(source)
     notebook.write_text("third version")
     name = kept.path.name
-    given_back(source, Request(user="alice", paths=(Path("lesson.ipynb"),), snapshot=name))
+    restored(source, Request(user="alice", paths=(Path("lesson.ipynb"),), snapshot=name))
     assert notebook.read_bytes() == first
-    given_back(source, Request(user="alice", paths=(Path("lesson.ipynb"),)))
+    restored(source, Request(user="alice", paths=(Path("lesson.ipynb"),)))
     assert notebook.read_text() == "second version"
 
 
 def test_a_home_that_is_gone(source: Source, homes: Path, kept: Snapshot) -> None:
     before = looks(homes)
     shutil.rmtree(homes / "alice")
-    given_back(source, Request(user="alice"))
+    restored(source, Request(user="alice"))
     after = looks(homes)
     home = {name for name in before if name.startswith("alice")}
     assert {name: after[name] for name in home} == {name: before[name] for name in home}
@@ -167,7 +167,7 @@ def test_everything_gives_back_only_what_is_missing(
 def test_all_homes_gone_with_their_folder(source: Source, homes: Path, kept: Snapshot) -> None:
     before = looks(homes)
     shutil.rmtree(homes)
-    given_back(source, Request(("user-data",)))
+    restored(source, Request(("user-data",)))
     assert {**looks(homes), ".": 0} == {**before, ".": 0}
     assert homes.stat().st_mode & 0o7777 == 0o755
 
@@ -203,7 +203,7 @@ def test_nasty_names(source: Source, homes: Path) -> None:
     for name in NASTY:
         (Path(os.fsdecode(bytes(folder) + b"/" + name))).unlink()
         shutil.rmtree(Path(os.fsdecode(bytes(folder) + b"/dir " + name)))
-    given_back(source, Request(user="alice"))
+    restored(source, Request(user="alice"))
     assert {n: v for n, v in looks(homes).items() if n != "alice"} == {
         n: v for n, v in before.items() if n != "alice"
     }
@@ -221,7 +221,7 @@ def test_one_nasty_name_alone(source: Source, homes: Path) -> None:
     backup(source)
     for name in (b"*", b"?", b"[a-z]", b"new\nline", b"back\\slash"):
         spoil(b"spoilt")
-        given_back(source, Request(user="alice", paths=(Path(os.fsdecode(name)),)))
+        restored(source, Request(user="alice", paths=(Path(os.fsdecode(name)),)))
         good = {
             each
             for each in NASTY
@@ -248,7 +248,7 @@ def test_links_holes_lists_and_special_files(source: Source, homes: Path) -> Non
     before = looks(homes)
     backup(source)
     shutil.rmtree(folder)
-    given_back(source, Request(user="alice"))
+    restored(source, Request(user="alice"))
     assert {**looks(homes), ".": 0} == {**before, ".": 0}
     assert (folder / "twin").stat().st_ino == (folder / "lesson.ipynb").stat().st_ino
     assert (folder / "sparse").stat().st_blocks * 512 < 1 << 20
@@ -270,7 +270,7 @@ def test_a_planted_link_is_not_followed(
     os.chown(place, ALICE, ALICE, follow_symlinks=False)
     before = looks(victim)
     try:
-        given_back(source, Request(user="alice"))
+        restored(source, Request(user="alice"))
     except RestoreFailed as error:
         assert kind == "home", error  # noqa: PT017 - only there a refusal is right as well
     assert looks(victim) == before
@@ -279,7 +279,7 @@ def test_a_planted_link_is_not_followed(
 
 
 def test_no_room(source: Source, homes: Path, kept: Snapshot) -> None:
-    """Less room than is needed: nothing is begun."""
+    """Less room than is needed: nothing is started."""
     found = shutil.disk_usage(homes).free
     wanted = asked(source, Request(user="alice"))
     large = survey.Wanted(homes / "alice" / "large", "missing", found + (1 << 30))
@@ -295,7 +295,7 @@ def test_the_wrong_password(source: Source, homes: Path, kept: Snapshot) -> None
     shutil.rmtree(homes / "alice")
     before = looks(homes)
     with pytest.raises(RepositoryLocked):
-        given_back(source, Request(user="alice"))
+        restored(source, Request(user="alice"))
     assert looks(homes) == before
 
 
@@ -340,10 +340,10 @@ def test_an_account_with_another_number(source: Source, homes: Path, kept: Snaps
     hub_folder.keep(source.hub.root / "etc" / "passwd", line, 0o644)
     before = looks(homes)
     with pytest.raises(AccountConflict, match=f"owner {ALICE}.*number {BOB} now"):
-        given_back(source, Request(user="alice"))
+        restored(source, Request(user="alice"))
     assert looks(homes) == before
     hub_folder.keep(source.hub.root / "etc" / "passwd", line.replace("1002", "1001"), 0o644)
-    given_back(source, Request(user="alice"))
+    restored(source, Request(user="alice"))
     assert (homes / "alice" / "lesson.ipynb").stat().st_uid == ALICE
 
 
@@ -356,7 +356,7 @@ def test_what_only_an_older_snapshot_holds(source: Source, homes: Path) -> None:
     backup(source)
     request = Request(user="alice", paths=(Path("thesis.txt"),))
     assert choice.choose(source, request).kept.path == older.path
-    given_back(source, request)
+    restored(source, request)
     assert thesis.read_text() == "years of work"
 
 
@@ -377,7 +377,7 @@ def test_owner_and_mode_of_folders_come_back(source: Source, homes: Path, kept: 
     for folder in (homes / "alice", homes / "alice" / "project"):
         os.chown(folder, BOB, BOB)
         folder.chmod(0o777)
-    given_back(source, Request(user="alice"))
+    restored(source, Request(user="alice"))
     assert {**looks(homes), ".": 0} == {**before, ".": 0}
     assert asked_again(source, Request(user="alice")) == []
 
@@ -389,6 +389,6 @@ def test_a_repository_that_cannot_be_used_does_not_stop_everything(
     wanted = Restoration(source, kept, quiet, missing_only=True)
     assert restore.plan(wanted, components.chosen(["user-data"])) == []
     [note] = wanted.notes
-    assert "Users' files are not given back" in note
+    assert "Users' files are not restored" in note
     with pytest.raises(RepositoryUnreachable):
         restore.plan(replace(wanted, missing_only=False), components.chosen(["user-data"]))

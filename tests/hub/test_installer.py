@@ -22,7 +22,7 @@ from tljh_runbook.hub.software import installer
 from tljh_runbook.hub.versions import interpreter
 from tljh_runbook.hub.versions.targets import NEWER, TLJH_ADDRESS, Target, Targets
 from tljh_runbook.hub.versions.versions import Package
-from tljh_runbook.sandbox.layout import STANDINS
+from tljh_runbook.sandbox.layout import FAKES
 
 # The Python of a hub that pip and the installer have nothing to do for.
 PASSES = "#!/bin/sh\n"
@@ -43,7 +43,7 @@ def without_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def on_debian_13(source: Source, without_systemd: None) -> None:
     """Have `systemd` where Debian 13 has it, and the installer that looks for it."""
     hub_folder.keep(source.hub.root / "usr/lib/systemd/systemd", "#!/bin/sh\n", 0o755)
-    bootstrap = (STANDINS / "bootstrap.py").read_text(encoding="utf-8")
+    bootstrap = (FAKES / "bootstrap.py").read_text(encoding="utf-8")
     hub_folder.keep(Path(source.settings.upgrade.installer), bootstrap, 0o755)
     hub_folder.keep(source.hub.python.with_name("python3"), PASSES, 0o755)
 

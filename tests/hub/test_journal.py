@@ -115,7 +115,7 @@ LEFT = {
     "rehearse": "was cut off before it touched the live hub",
     "upgrade": "was cut off before it touched the live hub",
     "rollback": "was cut off before it touched the live hub",
-    "restore": "What had been given back is in its place",
+    "restore": "What had been restored is in its place",
 }
 
 
@@ -142,7 +142,7 @@ def test_a_restore_that_was_cut_off_tells_what_to_type(hub: Hub) -> None:
     cut_off(hub, "restore")
     mark = {"snapshot": "20260101T000000Z", "typed": "restore config --snapshot 20260101T000000Z"}
     (hub.work / restore.MARK).write_text(json.dumps(mark))
-    with pytest.raises(RunCutOff, match="may be stopped, or half given back") as told:
+    with pytest.raises(RunCutOff, match="may be stopped, or half restored") as told:
         worker.follow(hub, "restore", lambda _: None, explain=cut_off_run.explain)
     assert f"tljh-runbook {mark['typed']}" in told.value.hint
 

@@ -1,4 +1,4 @@
-"""An environment that is a link, or is mounted: an upgrade of it could not be taken back."""
+"""An environment that is a link, or is mounted: an upgrade of it could not be rolled back."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.system import child
 from tljh_runbook.hub.upgrade import logins
-from tljh_runbook.hub.upgrade.guarantees.logins import PROMISE
+from tljh_runbook.hub.upgrade.guarantees.logins import GUARANTEE
 from tljh_runbook.hub.upgrade.logins import Answers, asking, remedy
 from tljh_runbook.hub.upgrade.logins.requirement import Compared
 
@@ -166,7 +166,7 @@ def test_a_hub_that_gives_no_answer_is_not_known_in_time(
     assert says in found.failed
     assert sorted(live.hub.prefix.rglob("*")) == before
     assert not list(live.hub.work.glob("view-*"))
-    verdict = PROMISE.judge(found.to_json(), found.to_json())
+    verdict = GUARANTEE.judge(found.to_json(), found.to_json())
     assert verdict == (None, found.failed)
 
 
@@ -224,7 +224,7 @@ def test_whoever_is_not_reached_is_not_known(live: Live) -> None:
     (warning,) = Compared(found, found).warnings
     assert named in warning
     assert Compared(found, found).to_json()["not_known_users"] == ["bob", "carol"]
-    word, told = PROMISE.judge(found.to_json(), found.to_json())
+    word, told = GUARANTEE.judge(found.to_json(), found.to_json())
     assert (word, told.partition(":")[0]) == (
         True,
         "1 of 3 users can, not known of 2 (bob, carol)",
@@ -232,11 +232,11 @@ def test_whoever_is_not_reached_is_not_known(live: Live) -> None:
 
 
 def test_the_guarantee_is_broken_by_whoever_is_locked_out() -> None:
-    assert PROMISE.judge(BEFORE.to_json(), BEFORE.to_json()) == (True, "2 of 3 users can")
+    assert GUARANTEE.judge(BEFORE.to_json(), BEFORE.to_json()) == (True, "2 of 3 users can")
     told = (False, "2 users cannot log in any more: alice, bob")
-    assert PROMISE.judge(BEFORE.to_json(), LOCKED.to_json()) == told
+    assert GUARANTEE.judge(BEFORE.to_json(), LOCKED.to_json()) == told
     gone = replace(BEFORE, users={"alice": True})
-    assert PROMISE.judge(BEFORE.to_json(), gone.to_json()) == (True, "1 of 1 users can")
+    assert GUARANTEE.judge(BEFORE.to_json(), gone.to_json()) == (True, "1 of 1 users can")
 
 
 def test_what_is_kept_of_answers_is_read_as_it_was(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ FORGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", FORGED)
 def test_what_no_snapshot_says_is_refused(name: str) -> None:
-    """Somebody has sealed it anew: only what it says gives it away."""
+    """Somebody has sealed it again: only what it says gives it away."""
     forged = replace(SEAL, files=(replace(ENTRY, **FORGED[name]), SEAL.files[1]))
     with pytest.raises(SnapshotDamaged, match="cannot be read"):
         manifest.read(forged.to_bytes(), SEAL.id)

@@ -13,7 +13,7 @@ import sudden_end
 from test_component_software import conda_package, user_package
 
 from tljh_runbook import show
-from tljh_runbook.errors import DiskFailed, NoSpace, NothingToTakeBack
+from tljh_runbook.errors import DiskFailed, NoSpace, NothingToRollBack
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core import files
 from tljh_runbook.hub.core.layout import Hub
@@ -92,7 +92,7 @@ def test_a_rollback_of_security_fixes_names_the_packages(
         (source.hub.previous / KEPT / previous.RECORD).write_text(json.dumps(kept))
         found = rollback.plan(source)
         assert found.packages == [["jinja2", "3.1.6", "3.1.2"]]
-        show.taken_back(found)
+        show.rolled_back(found)
         assert ("jinja2" in capsys.readouterr().out) is shown
 
 
@@ -168,7 +168,7 @@ def test_what_is_removed_for_want_of_room_is_never_retained_by_halves(
 def test_after_a_rollback_there_is_no_second_one(source: Source) -> None:
     recorded(source, {})
     newer.retain(source.hub, replaced(source, "2"))
-    with pytest.raises(NothingToTakeBack):
+    with pytest.raises(NothingToRollBack):
         rollback.plan(source)
     assert retained(source) == {"hub": "2", "user": "2"}
 

@@ -43,7 +43,7 @@ def database(path: Path, *, mode: str = "delete") -> None:
 def planned(source: Source, kept: Snapshot, notes: list[str] | None = None) -> list[Action]:
     said = notes if notes is not None else []
     restoration = Restoration(source, kept, lambda _: None, notes=said)
-    return [each for one in components.chosen(NAMES) for each in one.give_back(restoration)]
+    return [each for one in components.chosen(NAMES) for each in one.restore(restoration)]
 
 
 def restore(source: Source, kept: Snapshot) -> None:

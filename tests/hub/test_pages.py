@@ -11,7 +11,7 @@ from hub_fixtures import Live, until
 from tljh_runbook.hub.servers import probe
 from tljh_runbook.hub.servers.probe import Probe
 from tljh_runbook.hub.upgrade import verification
-from tljh_runbook.hub.upgrade.guarantees.pages import PROMISE
+from tljh_runbook.hub.upgrade.guarantees.pages import GUARANTEE
 
 PAGE = "/services/plasma/"
 
@@ -31,20 +31,20 @@ def test_a_refusal_is_an_answer_and_the_proxys_word_is_none(
     serving: Live, status: int, there: bool
 ) -> None:
     serving.answer(PAGE, status)
-    assert PROMISE.measure(serving.source) == {"plasma": there}
+    assert GUARANTEE.measure(serving.source) == {"plasma": there}
 
 
-def test_one_that_does_not_answer_any_more_breaks_the_promise(serving: Live) -> None:
-    before = PROMISE.measure(serving.source)
-    assert PROMISE.judge(before, PROMISE.measure(serving.source)) == (True, "1 answer: plasma")
+def test_one_that_does_not_answer_any_more_breaks_the_guarantee(serving: Live) -> None:
+    before = GUARANTEE.measure(serving.source)
+    assert GUARANTEE.judge(before, GUARANTEE.measure(serving.source)) == (True, "1 answer: plasma")
     serving.answer(PAGE, 502)
-    after = PROMISE.measure(serving.source)
-    assert PROMISE.judge(before, after) == (False, "no answer any more: plasma")
-    assert PROMISE.judge(after, after) == (True, "there are none")
+    after = GUARANTEE.measure(serving.source)
+    assert GUARANTEE.judge(before, after) == (False, "no answer any more: plasma")
+    assert GUARANTEE.judge(after, after) == (True, "there are none")
 
 
 def test_one_that_the_new_version_has_not_is_told_and_not_blamed() -> None:
-    kept, told = PROMISE.judge({"plasma": True, "old": True}, {"plasma": True})
+    kept, told = GUARANTEE.judge({"plasma": True, "old": True}, {"plasma": True})
     assert kept
     assert told == "1 answer: plasma; no service any more: old"
 

@@ -49,7 +49,7 @@ def test_what_is_missing_or_differs_is_put_right_and_what_is_replaced_is_kept(
         put(top / "alice" / "project" / "mode", "", mode=0o600 if top == homes.staged else 0o644)
     put(homes.live / "alice" / "differs", "later")
     put(homes.live / "alice" / "more", "of today")
-    put(homes.staged / "alice" / "missing" / "below" / "file", "given back")
+    put(homes.staged / "alice" / "missing" / "below" / "file", "restored")
     put(homes.staged / "bob" / "file", "of bob")
     age(homes.top)
     age(homes.live)

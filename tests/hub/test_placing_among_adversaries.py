@@ -180,7 +180,7 @@ def test_a_folder_that_is_moved_while_we_are_below_it_is_told_and_the_rest_is_pl
                 told.add(error.message)
             assert (live / "z").read_text() == "x" * number
             private_folder.clean(homes.top)
-    assert "moved while it was given back" in str(told)
+    assert "moved while it was restored" in str(told)
     assert all("alice/d/d" in each for each in told)
 
 

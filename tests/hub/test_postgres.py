@@ -1,4 +1,4 @@
-"""A hub whose database is on a PostgreSQL server, kept and given back with a real server."""
+"""A hub whose database is on a PostgreSQL server, kept and restored with a real server."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def backup(source: Source) -> Snapshot:
 
 def actions(source: Source, kept: Snapshot) -> list[Action]:
     (component,) = components.chosen(["database"])
-    return list(component.give_back(Restoration(source, kept)))
+    return list(component.restore(Restoration(source, kept)))
 
 
 def test_users_and_groups_are_read_as_from_a_file(server: Server, source: Source) -> None:
@@ -286,7 +286,7 @@ def test_an_older_program_says_so_in_one_line(
         postgres_dump.dump(server, tmp_path / "dump")
 
 
-def test_the_promises_are_measured_on_the_server(live: Live, url: str) -> None:
+def test_the_guarantees_are_measured_on_the_server(live: Live, url: str) -> None:
     settings = live.hub.settings_file
     settings.write_text(f"{settings.read_text()}databases:\n  jupyterhub: {url}\n")
     (live.hub.state / "jupyterhub.sqlite").unlink()

@@ -1,4 +1,4 @@
-"""Quotas are read from what repquota prints, and given back as setquota takes them."""
+"""Quotas are read from what repquota prints, and restored as setquota takes them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from hub_fixtures import Cli, Live
 from test_at_boot import half_done, phase
 
-from tljh_runbook.errors import UpgradeTakenBack
+from tljh_runbook.errors import UpgradeRolledBack
 from tljh_runbook.hub.health import health
 from tljh_runbook.hub.runs import journal
 from tljh_runbook.hub.system import services
@@ -25,14 +25,14 @@ def after_kill(live: Live, cli: Cli, code: str) -> int:
 def test_after_a_kill_the_old_version_runs_again(live: Live, cli: Cli) -> None:
     old = half_done(live)
     live.source.services.stop(services.HUB)
-    assert after_kill(live, cli, "killed") == UpgradeTakenBack.code
+    assert after_kill(live, cli, "killed") == UpgradeRolledBack.code
     assert phase(live) == ""
     assert live.hub.config_file.read_text() == old
     assert health.look(live.hub, live.source.services).healthy
     end = journal.state(live.hub, "upgrade")["end"]
-    assert end["code"] == UpgradeTakenBack.code
+    assert end["code"] == UpgradeRolledBack.code
     status = cli("status", "--hub", live.hub.prefix).stdout
-    assert "The upgrade was taken back" in status
+    assert "The upgrade was rolled back" in status
 
 
 @pytest.mark.parametrize("code", ["exited", ""])

@@ -52,7 +52,7 @@ def test_a_rehearsal_is_refused_and_names_what_can_be_done(refused: Live) -> Non
     assert "tljh-runbook upgrade" in end["error"]["hint"]
 
 
-def test_an_upgrade_is_done_in_place_and_its_promises_hold(refused: Live) -> None:
+def test_an_upgrade_is_done_in_place_and_its_guarantees_hold(refused: Live) -> None:
     live, before = refused, pids(refused)
     end = typed(live, "upgrade")
     assert end["error"] is None

@@ -21,7 +21,7 @@ from tljh_runbook.hub.system import cause
 from tljh_runbook.hub.upgrade import logins
 from tljh_runbook.hub.upgrade.logins import asking
 from tljh_runbook.sandbox import repositories
-from tljh_runbook.sandbox.layout import STANDINS, Layout, layout
+from tljh_runbook.sandbox.layout import FAKES, Layout, layout
 
 UNMIGRATED = "3c2384c5aae1"  # what JupyterHub 4.1.6 is before, and 5 migrates
 MIGRATED = "4621fec11365"
@@ -47,7 +47,7 @@ def place(tmp_path: Path) -> Layout:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with what TLJH 2.0.0 and the plugin need."""
     folder = tmp_path_factory.mktemp("environment")
-    needed = STANDINS / "tljh" / "2.0.0" / "tljh" / "requirements-hub-env.txt"
+    needed = FAKES / "tljh" / "2.0.0" / "tljh" / "requirements-hub-env.txt"
     made = str(folder / "bin" / "python")
     install = [uv.find_uv_bin(), "pip", "install", "--quiet", "--compile-bytecode"]
     install += ["--python", made, "-r", str(needed), "jinja2", "pluggy", "ruamel.yaml"]

@@ -79,7 +79,7 @@ def outage(name: str, *gaps: tuple[float, float], asked: int = 900, failed: int 
 
 
 def report(**changed: Any) -> dict[str, Any]:
-    """Return a report as an upgrade makes it, that broke a promise."""
+    """Return a report as an upgrade makes it, that broke a guarantee."""
     values: dict[str, Any] = {
         "changed": True,
         "at": "20260115T220000Z",
@@ -113,7 +113,7 @@ def test_what_the_report_says_is_on_the_page() -> None:
         "Broken: user data.",
         "TLJH1.0.02.0.0",
         "limits.cpuunset2",
-        "promises kept1 of 2",
+        "guarantees held1 of 2",
         "hub away7.0 s",
         "longest that a user server was away0.4 s",
         "the whole upgrade126.4 s",
@@ -165,7 +165,7 @@ def test_what_was_never_asked_is_not_shown_as_there() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "changed", "told"),
     [
-        ([("user data", True)], True, "✓ Every promise was kept."),
+        ([("user data", True)], True, "✓ Every guarantee held."),
         ([("user data", False), ("images", False)], True, "Broken: user data, images."),
         ([("user data", True), ("images", None)], True, "Not measured: images."),
         ([("user data", False), ("images", None)], True, "Broken: user data."),
@@ -184,7 +184,7 @@ def test_what_was_not_measured_does_not_count_as_kept() -> None:
     unknown: Any = None
     judged = [Verdict("user data", True, "none"), Verdict("images", unknown, "no engine")]
     seen = page(report(verdicts=judged))
-    assert "promises kept1 of 2" in seen.text
+    assert "guarantees held1 of 2" in seen.text
     assert "images– not measuredno engine" in seen.text
 
 

@@ -473,7 +473,7 @@ def test_only_what_this_hub_kept_is_forgotten(source: Source, first: Repository)
     repository.check(first, "100%")
 
 
-# What is given back
+# What is restored
 
 
 NASTY = st.text(
@@ -504,7 +504,7 @@ def stored(shelf: Repository, names: set[bytes]) -> str:
 
 
 def restored(shelf: Repository, snapshot: str, names: list[str]) -> set[bytes]:
-    """Return the names of the files that are given back for these names."""
+    """Return the names of the files that are restored for these names."""
     target = shelf.work / "target"
     shutil.rmtree(target, ignore_errors=True)
     tree.restore(shelf, snapshot, [f"{shelf.work}/files/{name}" for name in names], target)
@@ -521,17 +521,15 @@ def restored(shelf: Repository, snapshot: str, names: list[str]) -> set[bytes]:
 @hypothesis_settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_exactly_what_is_named_is_given_back(
-    shelf: Repository, names: set[str], wanted: str
-) -> None:
+def test_exactly_what_is_named_is_restored(shelf: Repository, names: set[str], wanted: str) -> None:
     lost = tree.LOST
     names = {name.replace(lost, "x") for name in names} | {wanted.replace(lost, "x")}
     snapshot = stored(shelf, {name.encode() for name in names})
-    given_back = restored(shelf, snapshot, [wanted.replace(lost, "x")])
-    assert given_back == {wanted.replace(lost, "x").encode()}
+    back = restored(shelf, snapshot, [wanted.replace(lost, "x")])
+    assert back == {wanted.replace(lost, "x").encode()}
 
 
-def test_a_name_that_is_no_text_is_given_back_by_what_is_listed(shelf: Repository) -> None:
+def test_a_name_that_is_no_text_is_restored_by_what_is_listed(shelf: Repository) -> None:
     names = {b"bad\xff\xfe", b"good", b"bad"}
     snapshot = stored(shelf, names)
     listed = [Path(node.path).name for node in tree.listing(shelf, snapshot)]

@@ -1,4 +1,4 @@
-"""Giving back: told first, prepared while all runs, carried out whole or taken back."""
+"""Restoring: told first, prepared while all runs, carried out whole or undone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def planned(source: Source, kept: Snapshot, *names: str) -> list[Action]:
     return restore.plan(restoration(source, kept), components.chosen(names or NAMES))
 
 
-def given_back(source: Source, kept: Snapshot, *names: str) -> restore.Outcome:
+def restored(source: Source, kept: Snapshot, *names: str) -> restore.Outcome:
     wanted = restoration(source, kept)
     chosen = components.chosen(names or ("config", "database"))
     return restore.carry_out(wanted, restore.plan(wanted, chosen))
@@ -58,17 +58,17 @@ def whats(actions: list[Action], hub: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, Snapshot]]:
-    """A hub that lives and has a snapshot; each test breaks it and gives it back."""
+    """A hub that lives and has a snapshot; each test breaks it and restores it."""
     with living(tmp_path_factory.mktemp("restore") / "server") as live:
         yield live, backup(live.source)
 
 
 def test_nothing_to_do(server: tuple[Live, Snapshot]) -> None:
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     assert planned(live.source, kept) == []
     pids = {name: live.source.services.pid(name) for name in (services.HUB, services.PROXY)}
-    assert given_back(live.source, kept).actions == []
+    assert restored(live.source, kept).actions == []
     assert {name: live.source.services.pid(name) for name in pids} == pids
 
 
@@ -83,14 +83,14 @@ def test_a_plan_changes_nothing(server: tuple[Live, Snapshot]) -> None:
 def test_all_state_comes_back(server: tuple[Live, Snapshot]) -> None:
     """With the state folder gone, and a row of the plugin's database before that."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     before = hub_folder.contents(live.hub.state)
     aside = live.hub.root / "aside"
     live.hub.state.rename(aside)
     (live.hub.config / "jupyterhub_config.d" / "extra.py").unlink()
-    outcome = given_back(live.source, kept)
+    outcome = restored(live.source, kept)
     after = hub_folder.contents(live.hub.state)
-    # The empty lock of config is left out, and what the proxy makes anew was missing.
+    # The empty lock of config is left out, and what the proxy makes again was missing.
     assert {name: each for name, each in after.items() if name in before} == before
     assert outcome.servers == {"alice": True}
     assert live.hub.state.stat().st_mode & 0o777 == 0o700
@@ -104,7 +104,7 @@ def test_what_is_replaced_is_kept(server: tuple[Live, Snapshot]) -> None:
     hub_folder.change(database, "DELETE FROM permissions")
     (database.parent / f"{database.name}-wal").write_bytes(b"left behind")
     changed = database.read_bytes()
-    outcome = given_back(live.source, kept, "database")
+    outcome = restored(live.source, kept, "database")
     assert outcome.replaced
     old = outcome.replaced[0] / str(database).lstrip("/")
     assert old.read_bytes() == changed
@@ -116,14 +116,14 @@ def test_what_is_replaced_is_kept(server: tuple[Live, Snapshot]) -> None:
 
 def test_owner_mode_and_time_come_back(server: tuple[Live, Snapshot]) -> None:
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     file = live.hub.state / "jupyterhub_cookie_secret"
     before = file.stat()
     file.chmod(0o666)
     os.utime(file, (1, 1))
     if os.geteuid() == 0:
         os.chown(file, 12345, 54321)
-    given_back(live.source, kept)
+    restored(live.source, kept)
     after = file.stat()
     kinds = ("st_mode", "st_uid", "st_gid", "st_mtime_ns")
     assert [getattr(after, kind) for kind in kinds] == [getattr(before, kind) for kind in kinds]
@@ -141,7 +141,7 @@ def test_one_path_alone(server: tuple[Live, Snapshot]) -> None:
     restore.carry_out(wanted, restore.plan(wanted, found.components))
     assert "changed" not in secret.read_text()
     assert "changed" in live.hub.config_file.read_text()
-    given_back(live.source, kept)
+    restored(live.source, kept)
 
 
 def test_a_link_in_the_place_is_replaced_not_followed(server: tuple[Live, Snapshot]) -> None:
@@ -151,7 +151,7 @@ def test_a_link_in_the_place_is_replaced_not_followed(server: tuple[Live, Snapsh
     secret = live.hub.state / "jupyterhub_cookie_secret"
     secret.unlink()
     secret.symlink_to(victim)
-    outcome = given_back(live.source, kept)
+    outcome = restored(live.source, kept)
     assert victim.read_text() == "stays"
     assert not secret.is_symlink()
     assert outcome.replaced
@@ -166,17 +166,17 @@ def test_a_folder_in_the_place_is_refused(server: tuple[Live, Snapshot]) -> None
     live.hub.config_file.write_text(live.hub.config_file.read_text() + "# more\n")
     before = hub_folder.contents(live.hub.root)
     with pytest.raises(RestoreFailed, match=r"is a folder.*Nothing was changed"):
-        given_back(live.source, kept)
+        restored(live.source, kept)
     assert hub_folder.contents(live.hub.root) == before
     (secret / "below").rmdir()
     secret.rmdir()
-    given_back(live.source, kept)
+    restored(live.source, kept)
 
 
-def test_what_fails_half_way_is_taken_back(server: tuple[Live, Snapshot]) -> None:
+def test_what_fails_half_way_is_undone(server: tuple[Live, Snapshot]) -> None:
     """The third file cannot be exchanged: the first two are as they were, the hub runs."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     names = ["acme.json", "jupyterhub_cookie_secret", "traefik-api.secret"]
     for name in names[:2]:
         (live.hub.state / name).write_text("changed")
@@ -189,18 +189,18 @@ def test_what_fails_half_way_is_taken_back(server: tuple[Live, Snapshot]) -> Non
 
     broken = [*actions[:-1], replace(actions[-1], carry_out=fail)]
     before = hub_folder.contents(live.hub.prefix)
-    with pytest.raises(RestoreFailed, match=r"gone\. What had been given back before was taken"):
+    with pytest.raises(RestoreFailed, match=r"gone\. What had been restored before was taken"):
         restore.carry_out(wanted, broken)
     assert hub_folder.contents(live.hub.prefix) == before
     assert live.source.services.pid(services.HUB)
     assert restore.cut_off(live.hub.work) is None  # all is as before: nothing to go on with
-    given_back(live.source, kept)
+    restored(live.source, kept)
     assert restore.cut_off(live.hub.work) is None
 
 
 def test_killed_in_the_middle_it_is_run_again(server: tuple[Live, Snapshot]) -> None:
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     good = hub_folder.contents(live.hub.state)
     for name in ("acme.json", "jupyterhub_cookie_secret", "tljh_repo2docker_cookie_secret"):
         (live.hub.state / name).write_bytes(b"changed")
@@ -234,7 +234,7 @@ def test_killed_in_the_middle_it_is_run_again(server: tuple[Live, Snapshot]) -> 
         child.send_signal(signal.SIGKILL)
     assert live.source.services.pid(services.HUB) is None
     assert restore.cut_off(live.hub.work) == {"snapshot": kept.path.name, "typed": "restore"}
-    given_back(live.source, kept, "config")
+    restored(live.source, kept, "config")
     after = hub_folder.contents(live.hub.state)
     assert {name: after[name] for name in good} == good
     assert set(after) == set(good), "nothing staged was left"
@@ -245,7 +245,7 @@ def test_a_damaged_file_of_the_snapshot_changes_nothing(
     server: tuple[Live, Snapshot], tmp_path: Path
 ) -> None:
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     (live.hub.state / "acme.json").write_text("changed")
     sealed = kept.path / "config" / "state" / "acme.json"
     data = sealed.read_bytes()
@@ -253,7 +253,7 @@ def test_a_damaged_file_of_the_snapshot_changes_nothing(
     sealed.write_bytes(data + b"!")
     try:
         with pytest.raises(SnapshotDamaged, match="not as it was sealed"):
-            given_back(live.source, kept)
+            restored(live.source, kept)
         assert hub_folder.contents(live.hub.prefix) == before
     finally:
         sealed.write_bytes(data)
@@ -262,7 +262,7 @@ def test_a_damaged_file_of_the_snapshot_changes_nothing(
 def test_no_room_changes_nothing(server: tuple[Live, Snapshot]) -> None:
     """Staging meets a full disk: a limit on the size of files stands for it."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     (live.hub.state / "jupyterhub_cookie_secret").write_text("changed")
     hub_folder.change(live.hub.state / "tljh_plasma.sqlite", "DELETE FROM permissions")
     before = hub_folder.contents(live.hub.prefix)
@@ -370,7 +370,7 @@ def test_a_day_means_all_of_it() -> None:
 def test_no_room_to_keep_what_is_replaced(server: tuple[Live, Snapshot]) -> None:
     """The disk is full when the hub is stopped already: it starts again, as it was."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     (live.hub.state / "acme.json").write_text("changed")
     (live.hub.state / "jupyterhub_cookie_secret").write_bytes(os.urandom(1 << 20))
     before = hub_folder.contents(live.hub.state)
@@ -378,19 +378,19 @@ def test_no_room_to_keep_what_is_replaced(server: tuple[Live, Snapshot]) -> None
     replaced.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", replaced], check=True)
     try:
-        with pytest.raises(NoSpace, match=r"What had been given back before was taken back"):
-            given_back(live.source, kept, "config")
+        with pytest.raises(NoSpace, match=r"What had been restored before was undone"):
+            restored(live.source, kept, "config")
     finally:
         subprocess.run(["umount", replaced], check=True)
     assert hub_folder.contents(live.hub.state) == before
     assert live.source.services.pid(services.HUB)
-    given_back(live.source, kept)
+    restored(live.source, kept)
 
 
 def test_changes_that_are_only_in_the_log_count(server: tuple[Live, Snapshot]) -> None:
     """The main file is as it was kept; what a reader of the database sees is not."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     database = live.hub.state / "tljh_repo2docker.sqlite"
     dying = (
         "import os, sqlite3, sys; connection = sqlite3.connect(sys.argv[1], isolation_level=None);"
@@ -400,7 +400,7 @@ def test_changes_that_are_only_in_the_log_count(server: tuple[Live, Snapshot]) -
     subprocess.run([sys.executable, "-c", dying, database], check=True)
     assert database.with_name(f"{database.name}-wal").stat().st_size
     assert str(database) in [each.what for each in planned(live.source, kept, "database")]
-    given_back(live.source, kept, "database")
+    restored(live.source, kept, "database")
     assert len(hub_folder.ask(database, "SELECT * FROM images")) == len(hub_folder.IMAGES)
 
 
@@ -408,7 +408,7 @@ def test_changes_that_are_only_in_the_log_count(server: tuple[Live, Snapshot]) -
 def started_since(server: tuple[Live, Snapshot]) -> Iterator[Path]:
     """The hub's database, in which bob's server has been started since the snapshot."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     database = live.hub.state / "jupyterhub.sqlite"
     process = subprocess.Popen(["sleep", "1000"])
     try:
@@ -419,7 +419,7 @@ def started_since(server: tuple[Live, Snapshot]) -> Iterator[Path]:
         process.kill()
         process.wait()
         hub_folder.change(database, "DELETE FROM spawners")  # or the next restore keeps bob's
-        given_back(live.source, kept)
+        restored(live.source, kept)
 
 
 def test_a_server_that_was_started_since_runs_on_and_stays_known(
@@ -430,7 +430,7 @@ def test_a_server_that_was_started_since_runs_on_and_stays_known(
     hub_folder.change(started_since, "DELETE FROM user_group_map")
     (action,) = planned(live.source, kept, "database")
     assert action.after == "as kept, with the servers that bob started since"
-    outcome = given_back(live.source, kept, "database")
+    outcome = restored(live.source, kept, "database")
     assert outcome.servers == {"alice": True, "bob": True}
     assert [each.label for each in hubdb.servers(started_since)] == ["alice", "bob"]
     assert len(hub_folder.ask(started_since, "SELECT * FROM user_group_map")) == 2
@@ -443,7 +443,7 @@ def test_a_new_user_whose_server_runs_is_entered_but_not_as_an_admin(
     live, kept = server
     another = "UPDATE users SET name = 'mallory', admin = 1, cookie_id = 'hers' WHERE id = 2"
     hub_folder.change(started_since, another)
-    outcome = given_back(live.source, kept, "database")
+    outcome = restored(live.source, kept, "database")
     assert set(outcome.servers) == {"alice", "mallory"}
     assert hubdb.users(started_since) == {**hub_folder.PEOPLE, "mallory": False}
 
@@ -458,7 +458,7 @@ def test_a_server_that_cannot_be_entered_is_named_first_and_not_waited_for(
     wanted = restoration(live.source, kept)
     restore.plan(wanted, components.chosen(["database"]))
     assert "the servers of bob" in " ".join(wanted.notes)
-    outcome = given_back(live.source, kept, "database")
+    outcome = restored(live.source, kept, "database")
     assert outcome.servers == {"alice": True, "bob": False}
     assert outcome.seconds < restore.ROUTES
     assert started_since.read_bytes() == (kept.path / "database" / started_since.name).read_bytes()
@@ -483,7 +483,7 @@ def test_the_journal_of_a_cut_restore_is_not_played_into_the_next(
     subprocess.run([sys.executable, "-c", dying, staged], check=False)
     journal = staged.with_name(f"{staged.name}-journal")
     assert journal.stat().st_size
-    given_back(live.source, kept, "database")
+    restored(live.source, kept, "database")
     assert not journal.exists()
     assert hubdb.users(started_since) == hub_folder.PEOPLE
     assert [each.label for each in hubdb.servers(started_since)] == ["alice", "bob"]
@@ -493,7 +493,7 @@ def test_a_home_that_refuses_does_not_keep_the_hub_from_coming_back(
     server: tuple[Live, Snapshot],
 ) -> None:
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     (live.hub.state / "acme.json").write_text("changed")
     wanted = restoration(live.source, kept)
 
@@ -502,7 +502,7 @@ def test_a_home_that_refuses_does_not_keep_the_hub_from_coming_back(
 
     home = Action("/home", "missing", "as kept", carry_out=refuse)
     actions = [home, *restore.plan(wanted, components.chosen(["config"]))]
-    with pytest.raises(RestoreFailed, match=r"On another disk\. All else was given back"):
+    with pytest.raises(RestoreFailed, match=r"On another disk\. All else was restored"):
         restore.carry_out(wanted, actions)
     assert planned(live.source, kept) == []
     assert restore.cut_off(live.hub.work) is None
@@ -524,12 +524,12 @@ def test_the_proxy_restarts_for_its_own_files_alone(
 ) -> None:
     """Whoever works on a server of their own is reached through the proxy all the time."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     (live.hub.state / file).unlink()
     before = {name: live.source.services.pid(name) for name in (services.HUB, services.PROXY)}
     server_of_alice = Target(f"http://127.0.0.1:{live.port}/user/alice/api")
     with Probe({"server of alice": server_of_alice}) as probe:
-        given_back(live.source, kept)
+        restored(live.source, kept)
     after = {name: live.source.services.pid(name) for name in before}
     assert (live.hub.state / file).exists()
     assert before[services.HUB] != after[services.HUB]
@@ -538,13 +538,13 @@ def test_the_proxy_restarts_for_its_own_files_alone(
 
 
 def test_what_the_proxy_generates_fits_its_secret(server: tuple[Live, Snapshot]) -> None:
-    """TLJH was installed anew: the new files name another password than the saved secret."""
+    """TLJH was installed again: the new files name another password than the saved secret."""
     live, kept = server
-    given_back(live.source, kept)
+    restored(live.source, kept)
     generated = live.hub.state / "rules" / "rules.toml"
     saved = generated.read_text()
     generated.write_text("# of the new secret\n")
     assert planned(live.source, kept, "config") == []  # an older one is not better
     (live.hub.state / "traefik-api.secret").write_text("new")
-    given_back(live.source, kept, "config")
+    restored(live.source, kept, "config")
     assert generated.read_text() == saved

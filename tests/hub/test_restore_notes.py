@@ -1,4 +1,4 @@
-"""RESTORE.md, carried out literally, gives the hub back on the day the tool itself is gone."""
+"""RESTORE.md, carried out literally, restores the hub on the day the tool itself is gone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def carry_out(made: Snapshot) -> list[str]:
 
 
 def kept(source: Source) -> dict[str, tuple[int, int, int, bytes]]:
-    """Return all that a snapshot of configuration and databases gives back."""
+    """Return all that a snapshot of configuration and databases restores."""
     found = hub_folder.contents(source.hub.state) | hub_folder.contents(source.hub.config)
     return {name: what for name, what in found.items() if not name.endswith((".lock", "-shm"))}
 
@@ -96,7 +96,7 @@ def test_what_was_deleted_with_its_folders_comes_back(source: Source, made: Snap
     assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
 
 
-def test_a_log_beside_a_database_does_not_play_into_what_was_given_back(
+def test_a_log_beside_a_database_does_not_play_into_what_was_restored(
     source: Source, made: Snapshot
 ) -> None:
     database = source.hub.state / "tljh_repo2docker.sqlite"

@@ -30,7 +30,7 @@ NOW = 1_790_000_000  # a Monday in 2026
 
 
 def aged(source: Source, moment: float, *names: str) -> Path:
-    """Make a snapshot, and seal it anew as made at another moment."""
+    """Make a snapshot, and seal it again as made at another moment."""
     made = capture.create(source, components.chosen(names or ["config", "plugin"]))
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
     created = time.strftime(manifest.CREATED, time.gmtime(moment))

@@ -14,7 +14,7 @@ from tljh_runbook.hub.schedule import run_notice
 from tljh_runbook.hub.schedule.run_notice import Message
 
 CHANGES = [["JupyterHub", "4.1.6", "5.5.4"]]
-ERROR = {"message": "The upgrade was taken back.", "hint": "Correct the cause.", "code": 54}
+ERROR = {"message": "The upgrade was rolled back.", "hint": "Correct the cause.", "code": 54}
 
 
 def ended(source: Source, task: str, report: dict[str, Any], error: Any = None) -> Message | None:

@@ -37,7 +37,7 @@ OPEN="quotation
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for the program, which no machine without systemd can run; its log."""
+    """A fake of the program, which no machine without systemd can run; its log."""
     folder = tmp_path / "bin"
     hub_folder.keep(tmp_path / "hub.env", FILE, 0o600)
     hub_folder.keep(tmp_path / "shown", SHOWN.format(file=tmp_path / "hub.env"), 0o644)

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tljh_runbook.errors import RehearsalFailed, ServerUnfit, UpgradeTakenBack
+from tljh_runbook.errors import RehearsalFailed, ServerUnfit, UpgradeRolledBack
 from tljh_runbook.hub.backup import capture, components
 from tljh_runbook.hub.core import config, copies
 from tljh_runbook.hub.core.layout import Hub
@@ -184,7 +184,7 @@ def test_what_is_recorded_is_read_as_it_was_asked(asked: list[list[str]]) -> Non
         assert recorder.read(folder / "asked") == [["recorder", *words] for words in asked]
 
 
-def test_an_upgrade_is_swapped_in_and_its_promises_hold(staged: Live) -> None:
+def test_an_upgrade_is_swapped_in_and_its_guarantees_hold(staged: Live) -> None:
     live = staged
     before = pids(live)
     end = done(live, "upgrade")
@@ -213,7 +213,7 @@ def test_a_user_who_leaves_while_it_is_prepared_is_no_downtime(staged: Live) -> 
     assert end["error"] is None
     assert {each["name"] for each in end["report"]["outages"]} == {"hub", "proxy"}
     begun = {each["text"]: each["after"] for each in journal.read(live.hub, "upgrade")[1:-1]}
-    assert begun["Measure the promises"] <= end["report"]["probe_after"] <= begun["Stop the hub"]
+    assert begun["Measure the guarantees"] <= end["report"]["probe_after"] <= begun["Stop the hub"]
 
 
 def test_until_the_swap_nothing_live_is_touched(staged: Live) -> None:
@@ -279,7 +279,7 @@ def test_a_version_that_does_not_work_ends_at_the_rehearsal(
     assert (everything(live.hub), pids(live)) == (before, running)
 
 
-def test_a_hub_that_does_not_come_to_itself_is_taken_back_by_itself(staged: Live) -> None:
+def test_a_hub_that_does_not_come_to_itself_is_rolled_back_by_itself(staged: Live) -> None:
     live = staged
     settings = live.hub.settings_file.read_text(encoding="utf-8")
     live.hub.settings_file.write_text(settings.replace("within: 20", "within: 3"))
@@ -289,10 +289,10 @@ def test_a_hub_that_does_not_come_to_itself_is_taken_back_by_itself(staged: Live
     until(lambda: PREPARING in texts(live))
     live.answer("/hub/api/", 502)
     (live.hub.root / "srv" / "wait").unlink()
-    until(lambda: "Take the upgrade back" in texts(live))
+    until(lambda: "Roll the upgrade back" in texts(live))
     live.answer("/hub/api/", 200, '{"version": "4.1.6"}')
     end = worker.follow(live.hub, "upgrade", lambda _: None)
-    assert end["code"] == UpgradeTakenBack.code
+    assert end["code"] == UpgradeRolledBack.code
     assert everything(live.hub) == before
     assert state_file.read(live.hub) is None
 
@@ -318,7 +318,7 @@ def test_packages_that_somebody_installs_meanwhile_are_not_lost(staged: Live) ->
     hub_folder.distribution(live.hub, "numpy", "2.0.0")
     (live.hub.root / "srv" / "wait").unlink()
     assert worker.follow(live.hub, "upgrade", lambda _: None)["code"] == 0
-    assert any("Begin anew" in text for text in texts(live))
+    assert any("Begin again" in text for text in texts(live))
     assert versions.packages(live.hub)["numpy"].version == "2.0.0"
 
 
@@ -353,7 +353,7 @@ def test_killed_in_any_phase_it_is_brought_to_the_old_or_the_new_version(
     assert not stage.place(live.hub).prefix.exists()
 
 
-def test_an_upgrade_is_taken_back_by_hand(staged: Live) -> None:
+def test_an_upgrade_is_rolled_back_by_hand(staged: Live) -> None:
     live = staged
     before = everything(live.hub)
     assert done(live, "upgrade")["code"] == 0
@@ -363,7 +363,7 @@ def test_an_upgrade_is_taken_back_by_hand(staged: Live) -> None:
     end = done(live, "rollback", "--yes")
     assert end["error"] is None
     assert versions.installed(live.hub).rows()["TLJH"] == "1.0.0"
-    assert journal.taken_back(live.hub) == end["at"]
+    assert journal.rolled_back(live.hub) == end["at"]
     assert verification.prove(live.source) is None
     now = everything(live.hub)
     # Its schema is the same, so the newer database was kept.
@@ -373,7 +373,7 @@ def test_an_upgrade_is_taken_back_by_hand(staged: Live) -> None:
     assert versions.installed(Hub(live.hub.newer)).rows()["TLJH"] == "2.0.0"
 
 
-def test_users_of_the_migrated_database_alone_break_no_promise(staged: Live) -> None:
+def test_users_of_the_migrated_database_alone_break_no_guarantee(staged: Live) -> None:
     """Who goes back was told of the rows that are lost."""
     live, database = staged, staged.hub.state / "jupyterhub.sqlite"
     assert done(live, "upgrade")["code"] == 0

@@ -20,7 +20,7 @@ from tljh_runbook.hub.core import files
 from tljh_runbook.hub.core.settings import PLUGINS, Settings, UpgradeSettings
 from tljh_runbook.hub.software import installer
 from tljh_runbook.hub.upgrade import changes
-from tljh_runbook.hub.upgrade.guarantees.versions import PROMISE
+from tljh_runbook.hub.upgrade.guarantees.versions import GUARANTEE
 from tljh_runbook.hub.versions import targets, upstream, versions
 from tljh_runbook.hub.versions.targets import Target
 
@@ -439,24 +439,24 @@ def test_what_was_resolved_is_what_is_verified_although_the_branch_moves(
     install(source, PLASMA, "0.2.0", repository.commit("old"), repository.url)
     asked = repository.commit("asked for")
     settled = choosing(source, plugins=(f"{PLASMA} @ master",)).settled()
-    before = json.loads(json.dumps(PROMISE.measure(settled)))
+    before = json.loads(json.dumps(GUARANTEE.measure(settled)))
     later = repository.commit("a minute later")
     install(source, PLASMA, "0.2.0", asked, repository.url)
-    assert PROMISE.judge(before, PROMISE.measure(source)) == (True, "as asked")
+    assert GUARANTEE.judge(before, GUARANTEE.measure(source)) == (True, "as asked")
     install(source, PLASMA, "0.2.0", later, repository.url)
-    kept, said = PROMISE.judge(before, PROMISE.measure(source))
+    kept, said = GUARANTEE.judge(before, GUARANTEE.measure(source))
     assert not kept
     assert said == f"{PLASMA} is 0.2.0 ({later[:12]}), not {asked[:12]} (@master)"
 
 
 def test_a_package_that_stays_is_verified_too(source: Source) -> None:
     install(source, TLJH, "2.1.0")
-    before = json.loads(json.dumps(PROMISE.measure(choosing(source).settled())))
+    before = json.loads(json.dumps(GUARANTEE.measure(choosing(source).settled())))
     install(source, TLJH, "2.0.0")
-    assert PROMISE.judge(before, PROMISE.measure(source)) == (False, "TLJH is 2.0.0, not 2.1.0")
+    assert GUARANTEE.judge(before, GUARANTEE.measure(source)) == (False, "TLJH is 2.0.0, not 2.1.0")
 
 
 def test_what_nobody_has_resolved_is_not_judged(source: Source) -> None:
-    measured = PROMISE.measure(source)
-    assert PROMISE.judge(measured, measured)[0] is None
-    assert PROMISE.judge([], measured)[0] is None  # as an earlier version of the tool kept it
+    measured = GUARANTEE.measure(source)
+    assert GUARANTEE.judge(measured, measured)[0] is None
+    assert GUARANTEE.judge([], measured)[0] is None  # as an earlier version of the tool kept it

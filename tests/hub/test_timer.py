@@ -27,7 +27,7 @@ NEXT = datetime(2026, 11, 23, 2, 7, 44, tzinfo=timezone.utc)
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for the program, which no machine without systemd can run; its log."""
+    """A fake of the program, which no machine without systemd can run; its log."""
     hub_folder.keep(tmp_path / "shown", SHOWN.format(zone="UTC"), 0o644)
     hub_folder.keep(tmp_path / "here", SHOWN.format(zone="CET"), 0o644)
     program = f"""#!/bin/sh

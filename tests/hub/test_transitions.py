@@ -153,7 +153,7 @@ def test_an_upgrade_that_goes_well(
     ],
 )
 @pytest.mark.parametrize("by_hand", [False, True], ids=["by itself", "by hand"])
-def test_an_upgrade_that_is_taken_back(
+def test_an_upgrade_that_is_rolled_back(
     staged: Live, killed: tuple[str, str, str | None, str], by_hand: bool
 ) -> None:
     noting, moment, noted, ends = killed

@@ -1,6 +1,6 @@
-"""A run on a server gets a unit of systemd of its own, and the environment that it was begun with.
+"""A run on a server gets a systemd unit of its own, and the environment it was started with.
 
-No machine without systemd can run systemd-run. A stand-in for it does here what can be done
+No machine without systemd can run systemd-run. A fake of it does here what can be done
 without: it notes what it is asked for, reads the environment file when systemd would, and starts
 the command in a session of its own. What systemd itself reads from such a file is asked of a
 program of systemd's that reads files of the same form, where it is installed.
@@ -65,7 +65,7 @@ esac
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins for systemd-run and systemctl; their folder, with what they were asked for."""
+    """Fakes for systemd-run and systemctl; their folder, with what they were asked for."""
     folder = tmp_path / "systemd"
     programs = {"systemd-run": RUN, "systemctl": CTL}
     for name, text in programs.items():

@@ -52,7 +52,7 @@ def backup(source: Source) -> Snapshot:
 def planned(source: Source, kept: Snapshot, notes: list[str] | None = None) -> list[Action]:
     restoration = Restoration(source, kept, lambda _: None, notes=[] if notes is None else notes)
     (software,) = components.chosen(["software"])
-    found = software.give_back(restoration)
+    found = software.restore(restoration)
     return [each for each in found if "packages" not in each.what]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from test_homecoming import asked_again, backup, given_back, looks, quiet
+from test_homecoming import asked_again, backup, looks, quiet, restored
 
 from tljh_runbook.hub.backup import components, restore
 from tljh_runbook.hub.backup.choice import Request
@@ -62,7 +62,7 @@ def test_it_comes_back_where_it_is_missing(whole: Source, users: Path) -> None:
     homes = looks(Path(whole.settings.homes))
     backup(whole)
     shutil.rmtree(users)
-    given_back(whole, ALL)
+    restored(whole, ALL)
     after = looks(users)
     assert {**after, ".": 0} == {**before, ".": 0}
     assert users.stat().st_mode & 0o7777 == 0o755
@@ -80,7 +80,7 @@ def test_what_is_damaged_comes_back_and_what_is_new_stays(whole: Source, users: 
     (users / "bin/python3.11").chmod(0o644)
     (users / SITE / "package_2/__init__.py").write_text("spoilt")
     hub_folder.keep(users / SITE / "newer/__init__.py", "", 0o644)
-    given_back(whole, Request(paths=(users,)))
+    restored(whole, Request(paths=(users,)))
     after = looks(users)
     new = {str(SITE / "newer"), str(SITE / "newer/__init__.py")}
     assert set(after) - set(before) == new

@@ -17,13 +17,13 @@ from hub_fixtures import Live, broken_or_unseen, resume, until
 
 from tljh_runbook.errors import (
     Busy,
+    GuaranteeBroken,
     HubUnhealthy,
-    PromiseBroken,
     RunCutOff,
     SnapshotMissing,
     SnapshotStale,
     ToolMissing,
-    UpgradeTakenBack,
+    UpgradeRolledBack,
 )
 from tljh_runbook.hub.backup import capture, components
 from tljh_runbook.hub.core import config
@@ -44,7 +44,7 @@ def backed_up(live: Live) -> Live:
 
 
 def start(live: Live) -> None:
-    """Begin an upgrade, and return when it has begun."""
+    """Begin an upgrade, and return when it has started."""
     command = [sys.executable, "-m", "tljh_runbook", "upgrade", "--detach"]
     subprocess.run([*command, "--hub", str(live.hub.prefix)], check=True, capture_output=True)
 
@@ -74,7 +74,7 @@ def go_on(live: Live) -> None:
     (live.hub.root / "srv" / "wait").unlink()
 
 
-def test_an_upgrade_brings_what_was_asked_and_keeps_its_promises(backed_up: Live) -> None:
+def test_an_upgrade_brings_what_was_asked_and_keeps_its_guarantees(backed_up: Live) -> None:
     live = backed_up
     proxy = live.source.services.pid(services.PROXY)
     end = upgraded(live)
@@ -123,7 +123,7 @@ def test_the_report_lies_with_the_snapshot_and_can_be_proved_later(
     (homes / "bob").rename(homes / "robert")
     later = verification.prove(live.source)
     assert later
-    with pytest.raises(PromiseBroken, match="user data"):
+    with pytest.raises(GuaranteeBroken, match="user data"):
         verification.require_kept(later.verdicts)
     data.unlink()
     with pytest.raises(SnapshotMissing):
@@ -154,7 +154,7 @@ def test_without_a_fresh_snapshot_nothing_is_changed(live: Live) -> None:
 
 
 def age(made: Snapshot, created: str) -> None:
-    """Seal a snapshot anew, as of another time."""
+    """Seal a snapshot again, as of another time."""
     import hashlib
 
     older = replace(made.manifest, created=created)
@@ -170,7 +170,7 @@ def test_an_installer_that_fails_is_told_with_its_last_words(backed_up: Live) ->
     (live.hub.config / "config.yaml.lock").touch(0o600)  # who writes the settings leaves it
     before = hub_folder.contents(live.hub.prefix)
     end = upgraded(live)
-    assert end["code"] == UpgradeTakenBack.code
+    assert end["code"] == UpgradeRolledBack.code
     assert "The network is away" in end["error"]["message"]
     assert hub_folder.without_retained(live.hub) == before
     assert "The network is away" in (live.hub.work / "installer.log").read_text()
@@ -197,13 +197,13 @@ def test_a_hub_that_is_unhealthy_afterwards_is_told(backed_up: Live) -> None:
     assert end["code"] == HubUnhealthy.code
 
 
-def test_a_promise_that_breaks_is_told_by_name(backed_up: Live) -> None:
+def test_a_guarantee_that_breaks_is_told_by_name(backed_up: Live) -> None:
     live = backed_up
     installing(live)
     (live.hub.root / "home" / "bob").rename(live.hub.root / "home" / "robert")
     go_on(live)
     end = worker.follow(live.hub, "upgrade", lambda _: None)
-    assert end["code"] == PromiseBroken.code
+    assert end["code"] == GuaranteeBroken.code
     assert broken_or_unseen(end["report"]) == {"user data"}
 
 
@@ -240,7 +240,7 @@ def test_a_killed_upgrade_is_told_as_cut_off_and_can_be_run_again(backed_up: Liv
     with pytest.raises(RunCutOff, match="did not come to its end: it was swapping"):
         checks.run(live.source)
     assert upgraded(live)["error"] is None
-    assert "Take the upgrade back" in _texts(live)
+    assert "Roll the upgrade back" in _texts(live)
 
 
 def test_a_terminated_upgrade_has_no_end_either(backed_up: Live) -> None:
@@ -266,7 +266,7 @@ def test_a_sick_hub_is_told_even_when_nothing_is_to_be_done(backed_up: Live) -> 
     assert upgraded(live)["code"] == HubUnhealthy.code
 
 
-def test_an_upgrade_that_was_cut_off_is_taken_back_first(backed_up: Live) -> None:
+def test_an_upgrade_that_was_cut_off_is_rolled_back_first(backed_up: Live) -> None:
     """Versions alone tell nothing: the installer puts them in first."""
     live = backed_up
     (live.hub.config / "config.yaml.lock").touch(0o600)

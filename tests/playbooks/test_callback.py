@@ -159,13 +159,13 @@ def test_run_without_an_end_was_cut_off() -> None:
     assert "cut off" in failures.failed({"stdout": stands}, SERVER).message
 
 
-def test_upgrade_that_was_cut_off_and_taken_back_did_not_end_well() -> None:
+def test_upgrade_that_was_cut_off_and_rolled_back_did_not_end_well() -> None:
     end = '{"kind": "end", "code": 0, "error": null, "report": {"why": "It was cut off."}}'
     stands = f'{{"task": "TASK", "running": false, "end": {end}, "events": [{{"kind": "phase"}}]}}'
     failure = failures.failed({"stdout": stands.replace("TASK", "upgrade")}, SERVER)
     assert failure.message.endswith("the hub runs as before. It was cut off.")
-    assert failure.code == errors.UpgradeTakenBack.code
-    assert not failures.taken_back({"task": "rollback", "end": {"report": {"why": "Asked."}}})
+    assert failure.code == errors.UpgradeRolledBack.code
+    assert not failures.rolled_back({"task": "rollback", "end": {"report": {"why": "Asked."}}})
 
 
 REHEARSED = {
@@ -226,7 +226,7 @@ TOLD: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     (
         "rollback",
-        {**WENT_BACK, "verdicts": [{"promise": "users", "word": "kept", "measured": "3 users"}]},
+        {**WENT_BACK, "verdicts": [{"guarantee": "users", "word": "kept", "measured": "3 users"}]},
         ["TLJH: 2.0.0, now 1.0.0 again", "users: kept, 3 users", "hub away: 6.5 s"],
     ),
 ]

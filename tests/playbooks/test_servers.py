@@ -53,7 +53,7 @@ def test_first_failure_is_the_last_that_is_begun(road: Road, hub: Hub) -> None:
     (made,) = snapshot.listed(hub.root / "var" / "backups" / "tljh")
     assert f"one: sealed and read back: {made}" in done.stdout
     assert f"one: Snapshot {made.name} is whole" in done.stdout
-    assert "three: not begun" in done.stdout.splitlines()
+    assert "three: not started" in done.stdout.splitlines()
     failed, hint, *_ = done.stderr.splitlines()
     assert failed.startswith(f"two: failed: There is no TLJH hub at {gone}")
     assert hint.startswith("hint: on the server: ")
@@ -89,7 +89,7 @@ def test_upgrade_of_a_server(road: Road, live: Live) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("+ ansible-playbook -i hosts ") == 2
     said = done.stdout.splitlines()
-    for part in ("one:   ", "one: check ", "one: done, changed", "one: promise "):
+    for part in ("one:   ", "one: check ", "one: done, changed", "one: guarantee "):
         assert any(line.startswith(part) for line in said), part
     again = road.type("invoke", "upgrade")
     assert again.returncode == 0, again.stdout + again.stderr

@@ -79,7 +79,7 @@ def test_what_is_allowed_is_still_there(package: Package) -> None:
 
 
 def test_every_error_has_a_text(package: Package) -> None:
-    """An error that nothing raises promises a symptom that nobody can have."""
+    """An error that nothing raises is a symptom that nobody can have."""
     kinds = {each.kind for each in symptoms.every(package)}
     assert {NoHub.__name__, SettingsInvalid.__name__, SnapshotMissing.__name__} <= kinds
 

@@ -68,7 +68,7 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
         assert done.returncode == 0, done.stderr
         box, hub = Sandbox(place), Hub(place.prefix)
         manager = services.of(hub, settings.load(hub))
-        # It runs with the old system's Python, until the system is upgraded and starts anew.
+        # It runs with the old system's Python, until the system is upgraded and starts again.
         pythons.bind(hub.environment, pythons.copy(pythons.own(), folder / "old"))
         manager.restart(services.HUB)
         until(lambda: box.status["state"] == "up")

@@ -175,7 +175,7 @@ def test_a_plugin_that_cannot_be_imported_touches_nothing(working: Working) -> N
     assert alive(working)
 
 
-def test_a_hub_that_crashes_after_the_swap_is_taken_back(working: Working) -> None:
+def test_a_hub_that_crashes_after_the_swap_is_rolled_back(working: Working) -> None:
     before = working.seen()
     releases.ask(
         working.place,
@@ -184,7 +184,7 @@ def test_a_hub_that_crashes_after_the_swap_is_taken_back(working: Working) -> No
         healthy_within=15,
     )
     end = working.upgrade()
-    assert end["code"] == errors.UpgradeTakenBack.code
+    assert end["code"] == errors.UpgradeRolledBack.code
     now = working.seen()
     assert now.pop("pids")["traefik"] == before["pids"]["traefik"]  # it had no reason to restart
     assert now == {name: each for name, each in before.items() if name != "pids"}
@@ -213,7 +213,7 @@ def test_an_upgrade_that_migrates_cuts_nobody_off(working: Working) -> None:
     (working.place.homes / "carol" / "measurements.csv").unlink()
     end = worker.follow(Hub(working.place.prefix), "upgrade", lambda _: None)
     assert end["error"] is None
-    told = {each["promise"]: each["measured"] for each in end["report"]["verdicts"]}
+    told = {each["guarantee"]: each["measured"] for each in end["report"]["verdicts"]}
     assert "carol: was stopped, or ended on its own" in told["user servers"]
     assert "carol is new in the group" in told["users and groups"]
     assert "changed meanwhile: 'carol' (-1)" in told["user data"]
@@ -237,7 +237,7 @@ def test_nothing_to_do_is_nothing_done(working: Working) -> None:
     assert working.seen() == before
 
 
-def test_a_migrated_upgrade_is_taken_back_by_hand(working: Working, stack: ExitStack) -> None:
+def test_a_migrated_upgrade_is_rolled_back_by_hand(working: Working, stack: ExitStack) -> None:
     plan = json.loads(working.tool("rollback", "--dry-run").stdout)
     assert any(name.startswith("jupyterhub: ") for name in plan["lost"])
     assert plan["born"] == plan["orphaned"] == []

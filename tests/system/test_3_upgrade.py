@@ -11,9 +11,9 @@ import sessions
 from machines import Server, until
 from story import Story, Working
 
-from tljh_runbook.errors import UpgradeTakenBack
+from tljh_runbook.errors import UpgradeRolledBack
 
-LONG = 600  # minutes in which upgrades wait to be confirmed: none is taken back in these tests
+LONG = 600  # minutes in which upgrades wait to be confirmed: none is rolled back in these tests
 CONFIRM = "tljh-runbook-confirm-*"  # the timers that take an upgrade back
 MARK = "/var/lib/tljh-runbook/upgrade.json"
 CUT_OFF = '{"at": "20260115T220000Z", "phase": "staging", "snapshot": "none", "labels": {}}'
@@ -61,7 +61,7 @@ def test_images_are_identical(story: Story, upgraded: Upgraded) -> None:
     assert story.one.images() == upgraded.images["one"]
 
 
-def test_every_promise_is_kept(story: Story, upgraded: Upgraded) -> None:
+def test_every_guarantee_holds(story: Story, upgraded: Upgraded) -> None:
     end = story.one.tool("progress", "upgrade")["end"]
     assert end["code"] == 0
     assert {each["word"] for each in end["report"]["verdicts"]} == {"kept"}
@@ -186,13 +186,13 @@ def test_a_killed_upgrade_is_resumed_by_systemd(story: Story, rolled_back: str) 
     server.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", run)
     until(lambda: not server.seen(MARK), "systemd resumes the upgrade", 600)
     end = until(lambda: server.tool("progress", "upgrade")["end"], "the end is recorded", 60)
-    assert end["code"] == UpgradeTakenBack.code
+    assert end["code"] == UpgradeRolledBack.code
     until(server.serves, "the services answer after a kill", 600)
     assert version(server) == "4.1.6"
     assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows
 
 
-def test_an_upgrade_that_nobody_confirms_is_taken_back(story: Story, rolled_back: str) -> None:
+def test_an_upgrade_that_nobody_confirms_is_rolled_back(story: Story, rolled_back: str) -> None:
     """The timer of systemd does it: no process of ours waits, and nobody types anything."""
     server = story.one
     rows = server.run("/opt/tljh/hub/bin/python", "-c", ROWS)
@@ -201,11 +201,11 @@ def test_an_upgrade_that_nobody_confirms_is_taken_back(story: Story, rolled_back
     server.run("tljh-runbook", "upgrade", "--confirm-within", "1")
     assert server.tool("status")["confirm_until"]
 
-    def taken_back() -> Any:
+    def is_rolled_back() -> Any:
         found = server.tool("progress", "rollback")
         return found != before and found["end"]
 
-    assert until(taken_back, "the upgrade is taken back", 600)["code"] == 0
+    assert until(is_rolled_back, "the upgrade is rolled back", 600)["code"] == 0
     until(server.serves, "the services answer after the way back", 600)
     assert version(server) == "4.1.6"
     assert server.run("/opt/tljh/hub/bin/python", "-c", ROWS) == rows

@@ -1,4 +1,4 @@
-"""Giving back, HTTPS, and leaving: what an administrator does on the other days."""
+"""Restoring, HTTPS, and leaving: what an administrator does on the other days."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NOTE = "/home/alice/note.txt"
 
 
 @pytest.fixture(scope="session")
-def given_back(story: Story, inhabited: dict[str, Working]) -> str:
-    """Lose a user's file and a row of the plugin's database on server one; give all back."""
+def restored(story: Story, inhabited: dict[str, Working]) -> str:
+    """Lose a user's file and a row of the plugin's database on server one; restore all."""
     server = story.one
     server.run("sh", "-c", f"echo mine > {NOTE}; chown alice: {NOTE}")
     story.controller.invoke("hosts", "--limit", "one", "backup")
@@ -31,7 +31,7 @@ with sqlite3.connect("/opt/tljh/state/tljh_plasma.sqlite") as database:
 """
 
 
-def test_what_was_lost_is_back(story: Story, given_back: str) -> None:
+def test_what_was_lost_is_back(story: Story, restored: str) -> None:
     assert story.one.read(NOTE) == "mine"
     assert story.one.run("stat", "--format=%U:%G", NOTE) == "alice:alice"
     rows = story.one.run("/opt/tljh/hub/bin/python", "-c", COUNT)

@@ -38,7 +38,7 @@ def backup(
 ) -> None:
     """Make a snapshot of the hub while it runs: of all components, or of those named.
 
-    With --detach it goes on by itself, whatever becomes of this terminal.
+    With --detach it goes on automatically, whatever becomes of this terminal.
 
     \b
     Examples:

@@ -47,7 +47,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print data for a sc
 def on_hub(*, whole: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options that name its hub, and errors that a person can read.
 
-    Without ``whole`` the hub may be in ruins: there is something to give back then.
+    Without ``whole`` the hub may be in ruins: there is something to restore then.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

@@ -29,7 +29,7 @@ from tljh_runbook.hub.snapshots.restoration import Restoration
 
 STOPPED = (
     "Stopped. Users' files that had come back are in their place. What had been done while the hub "
-    "was stopped was taken back, unless TLJH was just being installed. The hub was started. To go "
+    "was stopped was undone, unless TLJH was just being installed. The hub was started. To go "
     "on, type the same command again."
 )
 
@@ -71,9 +71,9 @@ def restore(  # noqa: PLR0913 - each is an option that a person types
     run: str,
     as_json: bool,
 ) -> None:
-    """Give back the hub's state, single components, a user's home, or one file, as it was.
+    """Restore the hub's state, single components, a user's home, or one file, as it was.
 
-    Without a component all are given back; of users' files then only those that are missing, and
+    Without a component all are restored; of users' files then only those that are missing, and
     what users have changed since is left alone. The hub is stopped for a moment; users' servers
     keep running. They keep answering, unless a file of the proxy is restored. What is replaced is
     kept.
@@ -117,7 +117,7 @@ def _restoration(source: Source, request: Request, chosen: Choice, tell: Teller)
 
 
 def _work(source: Source, request: Request, log: Journal) -> None:
-    """Give back what was asked for, as a run that nobody is asked about."""
+    """Restore what was asked for, as a run that nobody is asked about."""
     chosen, tell = choice.choose(source, request), Teller(log)
     log.phase(f"Read the snapshot {chosen.kept.path.name}")
     restoration = _restoration(source, request, chosen, tell)
@@ -190,17 +190,17 @@ def _refuse_doubt(
 
 
 def _typed(chosen: Choice, names: Sequence[str]) -> str:
-    """Return what is typed to give the same back again."""
+    """Return what is typed to restore the same again."""
     paths = [word for path in chosen.paths for word in ("--path", str(path))]
     return shlex.join(["restore", *names, "--snapshot", chosen.kept.path.name, *paths])
 
 
 def _confirm() -> None:
     """Ask before anything is overwritten. Raises `NotConfirmed`."""
-    if sys.stdin.isatty() and click.confirm("Give this back now?", err=True):
+    if sys.stdin.isatty() and click.confirm("Restore this now?", err=True):
         return
     raise NotConfirmed(
-        "Nothing was given back, and nothing was changed: it was not confirmed.",
+        "Nothing was restored, and nothing was changed: it was not confirmed.",
         hint="A script adds --yes. To look at it first: --into DIR",
     )
 
@@ -209,7 +209,7 @@ def _require_yes(*, yes: bool) -> None:
     """Raise `NotConfirmed` where a run would ask that nobody sees."""
     if not yes:
         raise NotConfirmed(
-            "Nothing was given back, and nothing was changed: with --detach nobody can be asked.",
+            "Nothing was restored, and nothing was changed: with --detach nobody can be asked.",
             hint=(
                 "See what would change: tljh-runbook restore --dry-run",
                 "Then type the command with --yes.",

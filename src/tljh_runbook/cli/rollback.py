@@ -1,4 +1,4 @@
-"""The commands that end an upgrade otherwise: take it back, or bring one to its end."""
+"""The commands that end an upgrade otherwise: roll it back, or bring one to its end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rollback(  # noqa: PLR0913 - each is an option that a person types
     run: str,
     as_json: bool,
 ) -> None:
-    """Take the last upgrade back: the version before runs again, as long as it is kept.
+    """Roll the last upgrade back: the previous version runs again, as long as it is retained.
 
     It says what would be lost, and asks. Users' servers run on. Databases are put back only where
     the upgrade had migrated them; the newer ones are kept.
@@ -52,18 +52,18 @@ def rollback(  # noqa: PLR0913 - each is an option that a person types
         if dry_run and as_json:
             terminal.data(found.to_json())
         elif not as_json:
-            show.taken_back(found)
+            show.rolled_back(found)
         if dry_run:
             return
         if not yes:
             _confirm()
-    runs.carry_out(source, "rollback", ending.take_back, run, detach=detach, as_json=as_json)
+    runs.carry_out(source, "rollback", ending.roll_back, run, detach=detach, as_json=as_json)
 
 
 def _unless_confirmed(source: Source, at: str, run: str) -> None:
     """Wait until the time of an upgrade is over, and begin to go back; or be what goes back."""
     if run:
-        work = partial(ending.take_back_unconfirmed, at=at)
+        work = partial(ending.roll_back_unconfirmed, at=at)
         sys.exit(runs.work_apart(source, "rollback", work, run))
     confirmation.stand_by(source, at, partial(runs.start, source, "rollback"))
 
@@ -71,7 +71,7 @@ def _unless_confirmed(source: Source, at: str, run: str) -> None:
 @click.command()
 @on_hub()
 def confirm(source: Source, *, as_json: bool) -> None:
-    """Let an upgrade stay that would else be taken back by itself.
+    """Let an upgrade stay that would else be rolled back automatically.
 
     One that was started with --confirm-within, or with that setting, waits for it.
 
@@ -96,8 +96,8 @@ def resume(  # noqa: PLR0913 - each is an option that a person types
 ) -> None:
     """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
 
-    A kill, a reboot or a power cut can cut one off. The server does this by itself when it starts;
-    it does nothing where no upgrade was cut off.
+    A kill, a reboot or a power cut can cut one off. The server does this automatically when it
+    starts; it does nothing where no upgrade was cut off.
 
     \b
     Example:
@@ -138,7 +138,7 @@ def _confirm() -> None:
     if sys.stdin.isatty() and click.confirm("Go back now?", err=True):
         return
     raise NotConfirmed(
-        "The upgrade was not taken back, and nothing was changed: it was not confirmed.",
+        "The upgrade was not rolled back, and nothing was changed: it was not confirmed.",
         hint="A script adds --yes. To see first what would change: tljh-runbook rollback --dry-run",
     )
 

@@ -80,7 +80,7 @@ def work_apart(source: Source, task: str, work: Callable[[Source, Journal], None
 
 
 def start(source: Source, task: str) -> None:
-    """Start what was typed apart from this terminal; return when it has begun."""
+    """Start what was typed apart from this terminal; return when it has started."""
     worker.start(
         source,
         task,
@@ -98,7 +98,9 @@ def begin(source: Source, task: str, *, as_json: bool) -> None:
     if as_json:
         terminal.data({"begun": True})
     else:
-        terminal.line(f"The {NAMES[task]} has begun. See how it goes: tljh-runbook progress {task}")
+        terminal.line(
+            f"The {NAMES[task]} has started. See how it goes: tljh-runbook progress {task}"
+        )
 
 
 def follow(source: Source, task: str, *, as_json: bool) -> None:
@@ -122,7 +124,9 @@ def going_on(task: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        known = f"The {NAMES[task]} goes on if it has begun. See how: tljh-runbook progress {task}"
+        known = (
+            f"The {NAMES[task]} goes on if it has started. See how: tljh-runbook progress {task}"
+        )
         click.echo(f"\n{terminal.typed(known)}", err=True)
         sys.exit(INTERRUPTED)
 

@@ -78,7 +78,7 @@ def fetch_(source: Source, name: str | None, *, as_json: bool) -> None:
     """Bring snapshots back from the repository of user data: one, or all that are there.
 
     Each snapshot that holds user data lies there as well: so a new server, with the old one's
-    settings file and password, can give back everything.
+    settings file and password, can restore everything.
 
     \b
     Example:

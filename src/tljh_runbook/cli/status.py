@@ -54,7 +54,7 @@ def status(source: Source, *, as_json: bool) -> None:
         }
         terminal.data(values)
     else:
-        told = show.last_upgrade(last, journal.taken_back(source.hub))
+        told = show.last_upgrade(last, journal.rolled_back(source.hub))
         rows = found.rows() | {"security": security.words}
         show.status(source.hub, seen, rows, newest, told)
         shown.runs(timed)

@@ -12,7 +12,7 @@ from tljh_runbook import show, terminal
 from tljh_runbook.cli import run as runs
 from tljh_runbook.cli.options import fail, on_hub
 from tljh_runbook.cli.run import detachable
-from tljh_runbook.errors import PromiseBroken
+from tljh_runbook.errors import GuaranteeBroken
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core.settings.settings_groups import MOST_MINUTES
 from tljh_runbook.hub.upgrade import upgrade, verification
@@ -82,7 +82,7 @@ def rehearse(source: Source, *, security: bool, detach: bool, run: str, as_json:
     "--confirm-within",
     type=click.IntRange(0, MOST_MINUTES),
     metavar="MINUTES",
-    help="Take it back by itself unless it is confirmed in that time, instead of the setting.",
+    help="Roll it back automatically unless it is confirmed in that time, instead of the setting.",
 )
 @SECURITY
 @detachable
@@ -97,11 +97,11 @@ def upgrade_(  # noqa: PLR0913 - each is an option that a person types
     run: str,
     as_json: bool,
 ) -> None:
-    """Upgrade TLJH and its plugins as the settings ask, and prove that the promises held.
+    """Upgrade TLJH and its plugins as the settings ask, and verify that the guarantees held.
 
-    It goes on by itself, whatever becomes of this terminal. It needs a snapshot of the last hour,
-    and does nothing at all when everything is as asked. When the new version does not keep the
-    promises, it is taken back by itself.
+    It goes on when this terminal is closed. It needs a snapshot of the last hour, and does nothing
+    at all when everything is as asked. When a guarantee is broken, or the hub does not become
+    healthy, the upgrade is rolled back automatically.
 
     With --security it leaves TLJH and the plugins as they are, and installs only what fixes a known
     vulnerability.
@@ -121,7 +121,7 @@ def upgrade_(  # noqa: PLR0913 - each is an option that a person types
 @click.command()
 @on_hub()
 def prove(source: Source, *, as_json: bool) -> None:
-    """Measure the promises now, and compare with what was measured before the last upgrade.
+    """Measure the guarantees now, and compare with what was measured before the last upgrade.
 
     \b
     Example:
@@ -136,7 +136,7 @@ def prove(source: Source, *, as_json: bool) -> None:
         terminal.line("The last upgrade changed nothing, so there is nothing to prove.")
     try:
         verification.require_kept(report.verdicts if report else [])
-    except PromiseBroken as error:
+    except GuaranteeBroken as error:
         fail(error, as_json=False)  # the report on standard output says it as data
 
 

@@ -23,7 +23,7 @@ DELETE = (
     "name in the place of SNAPSHOT: `rm -r /var/backups/tljh/SNAPSHOT`"
 )
 FAILS = (
-    "There is no new snapshot then, and the hub is as it was: what was begun is removed. The "
+    "There is no new snapshot then, and the hub is as it was: what was started is removed. The "
     "message names what is in the way; put it right and type the same again."
 )
 
@@ -207,7 +207,7 @@ def user_data(target: Target) -> Plan:
 def accounts(target: Target) -> Plan:
     """Make a snapshot of the server's accounts of hub users, and of their groups.
 
-    Files belong to *numbers*, not to names: on a new server, a home that is given back is only
+    Files belong to *numbers*, not to names: on a new server, a home that is restored is only
     its owner's when the account has the number that it had. Kept are the records of hub users and
     their groups, never whole system files.
     """
@@ -245,7 +245,7 @@ def software(target: Target) -> Plan:
 def services(target: Target) -> Plan:
     """Make a snapshot of the services' units, and of the TLS files that `config.yaml` names.
 
-    The installer writes the units anew at each upgrade; your own drop-ins beside them are only
+    The installer writes the units again at each upgrade; your own drop-ins beside them are only
     yours.
     """
     return [_backup(target, "services")]

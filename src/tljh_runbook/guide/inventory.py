@@ -1,4 +1,4 @@
-"""The servers that an inventory names, as Ansible reads it, before anything is begun on them."""
+"""The servers that an inventory names, as Ansible reads it, before anything is started on them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def servers(file: str, limit: str = "") -> list[str]:
     """Return the names of the servers, in order. Raises `InventoryInvalid`."""
     if not Path(file).exists():
         raise InventoryInvalid(
-            f"There is no inventory {file}. Nothing was begun.",
+            f"There is no inventory {file}. Nothing was started.",
             hint="Write one that names your servers, or name another: "
             "./invoke hosts --inventory FILE",
         )
     every = _listed(file)
     if not every:
         raise InventoryInvalid(
-            f"The inventory {file} names no server. Nothing was begun.",
+            f"The inventory {file} names no server. Nothing was started.",
             hint="Write the name or address of each server on a line of its own below [server].",
         )
     chosen = _listed(file, "--limit", limit) if limit else every
     if not chosen:
         raise InventoryInvalid(
-            f"No server of {file} is meant by --limit {limit}. Nothing was begun.",
+            f"No server of {file} is meant by --limit {limit}. Nothing was started.",
             hint=f"The servers are: {', '.join(every)}.",
         )
     return chosen
@@ -43,7 +43,7 @@ def _listed(file: str, *options: str) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and "leaves us with no hosts" not in done.stderr:
         raise InventoryInvalid(
-            f"The inventory {file} cannot be read: {_why(file, done.stderr)} Nothing was begun.",
+            f"The inventory {file} cannot be read: {_why(file, done.stderr)} Nothing was started.",
             hint="Correct that line. What Ansible says of the whole file: "
             f"ansible-inventory -i {file} --list",
         )

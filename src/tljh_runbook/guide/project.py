@@ -21,7 +21,7 @@ UPGRADED = {
     "where": "On what it ran, in words that end a sentence.",
 }
 TESTS = {
-    "record": "Take the evidence of all blocks anew, also where nothing has changed.",
+    "record": "Take the evidence of all blocks again, also where nothing has changed.",
     "accept": "Let the pages show what was printed, where it differs.",
 }
 
@@ -172,7 +172,7 @@ def check(c: Context) -> None:
 
 
 def lock(c: Context) -> None:
-    """Resolve requirements.in anew into requirements.txt, for every supported Python at once."""
+    """Resolve requirements.in again into requirements.txt, for every supported Python at once."""
     options = ("--universal", "--python-version", "3.10", "--no-annotate", "--quiet")
     _run(c, ("uv", "pip", "compile", *options, "requirements.in", "-o", "requirements.txt"))
 

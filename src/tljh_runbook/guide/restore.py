@@ -1,4 +1,4 @@
-"""The steps that give a snapshot back, and that remove old ones."""
+"""The steps that restore a snapshot, and that remove old ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPTIONS = {
     check="The last lines say that the hub is healthy, and where the replaced files are kept.",
     undo="What was replaced is kept in the folder that the last line names, each file under its "
     "whole path. Or restore another snapshot.",
-    fails="The message says what was given back already and what was not. Put right what it names, "
+    fails="The message says what was restored already and what was not. Put right what it names, "
     "and run it again: what is as kept already is left as it is.",
     default=True,
     options=OPTIONS,
@@ -51,10 +51,10 @@ def everything(  # noqa: PLR0913 - each is an option that a person types
     dry_run: bool = False,
     yes: bool = False,
 ) -> Plan:
-    """Give back the hub's state, one component, one user's home or one file, as it was.
+    """Restore the hub's state, one component, one user's home or one file, as it was.
 
-    Without options it gives back everything from the newest snapshot of the whole hub: accounts,
-    databases, configuration, plugins. Of users' files it then gives back only those that are
+    Without options it restores everything from the newest snapshot of the whole hub: accounts,
+    databases, configuration, plugins. Of users' files it then restores only those that are
     missing: what users have changed since is theirs. It shows what it would change, and asks.
 
     The hub stops for a moment; users' servers keep running. They keep answering, unless a file of
@@ -70,7 +70,7 @@ def everything(  # noqa: PLR0913 - each is an option that a person types
         Check(
             ("tljh-runbook", "restore", *chosen, *given, "--hub", target.hub),
             NotConfirmed(
-                "Nothing was given back.",
+                "Nothing was restored.",
                 hint="Nobody can be asked on a server. To do it: --yes behind restore, and the "
                 "server before it: hosts --limit SERVER"
                 if target.remote

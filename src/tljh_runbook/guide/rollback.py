@@ -23,9 +23,9 @@ OPTIONS = {
     "rollback.all",
     "Roll back",
     why="The new version does not do what you need, and the one before did.",
-    changes="The version before runs again, with its environments, units and settings; a database "
-    "that was migrated is put back as it was before the upgrade.",
-    check="The table names the old versions as those that run now, and no promise as *BROKEN*.",
+    changes="The previous version runs again, with its environments, units and settings; a "
+    "database that was migrated is put back as it was before the upgrade.",
+    check="The table names the old versions as those that run now, and no guarantee as *BROKEN*.",
     undo="Upgrade again: {step}`upgrade`. A newer database that was replaced is kept in "
     "`/var/lib/tljh-runbook`, in a folder `taken-back-` and the moment.",
     fails="The message says whether the hub runs, and which version. Where it was cut off, "
@@ -34,10 +34,10 @@ OPTIONS = {
     options=OPTIONS,
 )
 def everything(target: Target, *, dry_run: bool = False, yes: bool = False) -> Plan:
-    """Take the last upgrade back: the version before runs again, as long as it is kept.
+    """Roll the last upgrade back: the previous version runs again, as long as it is retained.
 
     It shows what would change and which rows of the databases would be lost, and asks. Then the
-    environments of the version before, its units and its settings take their places again. A
+    environments of the previous version, its units and its settings take their places again. A
     database is put back only where the upgrade had migrated it; the newer one is kept.
 
     The hub is away for one restart. Users' servers run on, but where the upgrade had restarted the
@@ -49,7 +49,7 @@ def everything(target: Target, *, dry_run: bool = False, yes: bool = False) -> P
         Check(
             ("tljh-runbook", "rollback", *given, "--hub", target.hub),
             NotConfirmed(
-                "The upgrade was not taken back.",
+                "The upgrade was not rolled back.",
                 hint="Nobody can be asked on a server. To do it: --yes behind rollback, and the "
                 "server before it: hosts --limit SERVER"
                 if target.remote
@@ -66,7 +66,7 @@ def everything(target: Target, *, dry_run: bool = False, yes: bool = False) -> P
     changes=CHANGES_NOTHING,
     check="The table names the versions that would run then.",
     undo=NOTHING_TO_UNDO,
-    fails="When no version before is kept, there is nothing to go back to: {step}`restore` gives "
+    fails="When no previous version is kept, there is nothing to roll back to: {step}`restore` brings "
     "the snapshot back that the upgrade began from.",
 )
 def preview(target: Target) -> Plan:

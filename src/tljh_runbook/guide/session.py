@@ -63,7 +63,9 @@ class Session:
         if code == 0:
             return
         if interrupted and command.argv[0] == "ansible-playbook":
-            self._say("An upgrade that has begun goes on by itself.", "See how: invoke status")
+            self._say(
+                "An upgrade that has started goes on automatically.", "See how: invoke status"
+            )
         if interrupted:
             raise Exit(code=INTERRUPTED)
         if code == errors.NoHub.code and not self.target.remote:
@@ -94,7 +96,7 @@ def _require_ours() -> None:
     if Path.cwd().stat().st_mode & stat.S_IWOTH:
         raise errors.AccessDenied(
             "Every user may write in this folder, so Ansible does not read its ansible.cfg here. "
-            "Nothing was begun.",
+            "Nothing was started.",
             hint='Take that right away: chmod o-w "$PWD"',
         )
 

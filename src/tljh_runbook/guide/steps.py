@@ -75,7 +75,7 @@ class Step:
 
     ``prose`` is MyST, written for an operator; its first line is the summary. ``why`` says in one
     line what it is good for, ``changes`` what is another on the hub afterwards, ``check`` how to
-    see that the step worked, ``undo`` how to take it back, ``fails`` what to do when it fails.
+    see that the step worked, ``undo`` how to undo it, ``fails`` what to do when it fails.
     ``by_hand`` is shell that gives the same result without our tool, where there is such.
     ``here`` returns its plan for a hub on this machine. ``options`` explain what it takes besides
     its target: only whole tasks that a person starts by hand have any, because invoke runs a task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tljh_runbook.errors import PromiseBroken
+from tljh_runbook.errors import GuaranteeBroken
 from tljh_runbook.guide.steps import (
     CHANGES_NOTHING,
     NOTHING_TO_UNDO,
@@ -31,26 +31,26 @@ def _run(target: Target) -> Run:
 def _prove(target: Target) -> Check:
     return Check(
         ("tljh-runbook", "prove", "--hub", target.hub),
-        PromiseBroken(
-            "The upgrade did not keep all its promises.",
-            hint="Read the table above. To take the upgrade back: invoke rollback",
+        GuaranteeBroken(
+            "Not all guarantees of the upgrade held.",
+            hint="Read the table above. To roll the upgrade back: invoke rollback",
         ),
     )
 
 
 BACK = (
-    "Take it back: {step}`rollback`. When the version before is not kept any more, restore the "
+    "Roll it back: {step}`rollback`. When the previous version is not kept any more, restore the "
     "snapshot that the upgrade started from: {step}`restore`, with `--snapshot` and its name."
 )
 
 FAILED = (
     "The message says what happened, and which version runs: what failed before *Stop the hub* has "
-    "touched nothing that is live, and what failed after it was taken back. Correct the cause, "
+    "touched nothing that is live, and what failed after it was undone. Correct the cause, "
     "rehearse ({step}`upgrade.rehearse`), and type the same again."
 )
 CHANGES = (
     "TLJH and its plugins have the versions that the settings ask for, and the settings that were "
-    "unset are set. The version before is kept."
+    "unset are set. The previous version is kept."
 )
 
 
@@ -59,17 +59,17 @@ CHANGES = (
     "Upgrade",
     why="Old versions get no corrections any more, and one that is far behind is hard to upgrade.",
     changes=CHANGES,
-    check="The last table shows no promise as *BROKEN*.",
+    check="The last table shows no guarantee as *BROKEN*.",
     undo=BACK,
     fails=FAILED,
     default=True,
 )
 def everything(target: Target) -> Plan:
-    """Check, upgrade, and prove that the promises were kept.
+    """Check, upgrade, and verify that the guarantees held.
 
     This is {step}`upgrade.check`, {step}`upgrade.run` and {step}`upgrade.verify`, one after the
-    other; it stops at the first that fails. When the new version does not keep the promises, the
-    upgrade is taken back by itself, and the old version runs again.
+    other; it stops at the first that fails. When the new version does not hold the guarantees, the
+    upgrade is rolled back automatically, and the old version runs again.
     """
     return [_check(target), _run(target), _prove(target)]
 
@@ -112,7 +112,7 @@ def rehearse(target: Target) -> Plan:
     and whether the proxy restarts.
 
     The live hub, its users and their servers do not notice: it is safe at noon on a working day.
-    It needs no snapshot. The next {step}`upgrade.run` prepares everything anew.
+    It needs no snapshot. The next {step}`upgrade.run` prepares everything again.
     """
     return [_rehearse(target)]
 
@@ -135,8 +135,8 @@ def run(target: Target) -> Plan:
     its program or its fixed settings have changed.
 
     When the hub is *healthy* (its API and its login page answer, not merely an open port), the
-    promises are measured. When one is broken, or the hub does not become healthy, the upgrade is
-    taken back by itself. Of the settings only those that are unset are set; what you set stays.
+    guarantees are measured. When one is broken, or the hub does not become healthy, the upgrade is
+    rolled back automatically. Only settings that are unset are set; what you set stays.
     When everything is already as asked, nothing is changed and nothing is restarted.
 
     The work is done by a process of its own on the hub. When your terminal closes or your laptop
@@ -180,14 +180,14 @@ def security(target: Target) -> Plan:
     "upgrade.confirm",
     "Confirm that it may stay",
     why="You have looked at the new version yourself, and want to keep it.",
-    changes="The upgrade is not taken back by itself any more. The hub itself is left alone.",
+    changes="The upgrade is not rolled back automatically any more. The hub itself is left alone.",
     check="It says that the upgrade stays.",
     undo=BACK,
     fails="The message says which version runs. When the time was over, the upgrade was taken "
     "back: upgrade again.",
 )
 def confirm(target: Target) -> Plan:
-    """Let an upgrade stay that would else be taken back by itself.
+    """Let an upgrade stay that would else be rolled back automatically.
 
     You need it only where the option `--confirm-within` or the setting `upgrade.confirm_within`
     says so. Without either, an upgrade stays as it is.
@@ -197,15 +197,15 @@ def confirm(target: Target) -> Plan:
 
 @step(
     "upgrade.verify",
-    "Prove that the promises were kept",
+    "Verify that the guarantees held",
     why="You need not believe that nothing was lost: it is measured.",
     changes=CHANGES_NOTHING,
     check="No line says *BROKEN*.",
     undo=NOTHING_TO_UNDO,
-    fails="The table names what was not kept. To take the upgrade back: {step}`rollback`.",
+    fails="The table names what was not kept. To roll the upgrade back: {step}`rollback`.",
 )
 def verify(target: Target) -> Plan:
-    """Measure the promises again and compare with what was measured before the upgrade.
+    """Measure the guarantees again and compare with what was measured before the upgrade.
 
     Run it as often as you like. A user server that its owner has stopped since then counts as
     gone, so it tells most right after the upgrade.

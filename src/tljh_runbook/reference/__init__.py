@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tljh_runbook.reference.lists import ComponentList, DowntimeList, PromiseList, TestedReleases
+from tljh_runbook.reference.lists import ComponentList, DowntimeList, GuaranteeList, TestedReleases
 from tljh_runbook.reference.measured import Measured, MeasuredOn
 from tljh_runbook.reference.playbooks import PlaybookList, VariablesTable
 from tljh_runbook.reference.real_servers import RealDowntime, RealServers
@@ -24,7 +24,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.add_directive("settings-table", SettingsTable)
     app.add_directive("component-list", ComponentList)
     app.add_directive("downtime-list", DowntimeList)
-    app.add_directive("promise-list", PromiseList)
+    app.add_directive("guarantee-list", GuaranteeList)
     app.add_directive("tested-releases", TestedReleases)
     app.add_directive("playbook-list", PlaybookList)
     app.add_directive("variables-table", VariablesTable)

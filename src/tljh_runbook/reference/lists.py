@@ -54,13 +54,13 @@ class TestedReleases(Table):
         return self.parse_text_to_nodes(head + "".join(rows))
 
 
-class PromiseList(Table):
-    """Every promise, in the order in which an upgrade shows them."""
+class GuaranteeList(Table):
+    """Every guarantee, in the order in which an upgrade shows them."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the list of promises."""
+        """Return the list of guarantees."""
         return [nodes.definition_list("", *(self._row(each) for each in guarantees.every()))]
 
-    def _row(self, each: guarantees.Promise) -> nodes.definition_list_item:
-        label = self.label("promise", each.name)
-        return self.entry(label, [nodes.Text(each.name)], self.parse_text_to_nodes(each.vow))
+    def _row(self, each: guarantees.Guarantee) -> nodes.definition_list_item:
+        label = self.label("guarantee", each.name)
+        return self.entry(label, [nodes.Text(each.name)], self.parse_text_to_nodes(each.statement))

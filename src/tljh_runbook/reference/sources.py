@@ -12,8 +12,8 @@ from pathlib import Path
 import tljh_runbook
 
 ROOT = Path(tljh_runbook.__file__).parent
-# Ansible's plugins and a sandbox's stand-ins are no modules of ours, and this part raises nothing.
-LEFT_OUT = {"playbooks", "standins", "reference"}
+# Ansible's plugins and a sandbox's fakes are no modules of ours, and this part raises nothing.
+LEFT_OUT = {"playbooks", "fakes", "reference"}
 
 LEAVES = (ast.Name, ast.Constant, ast.expr_context)  # half of all nodes, with nothing below
 

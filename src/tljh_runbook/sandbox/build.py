@@ -21,7 +21,7 @@ from tljh_runbook.sandbox import (
     servers,
     supervisor,
 )
-from tljh_runbook.sandbox.layout import STANDINS, Layout
+from tljh_runbook.sandbox.layout import FAKES, Layout
 from tljh_runbook.sandbox.progress import Progress
 from tljh_runbook.sandbox.record import Record
 
@@ -80,7 +80,7 @@ def furnish(layout: Layout, known: Record) -> dict[str, str]:
     for folder in (layout.logs, layout.run, layout.root / "var" / "backups"):
         folder.mkdir(parents=True)
     commits = repositories.build(layout)
-    shutil.copyfile(STANDINS / "bootstrap.py", layout.installer)
+    shutil.copyfile(FAKES / "bootstrap.py", layout.installer)
     contents.configure(layout, known, secrets.token_hex(32))
     contents.settle(layout, f"{layout.url('plasma')}@{commits['newer']}")
     contents.furnish_homes(layout)

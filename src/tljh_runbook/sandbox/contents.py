@@ -9,7 +9,7 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-from tljh_runbook.sandbox.layout import STANDINS, Layout
+from tljh_runbook.sandbox.layout import FAKES, Layout
 from tljh_runbook.sandbox.record import Record, write_private
 
 USERS = ["alice", "bob", "carol"]
@@ -85,7 +85,7 @@ def configure(layout: Layout, record: Record, token: str) -> None:
     )
     write_private(layout.token, token + "\n")
     extra = layout.config / "jupyterhub_config.d" / "sandbox.py"
-    body = (STANDINS / "jupyterhub_config.py").read_text(encoding="utf-8")
+    body = (FAKES / "jupyterhub_config.py").read_text(encoding="utf-8")
     extra.write_text(_constants(layout, record) + body, encoding="utf-8")
 
 

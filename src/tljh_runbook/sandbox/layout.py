@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from tljh_runbook.errors import SandboxFailed
 
-STANDINS = Path(__file__).with_name("standins")
+FAKES = Path(__file__).with_name("fakes")
 # Supervisor's settings, PATH and the shebang of a script each give some of these a meaning;
 # supervisor expands a percent sign once in some settings and twice in others.
 UNUSABLE = frozenset("\"'\\;#:{}%")

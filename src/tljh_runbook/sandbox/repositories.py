@@ -1,4 +1,4 @@
-"""The git repositories from which a sandbox installs its stand-ins.
+"""The git repositories from which a sandbox installs its fakes.
 
 Author and dates are fixed: the same files make the same commits on every machine.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tljh_runbook.errors import SandboxFailed, ToolMissing
-from tljh_runbook.sandbox.layout import STANDINS, Layout
+from tljh_runbook.sandbox.layout import FAKES, Layout
 from tljh_runbook.sandbox.processes import environment
 
 HISTORY = {"tljh": ["1.0.0", "2.0.0"], "plasma": ["older", "newer"]}
@@ -29,12 +29,12 @@ FIXED = {
 def build(layout: Layout, over: Path | None = None) -> dict[str, str]:
     """Make the repositories; return the commit of each release, by its tag.
 
-    ``over`` is a folder of stand-ins for another kind of server, laid over ours.
+    ``over`` is a folder of fakes for another kind of server, laid over ours.
     Raises ToolMissing without git.
     """
     if shutil.which("git") is None:
         raise ToolMissing(
-            "git is not installed; a sandbox installs its stand-ins from git repositories.",
+            "git is not installed; a sandbox installs its fakes from git repositories.",
             hint="Type: sudo apt-get install git",
         )
     return {tag: commit for name in HISTORY for tag, commit in _build(layout, name, over)}
@@ -46,7 +46,7 @@ def _build(layout: Layout, name: str, over: Path | None) -> Iterator[tuple[str, 
     git(layout, repository, "init", "--quiet", "--template=", "--initial-branch=main")
     for day, release in enumerate(HISTORY[name], start=1):
         for part in ("common", release):
-            _lay(STANDINS / name / part, repository)
+            _lay(FAKES / name / part, repository)
         if over:
             _lay(over / name, repository)
         commit = record(layout, name, release, day)

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import Any
 
 from tljh_runbook.errors import SandboxFailed
-from tljh_runbook.sandbox.layout import STANDINS, Layout
+from tljh_runbook.sandbox.layout import FAKES, Layout
 from tljh_runbook.sandbox.ports import HOST
 from tljh_runbook.sandbox.processes import environment
 from tljh_runbook.sandbox.record import write_private
@@ -67,7 +67,7 @@ def configure(layout: Layout, port: int) -> None:
 
 def bring_command(layout: Layout) -> None:
     """Write the systemctl of the sandbox, by which TLJH's installer speaks to supervisor."""
-    body = (STANDINS / "systemctl.py").read_text(encoding="utf-8")
+    body = (FAKES / "systemctl.py").read_text(encoding="utf-8")
     layout.systemctl.parent.mkdir(parents=True, exist_ok=True)
     layout.systemctl.write_text(
         FIRST_LINES.format(python=shlex.quote(sys.executable)) + body, encoding="utf-8"

@@ -32,12 +32,12 @@ class Ground(Protocol):
 class Keeper:
     """Keeps evidence of the blocks of ``site``: each page's file is written after each block.
 
-    Blocks that have evidence keep it, so that their times do not change with each run; ``anew``
-    takes it anew. With ``accepts`` what is printed becomes what the page shows.
+    Blocks that have evidence keep it, so that their times do not change with each run; ``again``
+    takes it again. With ``accepts`` what is printed becomes what the page shows.
     """
 
     site: Site
-    anew: bool = False
+    again: bool = False
     accepts: bool = False
     writes: bool = True
     changes: list[accept.Change] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Keeper:
         """Keep the evidence of a block that did as its page shows."""
         path = self._file(block.page)
         records = evidence.read(path)
-        if not self.writes or (block.key in records and not self.anew):
+        if not self.writes or (block.key in records and not self.again):
             return
         records[block.key] = evidence.Record(
             command=block.text.partition("\n")[0].removeprefix("$ "),

@@ -106,7 +106,7 @@ class Controller:
         return done.stdout
 
     def disconnect(self) -> None:
-        """End the connections that ssh keeps open for Ansible: the next one must log in anew."""
+        """End the connections that ssh keeps open for Ansible: the next one must log in again."""
         for socket in (self.home / ".ansible" / "cp").iterdir():
             command = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "server"]
             subprocess.run(command, capture_output=True, check=True)

@@ -204,7 +204,7 @@ def _settle_pip(server: Server) -> None:
 
 
 def bring_uv(server: Server) -> None:
-    """Let the stand-in's installer find uv, which takes a tenth of the time that pip does."""
+    """Let the fake's installer find uv, which takes a tenth of the time that pip does."""
     server.run("mkdir", "-p", "/etc/uv")
     index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("PIP_INDEX_URL")
     lines = ["native-tls = true", f'[[index]]\nurl = "{index}"\ndefault = true' if index else ""]

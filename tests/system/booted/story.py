@@ -21,9 +21,9 @@ from machines import Server, give
 from visitor import Visitor
 
 from tljh_runbook.sandbox import layout, repositories
-from tljh_runbook.sandbox.layout import STANDINS
+from tljh_runbook.sandbox.layout import FAKES
 
-OWN_STANDINS = Path(__file__).parents[1] / "standins"
+OWN_FAKES = Path(__file__).parents[1] / "fakes"
 GROUP = "students"
 USERS = ("alice", "bob")
 ENVIRONMENT = "course:4f1c2ab"
@@ -65,7 +65,7 @@ class Story:
                     f"tljh-plasma @ git+file:///srv/git/plasma@{self.commits[plasma]}",
                     "tljh-repo2docker==3.0.15",
                 ],
-                "tljh_hub_packages": [],  # the stand-in pins what the real one lacks
+                "tljh_hub_packages": [],  # the fake pins what the real one lacks
                 "tljh_admins": ["alice"],
                 "tljh_groups": [GROUP],
                 "tljh_users": users,
@@ -138,9 +138,9 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 def publish(folder: Path, servers: tuple[Server, ...]) -> dict[str, str]:
-    """Put the stand-ins where TLJH and the plugin are had from; return the plugin's commits."""
-    commits = repositories.build(layout.layout(folder), OWN_STANDINS)
-    shutil.copyfile(STANDINS / "bootstrap.py", folder / "bootstrap.py")
+    """Put the fakes where TLJH and the plugin are had from; return the plugin's commits."""
+    commits = repositories.build(layout.layout(folder), OWN_FAKES)
+    shutil.copyfile(FAKES / "bootstrap.py", folder / "bootstrap.py")
     hand_over(folder, servers)
     return commits
 

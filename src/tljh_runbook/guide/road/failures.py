@@ -15,7 +15,7 @@ from tljh_runbook.errors import (
     RunCutOff,
     ServerUnfit,
     ServerUnreachable,
-    UpgradeTakenBack,
+    UpgradeRolledBack,
 )
 
 FAILED = 2  # what ansible-playbook itself ends with
@@ -28,7 +28,7 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
         (
             ServerUnreachable,
             "The server shows another host key than before.",
-            "If the server was set up anew, forget the old key: ssh-keygen -R {entry}, and log "
+            "If the server was set up again, forget the old key: ssh-keygen -R {entry}, and log "
             "in once by hand: {ssh}. If it was not, somebody may be between you and it.",
         ),
     ),
@@ -123,17 +123,17 @@ _KNOWN: tuple[tuple[str, Row], ...] = (
 _LOST: Row = (
     ServerUnreachable,
     "The server cannot be reached: {said}.",
-    "Is it on, and can it be reached from here? What had begun on it goes on automatically; the "
+    "Is it on, and can it be reached from here? What had started on it goes on automatically; the "
     "same command shows how. Try: {ssh}",
 )
 _BACK: Row = (
-    UpgradeTakenBack,
-    "The upgrade was taken back, and the hub runs as before. {why}",
+    UpgradeRolledBack,
+    "The upgrade was rolled back, and the hub runs as before. {why}",
     "Users' servers may have ended with the machine. Type the same command again when all is well.",
 )
 _CUT_OFF: Row = (
     RunCutOff,
-    "What had begun on the hub was cut off before its end.",
+    "What had started on the hub was cut off before its end.",
     "Type the same command again: it goes on with what it began.",
 )
 
@@ -179,8 +179,8 @@ def run_of(result: Mapping[str, Any]) -> dict[str, Any]:
     return found if "events" in found and "running" in found else {}
 
 
-def taken_back(run: Mapping[str, Any]) -> str:
-    """Return why an upgrade that ended without an error was taken back; else nothing."""
+def rolled_back(run: Mapping[str, Any]) -> str:
+    """Return why an upgrade that ended without an error was rolled back; else nothing."""
     report = (run.get("end") or {}).get("report") or {}
     return str(report.get("why") or "") if run.get("task") == "upgrade" else ""
 
@@ -190,7 +190,7 @@ def _told(result: Mapping[str, Any], server: Server) -> Failure | None:
     run = run_of(result)
     if run and not run["running"] and not run["end"]:
         return _filled(_CUT_OFF, server, {})
-    if why := taken_back(run):
+    if why := rolled_back(run):
         return _filled(_BACK, server, {"why": why})
     error = ((run.get("end") or {}) or _data(result)).get("error") or _written(result)
     if not error:

@@ -73,6 +73,6 @@ def _went_back(report: Report) -> Iterator[str]:
     for name, before, after in report["changes"]:
         yield f"{name}: {before}, now {after} again"
     for each in report.get("verdicts", []):
-        yield f"{each['promise']}: {each['word']}, {each['measured']}"
+        yield f"{each['guarantee']}: {each['word']}, {each['measured']}"
     for each in report["outages"]:
         yield f"{each['name']} away: {each['away']:.1f} s"

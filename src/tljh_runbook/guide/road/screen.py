@@ -14,7 +14,7 @@ COLOURS = {"red": 31, "green": 32, "dim": 2}
 
 
 class Screen:
-    """Prints lines; on a terminal a last one is written anew each second. A pipe gets none."""
+    """Prints lines; on a terminal a last one is written again each second. A pipe gets none."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -26,7 +26,7 @@ class NotExecuted(SphinxDirective):
 
 
 class OnServer(SphinxDirective):
-    """Wrap blocks that are carried out on a booted server: a practice hub has not all it needs."""
+    """Wrap blocks that are carried out on a booted server: a sandbox has not all it needs."""
 
     has_content = True
 

@@ -17,7 +17,7 @@ def refuse(kept: Records, now: Records) -> None:
     """Raise `AccountConflict`, naming all of them, when there is a conflict."""
     if told := "; ".join(_found(kept, now)):
         raise AccountConflict(
-            f"Accounts cannot be given back as they were: {told}. Nothing was changed.",
+            f"Accounts cannot be restored as they were: {told}. Nothing was changed.",
             hint="Files belong to numbers, not to names. Rename or renumber the account that is "
             "in the way (usermod --uid, groupmod --gid), then restore again.",
         )

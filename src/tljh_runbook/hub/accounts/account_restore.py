@@ -1,4 +1,4 @@
-"""Giving accounts back: what is missing is added, what is there is left as it is."""
+"""Restoring accounts: what is missing is added, what is there is left as it is."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ def actions(restoration: Restoration, kept: Records, limits: list[Quota]) -> Ite
     """Yield what is to be added. Raises `AccountConflict` before anything is."""
     root = restoration.source.hub.root
     if not accounts.exist(root):
-        restoration.notes.append(
-            f"No accounts are given back: there is no passwd in {root / 'etc'}."
-        )
+        restoration.notes.append(f"No accounts are restored: there is no passwd in {root / 'etc'}.")
         return
     now = accounts.read(root)
     account_conflicts.refuse(kept, now)
@@ -91,7 +89,7 @@ def _limits(restoration: Restoration, kept: Records, limits: list[Quota]) -> Ite
     now = quotas.of(kept.users.values(), root) if limits else []
     for mount in sorted({each.mount for each in limits} - enabled):
         restoration.notes.append(
-            f"Quotas of {mount} are not given back: they are not switched on there."
+            f"Quotas of {mount} are not restored: they are not switched on there."
         )
     for each in limits:
         if each.mount in enabled and each not in now:

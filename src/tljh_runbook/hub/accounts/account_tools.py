@@ -42,7 +42,7 @@ def add_group(root: Path, name: str, gid: int) -> list[str]:
 
 def add_user(root: Path, user: User) -> list[str]:
     """Return the command that makes an account, without a home, a password or ranges."""
-    # Ranges are given back as they were: none are to be chosen.
+    # Ranges are restored as they were: none are to be chosen.
     fixed = ["--badname", "--no-create-home", "--no-user-group"]
     fixed += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
     numbers = ["--uid", str(user.uid), "--gid", str(user.gid)]
@@ -90,7 +90,7 @@ def run(command: list[str], given: str = "") -> None:
 
 
 def script(root: Path, kept: Records) -> str:
-    """Return a shell script that does by hand what giving back does."""
+    """Return a shell script that does by hand what restoring does."""
     lines = [*_checks(root, kept), *_groups(root, kept), *_users(root, kept)]
     return _HEAD + "".join(f"{line}\n" for line in [*lines, *_members(root, kept)])
 

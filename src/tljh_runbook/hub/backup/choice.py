@@ -1,4 +1,4 @@
-"""What is to be given back: from which snapshot, which components, which paths."""
+"""What is to be restored: from which snapshot, which components, which paths."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is given back; without ``paths`` all of the components."""
+    """What is restored; without ``paths`` all of the components."""
 
     kept: Snapshot
     components: tuple[Component, ...]

@@ -1,4 +1,4 @@
-"""Giving a snapshot back: planned, prepared, carried out while the hub is stopped, proved."""
+"""Restoring a snapshot: planned, prepared, carried out while the hub is stopped, proved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AGAIN = "Run the same restore again: it goes on."
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was given back; ``replaced`` are the folders that keep what was in the place."""
+    """What was restored; ``replaced`` are the folders that keep what was in the place."""
 
     actions: list[Action]
     seconds: float
@@ -54,13 +54,13 @@ def told(action: Action) -> dict[str, str]:
 
 
 def plan(restoration: Restoration, components: Iterable[Component]) -> list[Action]:
-    """Return what giving back takes, in the order in which it is done. Looks only."""
+    """Return what restoring takes, in the order in which it is done. Looks only."""
     found: list[Action] = []
     wanted = tuple(components)
     restoration = replace(restoration, components=frozenset(each.name for each in wanted))
     for component in wanted:
         restoration.say(f"Comparing: {component.title}")
-        found += component.give_back(restoration)
+        found += component.restore(restoration)
     return found
 
 
@@ -79,7 +79,7 @@ def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
     The proxy keeps running, and users' servers answer, unless an action says otherwise.
 
     The caller holds the hub's lock. When an action fails, those that went before it while the hub
-    was stopped are taken back. Raises `HubUnhealthy` and what an action raises.
+    was stopped are undone. Raises `HubUnhealthy` and what an action raises.
     """
     start = time.monotonic()
     source = restoration.source
@@ -97,7 +97,7 @@ def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
             (source.hub.work / MARK).unlink()
     seen = _wait_for_servers(restoration, answered) if restarted else {}
     if refused:
-        refused.add("All else was given back.")
+        refused.add("All else was restored.")
         raise refused
     seconds = round(time.monotonic() - start, 1)
     replaced = _replaced(restoration, actions)
@@ -117,7 +117,7 @@ def cut_off(work: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[None]:
-    """Prepare every action before the first is carried out; take back what is left beside."""
+    """Prepare every action before the first is carried out; remove what is left beside."""
     begun: list[Action] = []
     try:
         with _disk_errors(restoration, "Nothing was changed."):
@@ -140,7 +140,7 @@ def _disk_errors(restoration: Restoration, state: str) -> AbstractContextManager
 def _while_running(restoration: Restoration, actions: Sequence[Action]) -> RestoreFailed | None:
     """Carry out what needs no stop. A home that refuses does not keep the hub from coming back."""
     refused = None
-    state = "What was given back so far is in its place."
+    state = "What was restored so far is in its place."
     with _disk_errors(restoration, state):
         for action in actions:
             restoration.phase(action.what)
@@ -171,13 +171,13 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
         if any(action.proxy for action in actions):
             restoration.phase("Stopping the proxy")
             manager.end(services.PROXY)
-        with _disk_errors(restoration, "It was not given back."):
+        with _disk_errors(restoration, "It was not restored."):
             for action in actions:
                 restoration.phase(action.what)
                 done.append(action)
                 action.carry_out()
     except BaseException as error:
-        _take_back(restoration, done, error)
+        _undo(restoration, done, error)
         raise
     finally:
         if manager.stale():  # units that were put back after they had been read
@@ -187,18 +187,18 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
         manager.start(services.HUB)
 
 
-def _take_back(restoration: Restoration, done: Sequence[Action], error: BaseException) -> None:
+def _undo(restoration: Restoration, done: Sequence[Action], error: BaseException) -> None:
     """Undo what was done while the hub was stopped, the last first."""
     if any(action.undo is None for action in done):
         return  # software was changed: only doing it again helps, and the mark says so
-    with _disk_errors(restoration, f"Part of it is given back. {AGAIN}"):
+    with _disk_errors(restoration, f"Part of it is restored. {AGAIN}"):
         for action in reversed(done):  # then all is as before, and nothing is to be gone on with
-            restoration.phase(f"Taking back {action.what}")
+            restoration.phase(f"Undoing {action.what}")
             if action.undo:
                 action.undo()
     (restoration.source.hub.work / MARK).unlink()
     if isinstance(error, RunbookError):
-        error.add("What had been given back before was taken back.")
+        error.add("What had been restored before was undone.")
 
 
 def _replaced(restoration: Restoration, actions: Sequence[Action]) -> list[Path]:
@@ -208,7 +208,7 @@ def _replaced(restoration: Restoration, actions: Sequence[Action]) -> list[Path]
 
 
 def _mark(restoration: Restoration) -> None:
-    """Remember that a restore has begun: only one that ends removes the mark."""
+    """Remember that a restore has started: only one that ends removes the mark."""
     known = {"snapshot": restoration.kept.path.name, "typed": restoration.typed}
     path = restoration.source.hub.work / MARK
     with files.disk_errors(path.parent, "The hub runs as before."):
@@ -229,7 +229,7 @@ def _answering(restoration: Restoration) -> dict[str, Any]:
 def _wait_for_servers(restoration: Restoration, before: dict[str, Any]) -> dict[str, bool]:
     """Wait until the hub leads to the user servers again; say which it leads to.
 
-    Where the hub could not tell any more who ran, its database that was given back does.
+    Where the hub could not tell any more who ran, its database that was restored does.
     """
     deadline = time.monotonic() + ROUTES
     while True:

@@ -1,4 +1,4 @@
-"""``RESTORE.md``: how to give a snapshot back with plain commands, without this tool."""
+"""``RESTORE.md``: how to restore a snapshot with plain commands, without this tool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def render(manifest: Manifest, components: Sequence[Component], services: Servic
     running = [each for each in components if each.order < STOPPED]
     stopped = [each for each in components if each.order >= STOPPED]
     parts = [
-        f"# Giving back the snapshot {manifest.id} by hand\n",
+        f"# Restoring the snapshot {manifest.id} by hand\n",
         f"Taken of the hub {manifest.hub} on {manifest.host}, {manifest.created}.\n"
         "Type the commands as root, in the folder that holds this file. Users' files are\n"
         "written to a folder of their own, and those in place are not touched. What the hub has\n"

@@ -54,7 +54,7 @@ def free(place: Path) -> int:
 def blamed(text: str, *places: Path) -> str:
     """Return a sentence that names the disk where ``text`` says that one is full, else ''.
 
-    The program may have given its room back by now, so the size is told, and not judged.
+    The program may have freed its room by now, so the size is told, and not judged.
     """
     if not WORDS.search(text):
         return ""

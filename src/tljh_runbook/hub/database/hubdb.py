@@ -15,7 +15,7 @@ from tljh_runbook.hub.database.sql import Database
 class Server:
     """A running user server; ``base`` is its path on the hub, ``state`` what its spawner keeps.
 
-    ``at`` is where it listens: one that was started anew is another, even in the same unit.
+    ``at`` is where it listens: one that was started again is another, even in the same unit.
     """
 
     user: str

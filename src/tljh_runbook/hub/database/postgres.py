@@ -95,7 +95,7 @@ def _failed(program: str, said: str, server: Server) -> RunbookError:
         line = line.replace(server.password, "…")
     if "No space left on device" in line:
         return NoSpace(
-            f"{program} found no room on the disk: {line}. What was begun was removed again.",
+            f"{program} found no room on the disk: {line}. What was started was removed again.",
             hint="Free some room, then run it again. How much there is: df -h",
         )
     return DatabaseMissing(

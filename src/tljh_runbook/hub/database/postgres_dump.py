@@ -1,4 +1,4 @@
-"""Dumps of PostgreSQL databases: made while the hub runs, read back, given back."""
+"""Dumps of PostgreSQL databases: made while the hub runs, read back, restored."""
 
 from __future__ import annotations
 

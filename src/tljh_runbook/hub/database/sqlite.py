@@ -199,7 +199,7 @@ def is_full(path: Path) -> bool:
 
 def told(key: str, path: Path, said: str = "") -> RunbookError:
     if key == "full":
-        return disk.full("What was begun was removed again.", path)
+        return disk.full("What was started was removed again.", path)
     kind, message, hint = _ERRORS[key]
     # A name of undecodable bytes could not be printed as it is.
     name, folder = (os.fsencode(p).decode(errors="backslashreplace") for p in (path, path.parent))

@@ -112,10 +112,10 @@ def _event(line: str) -> Event | None:
 def state(hub: Hub, task: str) -> Event:
     """Return how the last run stands: ``running``, its ``events``, its ``end`` if it has one.
 
-    A run that has begun, and neither runs nor has an end, was cut off.
+    A run that has started, and neither runs nor has an end, was cut off.
     """
     seen = _state(hub, task)
-    # It may have begun between the two looks of the first: then the second shows it running.
+    # It may have started between the two looks of the first: then the second shows it running.
     return _state(hub, task) if cut_off(seen) else seen
 
 
@@ -127,8 +127,8 @@ def _state(hub: Hub, task: str) -> Event:
     return {"task": task, "running": running, "events": events, "end": end}
 
 
-def taken_back(hub: Hub) -> str:
-    """Return when the last upgrade was taken back by hand; nothing where it was not."""
+def rolled_back(hub: Hub) -> str:
+    """Return when the last upgrade was rolled back by hand; nothing where it was not."""
     upgrade, rollback = (state(hub, task)["end"] or {} for task in ("upgrade", "rollback"))
     # One that found the upgrade confirmed has changed nothing.
     went = rollback.get("code") == 0 and (rollback.get("report") or {}).get("changed")

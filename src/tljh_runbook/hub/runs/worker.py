@@ -41,7 +41,7 @@ def start(  # noqa: PLR0913 - what a run is, and what is known of it elsewhere
     after: Sequence[str] = (),
     explain: Explain = cut_off,
 ) -> None:
-    """Start ``program`` apart from this terminal; return when it has begun its journal.
+    """Start ``program`` apart from this terminal; return when it has started its journal.
 
     Behind the first of its ``words``, the command, it gets ``--worker`` and the run's name. Where
     systemd starts it, systemd runs the command ``after`` when its process has ended. Raises `Busy`
@@ -55,7 +55,7 @@ def start(  # noqa: PLR0913 - what a run is, and what is known of it elsewhere
     alive = _started(source, task, command, after)
     while not _begun(hub, task, run):
         if not alive() and not _begun(hub, task, run):
-            with lock.hold(hub, f"the {NAMES[task]}"):  # another one may have begun in between
+            with lock.hold(hub, f"the {NAMES[task]}"):  # another one may have started in between
                 raise explain(hub, task)
         time.sleep(PAUSE / 2)
 
@@ -82,7 +82,7 @@ def record(hub: Hub, task: str, work: Work, run: str = "") -> None:
 
 def run(hub: Hub, task: str, work: Work, run: str) -> int:
     """Do ``work`` as the process that `start` has started; return its exit code."""
-    if task in {"upgrade", "rollback", "rehearse"}:  # `resume` takes back what is to be taken back
+    if task in {"upgrade", "rollback", "rehearse"}:  # `resume` rolls back what has to be
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         record(hub, task, work, run)

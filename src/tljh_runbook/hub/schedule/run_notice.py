@@ -67,7 +67,7 @@ def _details(report: dict[str, Any], error: Any) -> Iterator[str]:
     for name, before, after in report.get("changes", []):
         yield f"{name}: {before} → {after}"
     for verdict in report.get("verdicts", []):
-        yield f"{verdict['promise']}: {verdict['word']}, {verdict['measured']}"
+        yield f"{verdict['guarantee']}: {verdict['word']}, {verdict['measured']}"
     if until := report.get("confirm_until"):
         yield f"Without your confirmation it is rolled back at {until}: tljh-runbook confirm"
 

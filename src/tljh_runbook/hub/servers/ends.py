@@ -21,7 +21,7 @@ from tljh_runbook.hub.system import docker, hub_log
 from tljh_runbook.hub.system.services import Services
 
 # What systemd writes into its journal (sd-messages.h).
-STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"  # a job to stop the unit has begun
+STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"  # a job to stop the unit has started
 OUT_OF_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
 EXITED = "98e322203f7a4ed290d09fe03c09fe15"  # its main process
 SUCCEEDED = "7ad2d189f7e94e70a38c781354912448"  # the unit is no longer active

@@ -1,4 +1,4 @@
-"""Files given back to their place: staged beside it, exchanged while the hub is stopped."""
+"""Files restored to their place: staged beside it, exchanged while the hub is stopped."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def folder_mode(hub: Hub, folder: Path, usual: int) -> int:
 
 
 def write_copy(origin: Path, target: Path, entry: Entry) -> None:
-    """Write a sealed file anew, with owner, mode and time, on the disk and checked.
+    """Write a sealed file again, with owner, mode and time, on the disk and checked.
 
     Raises `SnapshotDamaged` when it is not as sealed.
     """
@@ -182,7 +182,7 @@ def keep(replaced: Path, live: Path) -> None:
     if os.path.lexists(target):
         raise RestoreFailed(
             f"{target} is there already; {live} was not replaced.",
-            hint="Wait a second and restore again: what was given back so far is left as it is.",
+            hint="Wait a second and restore again: what was restored so far is left as it is.",
         )
     files.make_private(target.parent)
     copy_file(live, target)

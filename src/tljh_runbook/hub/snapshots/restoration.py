@@ -1,4 +1,4 @@
-"""What giving a snapshot back is made of: actions, told before they are carried out."""
+"""What restoring a snapshot is made of: actions, told before they are carried out."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that giving back changes: what a person is told, and what is done.
+    """One thing that restoring changes: what a person is told, and what is done.
 
     ``before`` and ``after`` are a few words or a version.  ``prepare`` is called while nothing has
-    been changed yet, and may raise; ``discard`` takes back what it left beside.  ``carry_out``
+    been changed yet, and may raise; ``discard`` removes what it left beside.  ``carry_out``
     changes the hub; with ``stopped`` it is called while the hub is stopped, with ``proxy`` the
-    proxy too, and ``undo`` takes it back when a later one fails; without ``undo`` there is only
-    doing it again.  What was given back once is not offered again: so an interrupted run can be
+    proxy too, and ``undo`` reverses it when a later one fails; without ``undo`` there is only
+    doing it again.  What was restored once is not offered again: so an interrupted run can be
     run again.
     """
 
@@ -46,15 +46,15 @@ class Action:
 
 @dataclass(frozen=True)
 class Restoration:
-    """One giving back: of which snapshot, to which hub, and where what is replaced is kept."""
+    """One restoring: of which snapshot, to which hub, and where what is replaced is kept."""
 
     source: Source
     kept: Snapshot
     say: Say = print
     paths: tuple[Path, ...] = ()
-    """What alone is given back, with all that is below it; everything when there is none."""
+    """What alone is restored, with all that is below it; everything when there is none."""
     missing_only: bool = False
-    """User data: give back what is missing, and leave alone what has changed since."""
+    """User data: restore what is missing, and leave alone what has changed since."""
     typed: str = "restore"
     """What is typed to do the same again, without the program and the hub."""
     begin: Say | None = None
@@ -64,7 +64,7 @@ class Restoration:
     left: list[str] = field(default_factory=list)
     """What stays different although it was restored: lines for a person."""
     notes: list[str] = field(default_factory=list)
-    """What is not given back, why, and what to do about it: lines for a person."""
+    """What is not restored, why, and what to do about it: lines for a person."""
     moment: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):{MOMENT}}")
 
     def phase(self, text: str) -> None:
@@ -72,7 +72,7 @@ class Restoration:
         (self.begin or self.say)(text)
 
     def entries(self, component: str) -> list[Entry]:
-        """Return the files of a component that are given back."""
+        """Return the files of a component that are restored."""
         found = self.kept.manifest.of(component)
         return [each for each in found if each.below(self.paths)] if self.paths else found
 

@@ -190,7 +190,7 @@ def carry_out(
         raise InstallerFailed(
             f"There is no {command[0]}, so nothing was installed.",
             hint="Something has taken it away: run TLJH's installer by hand once, it makes the "
-            "hub's environment anew. Then upgrade again.",
+            "hub's environment again. Then upgrade again.",
         )
     log = hub.work / LOG
     with _appended(log) as output, log.open(errors="replace") as read:

@@ -75,7 +75,7 @@ def ready(source: Source, upper: Path, log: Journal, wait: Callable[[], None]) -
         changed = prepared.stage.outdated()
         if not changed:
             return prepared
-        log.phase(f"Begin anew: somebody has changed {' and '.join(changed)} meanwhile")
+        log.phase(f"Start again: somebody has changed {' and '.join(changed)} meanwhile")
     stage.discard(source.hub)
     raise deferred.unsteady(source)
 
@@ -107,5 +107,5 @@ def impossible(source: Source, why: str) -> RehearsalFailed:
     """Return what to say where nothing can be prepared beside the live hub."""
     return RehearsalFailed(
         f"An upgrade of {source.hub.prefix} cannot be rehearsed: {why}. Nothing was changed.",
-        hint="It can be carried out in place all the same, and taken back: tljh-runbook upgrade",
+        hint="It can be carried out in place all the same, and rolled back: tljh-runbook upgrade",
     )

@@ -1,6 +1,6 @@
-"""The time in which a person confirms an upgrade; else it is taken back by itself.
+"""The time in which a person confirms an upgrade; else it is rolled back automatically.
 
-It is on the disk, so that a reboot forgets nothing, and holds only as long as the version before
+It is on the disk, so that a reboot forgets nothing, and holds only as long as the previous version
 is kept. Whoever confirms, and whoever goes back, holds a lock for that moment: it is one of them.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 
 from tljh_runbook import program
-from tljh_runbook.errors import Busy, NothingToConfirm, NothingToTakeBack, ServicesUnreachable
+from tljh_runbook.errors import Busy, NothingToConfirm, NothingToRollBack, ServicesUnreachable
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core import copies, files
 from tljh_runbook.hub.core.layout import Hub
@@ -29,7 +29,7 @@ NAME = "confirm.json"
 LOCK = "confirm.lock"
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 PAUSE = 5.0  # seconds between two looks of whoever waits
-REMOVING = 60.0  # seconds: whoever confirms may be about to remove the version before
+REMOVING = 60.0  # seconds: whoever confirms may be about to remove the previous version
 AGAIN = 60.0  # seconds until it is tried again, where another run works on the hub
 
 
@@ -53,7 +53,7 @@ def ask(source: Source, ended: Mark) -> None:
     Raises what `watch` raises; it may be called again then.
     """
     if ended.way is None or not ended.way["environments"]:
-        return  # only settings were set: the version before is the same as it was
+        return  # only settings were set: the previous version is the same as it was
     if ended.confirm_within:
         end = datetime.now(timezone.utc) + timedelta(minutes=ended.confirm_within)
         asked = Deadline(ended.at, end.strftime(MOMENT))
@@ -66,7 +66,7 @@ def ask(source: Source, ended: Mark) -> None:
                 hint="Bring the upgrade to its end: tljh-runbook resume",
             ) from error
     else:
-        forget(source.hub)  # of an upgrade that can be taken back no more
+        forget(source.hub)  # of an upgrade that can be rolled back no more
 
 
 def forget(hub: Hub) -> None:
@@ -78,7 +78,7 @@ def forget(hub: Hub) -> None:
 
 def read(hub: Hub) -> Deadline | None:
     """Return the time that runs; None where nothing is to be confirmed."""
-    with suppress(OSError, ValueError, TypeError, NothingToTakeBack):
+    with suppress(OSError, ValueError, TypeError, NothingToRollBack):
         found = Deadline(**json.loads(files.read(hub.work / NAME)))
         return found if previous.read(hub).at == found.at else None
     return None
@@ -123,7 +123,7 @@ def closed(hub: Hub, what: str) -> Iterator[Deadline | None]:
 
 
 def watch(source: Source) -> None:
-    """See that the upgrade is taken back when its time is over, whatever becomes of this process.
+    """See that the upgrade is rolled back when its time is over, whatever becomes of this process.
 
     Under systemd it is a timer; elsewhere a process that waits, which a reboot ends. Raises
     `ServicesUnreachable`.
@@ -170,17 +170,17 @@ def stand_by(source: Source, at: str, go_back: Callable[[], None]) -> None:
 
 def _going_back() -> NothingToConfirm:
     return NothingToConfirm(
-        "The upgrade is being taken back just now, so it cannot be confirmed any more.",
+        "The upgrade is being rolled back just now, so it cannot be confirmed any more.",
         hint="See how it goes: tljh-runbook progress rollback",
     )
 
 
 def _nothing(hub: Hub) -> NothingToConfirm:
-    back = journal.taken_back(hub)
+    back = journal.rolled_back(hub)
     if back:
         return NothingToConfirm(
-            f"The upgrade was taken back at {back}, so there is nothing to confirm. "
-            "The hub runs the version before.",
+            f"The upgrade was rolled back at {back}, so there is nothing to confirm. "
+            "The hub runs the previous version.",
             hint=(
                 "See why: tljh-runbook progress rollback",
                 "To upgrade again: tljh-runbook upgrade",

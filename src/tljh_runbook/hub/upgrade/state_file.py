@@ -33,7 +33,7 @@ class Mark:
     snapshot: str
     labels: dict[str, str]
     before: dict[str, Any] = field(default_factory=dict)
-    """The promises as they were measured the moment before something live was touched."""
+    """The guarantees as they were measured the moment before something live was touched."""
     way: dict[str, Any] | None = None
     """The way back, from the moment on at which something live is touched."""
     confirm_within: int = 0
@@ -57,7 +57,7 @@ def read(hub: Hub) -> Mark | None:
 
 
 def cut_off(hub: Hub) -> Mark | None:
-    """Return the mark of an upgrade, or of one that was taken back, at which nobody works."""
+    """Return the mark of an upgrade, or of one that was rolled back, at which nobody works."""
     left = read(hub)
     working = any(journal.state(hub, task)["running"] for task in ("upgrade", "rollback"))
     # It may have ended between the two looks: then its mark is gone by now.
@@ -107,7 +107,7 @@ def end(hub: Hub) -> None:
 
 
 def relieve(hub: Hub) -> bool:
-    """Give back the room that was kept; say whether there was any."""
+    """Free the room that was kept; say whether there was any."""
     try:
         (hub.work / RESERVE).unlink()
     except FileNotFoundError:

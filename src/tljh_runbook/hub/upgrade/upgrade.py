@@ -1,4 +1,4 @@
-"""The upgrade: prepared beside the live hub, swapped in, proved; taken back where it fails."""
+"""The upgrade: prepared beside the live hub, swapped in, proved; rolled back where it fails."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tljh_runbook.hub.upgrade.changes import Change
 from tljh_runbook.hub.upgrade.check import checks
 from tljh_runbook.hub.upgrade.finish import ending
 from tljh_runbook.hub.upgrade.guarantees import Measures
-from tljh_runbook.hub.upgrade.guarantees.logins import PROMISE as LOGINS
-from tljh_runbook.hub.upgrade.guarantees.servers import PROMISE as SERVERS
+from tljh_runbook.hub.upgrade.guarantees.logins import GUARANTEE as LOGINS
+from tljh_runbook.hub.upgrade.guarantees.servers import GUARANTEE as SERVERS
 from tljh_runbook.hub.upgrade.quiet import Window
 from tljh_runbook.hub.upgrade.report import report
 from tljh_runbook.hub.upgrade.report.report import Report
@@ -42,18 +42,18 @@ from tljh_runbook.hub.versions.targets import only_fixes
 
 
 def work(source: Source, log: Journal) -> None:
-    """Upgrade the hub as a run does. Raises what `run` raises, and `PromiseBroken`."""
+    """Upgrade the hub as a run does. Raises what `run` raises, and `GuaranteeBroken`."""
     done = run(source, log)
     log.report = done.to_json()
     verification.require_kept(done.verdicts)
 
 
 def run(source: Source, log: Journal) -> Report:
-    """Upgrade the hub as its settings ask and prove that the promises held.
+    """Upgrade the hub as its settings ask and verify that the guarantees held.
 
     Changes and restarts nothing when all is as asked. An upgrade that was cut off is brought to
     an end first. Raises what `checks.require`, `beside.ready` and `installer.run` raise,
-    `VersionUnknown`, and `UpgradeTakenBack`.
+    `VersionUnknown`, and `UpgradeRolledBack`.
     """
     if state_file.read(source.hub):
         ending.resume(source, log)
@@ -209,20 +209,20 @@ def _swap(source: Source, ready: Ready, watch: Watch, log: Journal) -> None:
     except (RunbookError, OSError) as error:
         why = ending.cause(source, way, error)
         ending.back(source, ready.mark, log, watch)
-        raise ending.taken_back(source, ready.mark, why) from error
+        raise ending.rolled_back(source, ready.mark, why) from error
 
 
 def _last_look(
     source: Source, software: list[Change], prepared: Prepared | None, window: Window, log: Journal
 ) -> tuple[Way, Measures]:
-    """Keep what one goes back to, and measure the promises, at a moment that is quiet still.
+    """Keep what one goes back to, and measure the guarantees, at a moment that is quiet still.
 
     It is the last moment at which nothing is touched: until then users may stop their servers.
     """
     while True:
         window.wait()
         way = beside.plan(source, prepared) if prepared else in_place.plan(source, software, log)
-        log.phase("Measure the promises")
+        log.phase("Measure the guarantees")
         measured = guarantees.measure(source, _known(prepared))
         steady = health.unsteady(source.services, source.settings.upgrade.healthy_for)
         measured |= {verification.UNSTEADY: steady}

@@ -1,18 +1,18 @@
-"""The promises, measured after an upgrade: when the hub has come to itself, and any time later."""
+"""The guarantees, measured after an upgrade: when the hub is healthy, and any time later."""
 
 from __future__ import annotations
 
 import time
 
-from tljh_runbook.errors import PromiseBroken, RunCutOff
+from tljh_runbook.errors import GuaranteeBroken, RunCutOff
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.health import health
 from tljh_runbook.hub.runs import journal
 from tljh_runbook.hub.servers.watch import Watch
 from tljh_runbook.hub.upgrade import confirmation, guarantees
 from tljh_runbook.hub.upgrade.guarantees import Measures, Verdict, servers
-from tljh_runbook.hub.upgrade.guarantees.pages import PROMISE as PAGES
-from tljh_runbook.hub.upgrade.guarantees.servers import PROMISE as SERVERS
+from tljh_runbook.hub.upgrade.guarantees.pages import GUARANTEE as PAGES
+from tljh_runbook.hub.upgrade.guarantees.servers import GUARANTEE as SERVERS
 from tljh_runbook.hub.upgrade.report import report
 from tljh_runbook.hub.upgrade.report.report import Report
 
@@ -64,9 +64,9 @@ def _wait_for_routes(
 
 
 def prove(source: Source) -> Report | None:
-    """Measure the promises now, against what was measured before the last upgrade.
+    """Measure the guarantees now, against what was measured before the last upgrade.
 
-    None when that upgrade changed nothing, was taken back, or there was none: there is nothing to
+    None when that upgrade changed nothing, was rolled back, or there was none: there is nothing to
     prove then. Nor is there after one that was cut off: it has left no measures to compare with.
     """
     state = journal.state(source.hub, "upgrade")
@@ -78,7 +78,7 @@ def prove(source: Source) -> Report | None:
             f"{end['error']['message'] if end else 'it runs, or was cut off.'}",
             hint="Run the upgrade again: tljh-runbook upgrade",
         )
-    if not last.get("changed") or not last.get("snapshot") or journal.taken_back(source.hub):
+    if not last.get("changed") or not last.get("snapshot") or journal.rolled_back(source.hub):
         return None
     values = report.read(report.file(source, last["snapshot"], last["at"]))
     after = guarantees.measure(source)
@@ -91,20 +91,20 @@ def prove(source: Source) -> Report | None:
 
 
 def require_kept(verdicts: list[Verdict], *, back_to: str = "") -> None:
-    """Raise `PromiseBroken` when a promise was not kept by an upgrade, or by going back.
+    """Raise `GuaranteeBroken` when a guarantee did not hold after an upgrade or a rollback.
 
-    ``back_to`` is the snapshot that the upgrade started from which was taken back.
+    ``back_to`` is the snapshot that the upgrade started from which was rolled back.
     """
-    broken = [f"{each.promise} ({each.measured})" for each in verdicts if each.kept is False]
+    broken = [f"{each.guarantee} ({each.measured})" for each in verdicts if each.kept is False]
     if broken and back_to:
-        raise PromiseBroken(
-            f"The version before runs again, but a promise was broken: {'; '.join(broken)}.",
+        raise GuaranteeBroken(
+            f"The previous version runs again, but a guarantee was broken: {'; '.join(broken)}.",
             hint="See what the snapshot has that the upgrade started from: "
             f"tljh-runbook restore --dry-run --snapshot {back_to}",
         )
     if broken:
-        raise PromiseBroken(
-            f"The hub was upgraded and runs, but a promise was broken: {'; '.join(broken)}.",
+        raise GuaranteeBroken(
+            f"The hub was upgraded and runs, but a guarantee was broken: {'; '.join(broken)}.",
             hint="Follow RESTORE.md in the snapshot that the upgrade started from, or roll back: "
             "tljh-runbook rollback",
         )

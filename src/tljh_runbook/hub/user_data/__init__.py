@@ -1,1 +1,1 @@
-"""Users' files, kept in a restic repository and given back."""
+"""Users' files, kept in a restic repository and restored."""

@@ -28,7 +28,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass
 class Wanted:
-    """Something to give back, with all that is below it; ``size`` in bytes."""
+    """Something to restore, with all that is below it; ``size`` in bytes."""
 
     path: Path
     what: str

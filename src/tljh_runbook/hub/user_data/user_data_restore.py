@@ -1,4 +1,4 @@
-"""Users' files given back: what is missing found, staged beside the homes, put in its place."""
+"""Users' files restored: what is missing found, staged beside the homes, put in its place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tljh_runbook.hub.user_data.restic.restic import Repository
 from tljh_runbook.hub.user_data.restic.tree import Node
 from tljh_runbook.hub.user_data.survey import Survey, Wanted
 
-RESERVE = 64 << 20  # bytes left free on the users' disk whatever is given back
+RESERVE = 64 << 20  # bytes left free on the users' disk whatever is restored
 INCLUDES = 200  # paths that restic is told one by one; beyond, the folders right below the root
 UNUSABLE = (
     RepositoryDamaged,
@@ -64,7 +64,7 @@ def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
         if not restoration.missing_only:
             raise
         # The hub itself comes back all the same.
-        restoration.notes.append(f"Users' files are not given back. {error.message} {error.advice}")
+        restoration.notes.append(f"Users' files are not restored. {error.message} {error.advice}")
 
 
 def _actions(
@@ -127,7 +127,7 @@ class Homecoming:
     root: Path
     wanted: list[Wanted]
     times: list[int] = field(default_factory=list)
-    """When the folder of homes itself was last changed, once staging has begun."""
+    """When the folder of homes itself was last changed, once staging has started."""
 
     @property
     def staged(self) -> Path:
@@ -188,9 +188,9 @@ class Homecoming:
         free = shutil.disk_usage(self.root).free
         if free < needed:
             raise NoSpace(
-                f"The disk that holds {self.root} has {free >> 20} MB free; giving back needs "
+                f"The disk that holds {self.root} has {free >> 20} MB free; restoring needs "
                 f"{needed >> 20} MB. Nothing was changed.",
-                hint="Free some room, or give back less at a time: a user, or a path.",
+                hint="Free some room, or restore less at a time: a user, or a path.",
             )
 
 

@@ -19,7 +19,7 @@ from tljh_runbook.hub.user_data.restic.restic import Repository
 from tljh_runbook.hub.user_data.restic.tree import escaped
 
 TAG = "user-data"
-STAGED = ".tljh-runbook*"  # what is being given back lies in such a folder
+STAGED = ".tljh-runbook*"  # what is being restored lies in such a folder
 INCOMPLETE = 3  # restic's exit code when it could not read everything
 NAMED = 5  # unread files that a note names
 GONE = 2  # ENOENT: a file that a running server has removed meanwhile

@@ -139,7 +139,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 for line in hints.lines(f"hint: {failure.hint}"):
                     self._screen.line(line, error=True)
         elif host not in stats.processed:
-            self._screen.line(f"{host}: not begun")
+            self._screen.line(f"{host}: not started")
         elif host in self._runs:
             changed = ", changed" if stats.changed.get(host) else ", nothing changed"
             self._screen.line(f"{host}: done{changed if self._runs[host] else ''}")
@@ -173,8 +173,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         elif error:
             told = f"{begun} failed: {error['message']}"
         else:
-            why = failures.taken_back(last)
-            told = f"{begun} was taken back: {why}" if why else f"{begun} ended well"
+            why = failures.rolled_back(last)
+            told = f"{begun} was rolled back: {why}" if why else f"{begun} ended well"
         self._screen.line(f"{_host(result)}: {told}")
 
     def _show_events(self, result: Any) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 
 
-STOPPED = 50  # components of this order and beyond are given back while the hub is stopped
+STOPPED = 50  # components of this order and beyond are restored while the hub is stopped
 # What cannot be reached while a component is restored.
 NOTHING, HUB = "nothing", "the hub; users' servers keep answering"
 PROXY = f"{HUB}, but for one or two seconds"
@@ -33,7 +33,7 @@ class Component(Protocol):
     name: str
     title: str
     order: int
-    """Its place in giving back, lowest first: accounts come before the files that they own."""
+    """Its place in restoring, lowest first: accounts come before the files that they own."""
     kept: tuple[str, ...]
     """What is kept, one short line of MyST each."""
     left_out: tuple[tuple[str, str], ...]
@@ -54,12 +54,12 @@ class Component(Protocol):
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
         """Yield the shell commands that give the component back without this tool."""
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
-        """Yield what giving it back takes, nothing where all is as kept. Looks only."""
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
+        """Yield what restoring it takes, nothing where all is as kept. Looks only."""
 
 
 def every() -> tuple[Component, ...]:
-    """Return all components, in the order in which they are given back."""
+    """Return all components, in the order in which they are restored."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     modules = (importlib.import_module(f"{__name__}.{name}") for name in names)
     return tuple(sorted((module.COMPONENT for module in modules), key=lambda each: each.order))

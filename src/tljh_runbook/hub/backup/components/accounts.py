@@ -44,12 +44,12 @@ class Accounts:
             "for example `docker`, is kept.",
         ),
         (
-            "passwords of accounts that are there when accounts are given back",
+            "passwords of accounts that are there when accounts are restored",
             "Who changed a password since keeps the new one.",
         ),
         (
             "accounts that were made since",
-            "They stay as they are: giving back adds what is missing and removes nothing.",
+            "They stay as they are: restoring adds what is missing and removes nothing.",
         ),
         ("other files of `/etc/sudoers.d`", "They are for the administrator to write."),
         (
@@ -97,7 +97,7 @@ class Accounts:
         else:
             yield "# The server had no accounts of its own."
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         data = _data(restoration.kept.path / self.name)
         kept, limits = _records(data, restoration.kept.path / self.name)
         if kept.users or kept.groups:

@@ -20,7 +20,7 @@ from tljh_runbook.hub.snapshots.draft import Folder
 from tljh_runbook.hub.snapshots.manifest import Entry, Manifest
 from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 
-# The proxy's own files in state/: they are made anew, and kept to compare with.
+# The proxy's own files in state/: they are made again, and kept to compare with.
 MADE_ANEW = ("traefik.toml", "rules/*.toml")
 PASSWORD = "traefik-api.secret"  # noqa: S105 - a file's name
 # What the proxy reads when it starts, and writes while it runs.
@@ -39,7 +39,7 @@ class Config:
         "the secrets in `state/`: of cookies, of the proxy, of Let's Encrypt, and passwords that "
         "users chose themselves; and every other file there",
         "links in both, as links, and the files that they lead to",
-        "the proxy's own `traefik.toml` and `rules/`, given back only where they are missing",
+        "the proxy's own `traefik.toml` and `rules/`, restored only where they are missing",
     )
     left_out = (
         ("lock files, logs and process numbers", "They are created again when needed."),
@@ -72,7 +72,7 @@ class Config:
         except ConfigBroken as error:  # kept all the same: somebody will want to look at it
             return {"settings": None, "note": error.message, **about}
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         entries = restoration.entries(self.name)
         kept = restoration.kept.manifest.components[self.name]
         yield from placed.folders(restoration, kept.get("folders", {}))

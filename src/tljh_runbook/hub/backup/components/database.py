@@ -60,7 +60,7 @@ class Database:
         (
             "the PostgreSQL server itself: its roles, its settings, its other databases",
             "They belong to whoever runs that server; the hub's role and an empty database must "
-            "be there before a dump is given back.",
+            "be there before a dump is restored.",
         ),
     )
 
@@ -83,7 +83,7 @@ class Database:
             kept |= _other(path, name, folder)
         return kept
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         known = restoration.kept.manifest.components[self.name]
         own = known.get(databases.REQUIRED, {}).get("origin")
         yield from exchange.actions(restoration, restoration.entries(self.name), own)
@@ -197,7 +197,7 @@ def _exchange(restoration: Restoration, name: str, server: Server, dump: Path) -
     if target.exists():
         raise RestoreFailed(
             f"{target} is there already; {server} was not replaced.",
-            hint="Wait a second and restore again: what was given back so far is left as it is.",
+            hint="Wait a second and restore again: what was restored so far is left as it is.",
         )
     postgres_dump.dump(server, target)
     files.sync_folder(target.parent)
@@ -205,7 +205,7 @@ def _exchange(restoration: Restoration, name: str, server: Server, dump: Path) -
 
 
 def _put_back(restoration: Restoration, name: str, server: Server) -> None:
-    """Give back the dump of what was replaced, if it came to that."""
+    """Restore the dump of what was replaced, if it came to that."""
     kept = restoration.replaced / _file(name, DUMP)
     if kept.exists():
         postgres_dump.restore(server, kept)

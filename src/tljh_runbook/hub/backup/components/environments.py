@@ -69,7 +69,7 @@ class Environments:
             details["note"] = f"{error.message} {_missed(len(found), saving=saving)} {error.advice}"
         return details
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         kept = [each for each in _listed(restoration.kept.manifest) if each["id"]]
         try:
             names = {name for each in kept for name in (each["id"], *each["tags"])}

@@ -60,7 +60,7 @@ class Plugin:
             },
         }
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         if "software" in restoration.components and environment_restore.recorded(restoration.kept):
             return  # with all other packages of the hub
         kept = restoration.kept.manifest.components[self.name]
@@ -70,7 +70,7 @@ class Plugin:
         }
         now = {name: known[name].requirement for name in given if name in known}
         if any(each.origin and each.gone for each in restoration.entries(self.name)):
-            now = {}  # half a plugin is none: all are installed anew
+            now = {}  # half a plugin is none: all are installed again
         tljh, recorded = known.get(TLJH_NAME), _tljh(kept)
         same = _is(restoration.source, recorded) if recorded else tljh is None
         if same and now == given:

@@ -94,7 +94,7 @@ class Services:
         }
         return details | ({"note": " ".join(doubts)} if doubts else {})
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         manifest = restoration.kept.manifest
         entries = list(placed.safe(restoration, restoration.entries(self.name)))
         tls = {each.origin for each in entries if each.path.startswith(f"{self.name}/{TLS_FILES}/")}

@@ -88,7 +88,7 @@ class Software:
         about = _capture_files(hub, folder)
         return {**counts, **about, **({"note": _note(left)} if left else {})}
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         packages: list[Action] = []
         if not restoration.paths:
             packages += environment_restore.actions(restoration)

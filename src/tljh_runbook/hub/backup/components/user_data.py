@@ -79,7 +79,7 @@ class UserData:
             "environment_file": source.settings.user_data.environment_file,
         } | _note(found, stored, lost)
 
-    def give_back(self, restoration: Restoration) -> Iterable[Action]:
+    def restore(self, restoration: Restoration) -> Iterable[Action]:
         return user_data_restore.actions(
             restoration, restoration.kept.manifest.components[self.name]
         )

@@ -76,7 +76,7 @@ class UpgradeSettings:
     confirm_within: int = setting(
         0,
         "In how many minutes a person must confirm an upgrade that has ended well; else it is "
-        "taken back by itself. 0 means that it need not be confirmed.",
+        "rolled back automatically. 0 means that it need not be confirmed.",
     )
     in_place: bool = setting(
         False,
@@ -85,8 +85,8 @@ class UpgradeSettings:
     )
     keep_previous: bool = setting(
         True,
-        "Whether the environments of the version before are kept after an upgrade, so that it can "
-        "be taken back. They take as much of the disk as the live ones.",
+        "Whether the environments of the previous version are retained after an upgrade, so that "
+        "it can be rolled back. They take as much of the disk as the live ones.",
     )
 
 

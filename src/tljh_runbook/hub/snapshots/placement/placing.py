@@ -1,6 +1,6 @@
 """Users' files put in their place: by renames, among users who may work against it.
 
-restic gives files back into a *staged* folder that only root may enter, on the same file system as
+restic restores files into a *staged* folder that only root may enter, on the same file system as
 the homes.  From there they are renamed into place; what they replace is renamed into a folder that
 keeps it.  Nothing is copied, so links among files, holes and attributes stay as they are, and who
 is cut off in the middle has lost nothing: stage again, and place again.
@@ -68,7 +68,7 @@ def place(placement: Placement, replaced: Path, say: Say) -> list[Difference]:
     Returns what was put right.  ``replaced`` is made when there is something to keep; it belongs
     into the folder that `private_folder.make_work` made.  ``say`` is told what is left alone
     although files below it are missing.  Raises `RestoreFailed` at the end, with all others in
-    their place, when some entries could not be given back.
+    their place, when some entries could not be restored.
     """
     with (
         _descent(placement, STATE) as descent,
@@ -163,7 +163,7 @@ def _failure(refused: list[Difference], target: Path) -> RestoreFailed:
     named = ", ".join(f"{str(each.path)!a} ({each.what})" for each in refused[:NAMED])
     more = f" and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
     return RestoreFailed(
-        f"Not given back below {target}: {named}{more}. All others are in their place.",
+        f"Not restored below {target}: {named}{more}. All others are in their place.",
         hint="Stop the servers of these users and run it again, or restore into a folder with "
         "--into and copy from there.",
     )

@@ -46,7 +46,7 @@ class Comparison:
         """Put a folder itself right, when all in it is in place."""
 
     def refuse(self, refused: Difference) -> Iterator[Difference]:
-        """Tell an entry that cannot be given back."""
+        """Tell an entry that cannot be restored."""
         yield refused
 
     def leave_alone(self, path: Path, reason: str) -> None:
@@ -141,7 +141,7 @@ class Comparison:
 
 
 def _reason(error: OSError) -> Exception:
-    """Return why one entry is not given back, or the error when it befalls all of them."""
+    """Return why one entry is not restored, or the error when it befalls all of them."""
     if error.errno in HOPELESS:
         return error
     return Refused(ELSEWHERE if error.errno in {errno.EXDEV, errno.EBUSY} else error.strerror)

@@ -21,7 +21,7 @@ HELD = 64  # levels whose folders stay open; below these only the one that we ar
 
 
 class Refused(Exception):
-    """One entry cannot be given back; the others can."""
+    """One entry cannot be restored; the others can."""
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Descent:
             folders.close()
         while not self.level.held:
             self._levels.pop()
-        raise Refused("moved while it was given back")
+        raise Refused("moved while it was restored")
 
     def close(self) -> None:
         for level in self._levels:

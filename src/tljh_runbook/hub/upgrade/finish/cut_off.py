@@ -37,11 +37,11 @@ def explain(hub: Hub, task: str) -> RunCutOff:
     if left:
         return RunCutOff(
             f"The restore of the snapshot {left['snapshot']} was cut off before its end. Users' "
-            "servers run on; the hub may be stopped, or half given back.",
+            "servers run on; the hub may be stopped, or half restored.",
             hint=(f"Run it again, it goes on: tljh-runbook {left['typed']}", where),
         )
     return RunCutOff(
-        "The restore was cut off while the hub still ran, or ran again. What had been given back "
+        "The restore was cut off while the hub still ran, or ran again. What had been restored "
         "is in its place.",
-        hint=f"Type the same command again: what is in its place is not given back twice. {where}",
+        hint=f"Type the same command again: what is in its place is not restored twice. {where}",
     )

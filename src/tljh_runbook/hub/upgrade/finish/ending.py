@@ -1,4 +1,4 @@
-"""How an upgrade ends: proved and kept, or taken back; by itself, by hand, or after a power cut."""
+"""How an upgrade ends: verified and retained, or rolled back; also after a power cut."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tljh_runbook.errors import (
     Busy,
     HubUnhealthy,
     NoSpace,
-    NothingToTakeBack,
+    NothingToRollBack,
     RunbookError,
-    UpgradeTakenBack,
+    UpgradeRolledBack,
 )
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core import copies, disk, files
@@ -27,7 +27,7 @@ from tljh_runbook.hub.servers.watch import Watch
 from tljh_runbook.hub.system import services
 from tljh_runbook.hub.upgrade import confirmation, guarantees, state_file, verification
 from tljh_runbook.hub.upgrade.guarantees import Measures, Verdict
-from tljh_runbook.hub.upgrade.guarantees.servers import PROMISE as SERVERS
+from tljh_runbook.hub.upgrade.guarantees.servers import GUARANTEE as SERVERS
 from tljh_runbook.hub.upgrade.report import report
 from tljh_runbook.hub.upgrade.report.report import Report
 from tljh_runbook.hub.upgrade.stage import stage
@@ -36,11 +36,11 @@ from tljh_runbook.hub.upgrade.swap import newer, previous, rollback_plan, trial
 from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 from tljh_runbook.hub.versions import interpreter, versions
 
-BEYOND = {"user data", "images"}  # promises that going back would not mend
+BEYOND = {"user data", "images"}  # guarantees that going back would not mend
 RESUME = "tljh-runbook resume"
 CUT_OFF = "It was cut off before its end."
 HALF_DONE = {state_file.SWAPPING, state_file.BACK}  # from these phases an upgrade is rolled back
-ASKED = {"versions", "settings"}  # promises of what was asked for: going back takes it back
+ASKED = {"versions", "settings"}  # guarantees of what was asked for: going back rolls it back
 
 
 def proved(
@@ -49,10 +49,10 @@ def proved(
     watch: Watch | None = None,
     leave: Collection[str] = BEYOND,
 ) -> tuple[Measures, list[Verdict]]:
-    """Prove that the promises held, and end the upgrade; else take it back.
+    """Verify that the guarantees held, and end the upgrade; else roll it back.
 
-    Returns what was measured before, and the verdicts: only a promise that going back would not
-    mend, or one to ``leave``, may be broken. Raises `UpgradeTakenBack`.
+    Returns what was measured before, and the verdicts: only a guarantee that going back would not
+    mend, or one to ``leave``, may be broken. Raises `UpgradeRolledBack`.
     """
     now = state_file.read(source.hub)
     if now is None or now.way is None:
@@ -61,16 +61,16 @@ def proved(
     try:
         log.phase("Wait for a healthy hub")
         before = verification.wait(source, now.before, watch)
-        log.phase("Measure the promises again")
+        log.phase("Measure the guarantees again")
         after = guarantees.measure(source)
         # In this order: who has gone by then is not taken for lost.
         before = guarantees.investigate(before, source, watch.seen() if watch else None)
         verdicts = guarantees.judge(before, after)
-        verification.require_kept([each for each in verdicts if each.promise not in leave])
+        verification.require_kept([each for each in verdicts if each.guarantee not in leave])
     except (RunbookError, OSError) as error:
         why = cause(source, way, error)
         back(source, now, log, watch)
-        raise taken_back(source, now, why) from error
+        raise rolled_back(source, now, why) from error
     try:
         ended = confirmation.closed(source.hub, "the end of the upgrade")
         with _room(source, way, "The new version runs, and is proved."), ended:
@@ -111,7 +111,7 @@ def cause(source: Source, way: Way, error: Exception) -> str:
 
 
 def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) -> Measures:
-    """Go back to the version before, wait until it is healthy, and end the upgrade.
+    """Go back to the previous version, wait until it is healthy, and end the upgrade.
 
     Returns what was measured before, as `verification.wait` does.
     """
@@ -121,7 +121,7 @@ def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) ->
     way = _found(source.hub, Way(**now.way), now.at)
     with _room(source, way, "The old version is on its way back, and the hub may be stopped."):
         now = _enter_back(source.hub, replace(now, way=asdict(way)))
-        log.phase("Take the upgrade back")
+        log.phase("Roll the upgrade back")
         rollback_plan.go(source, way, log.phase)
     if not interpreter.gone(source.hub):  # else it did not run before either
         before = _wait(source, now, log, watch)
@@ -150,7 +150,7 @@ def _enter_back(hub: Hub, now: Mark) -> Mark:
 def _found(hub: Hub, way: Way, at: str) -> Way:
     """Return the way back of the upgrade ``at``; one that only lacks its end was kept by then."""
     if not Path(way.folder).exists():
-        with suppress(NothingToTakeBack):
+        with suppress(NothingToRollBack):
             kept = previous.read(hub)
             return kept.way if kept.at == at else way
     return way
@@ -169,7 +169,7 @@ def _wait(source: Source, now: Mark, log: Journal, watch: Watch | None) -> Measu
     try:
         return verification.wait(source, now.before, watch)
     except HubUnhealthy as error:
-        error.add("The upgrade was taken back before: the old version is in its place.")
+        error.add("The upgrade was rolled back before: the old version is in its place.")
         if full := now.way and disk.noticed(*_disks(source, Way(**now.way))):
             error.add(f"{full.strip()} Free some room, then: {RESUME}")
         raise
@@ -178,7 +178,7 @@ def _wait(source: Source, now: Mark, log: Journal, watch: Watch | None) -> Measu
 def resume(source: Source, log: Journal) -> bool:
     """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
 
-    Returns whether there was one. Raises `UpgradeTakenBack` where the new one is not healthy.
+    Returns whether there was one. Raises `UpgradeRolledBack` where the new one is not healthy.
     """
     left = state_file.read(source.hub)
     if left is None:
@@ -214,8 +214,8 @@ def go_back_at_boot(source: Source) -> None:
         rollback_plan.go_stopped(source, way)
 
 
-def take_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
-    """Go back as `take_back` does, unless the upgrade that began ``at`` is confirmed by then."""
+def roll_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
+    """Go back as `roll_back` does, unless the upgrade that began ``at`` is confirmed by then."""
     log.report = {"changed": False}
     resume(source, log)  # of a later one that was cut off, the way back must not be lost
     with confirmation.closed(source.hub, "the way back") as open_:
@@ -224,14 +224,14 @@ def take_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
             return
         why = f"Nobody has confirmed the upgrade of {at} until {open_.until}."
         log.phase(why)
-        _take_back(source, log, why)
+        _roll_back(source, log, why)
 
 
-def take_back(source: Source, log: Journal) -> None:
-    """Go back to the version before the last upgrade, and prove that the promises held.
+def roll_back(source: Source, log: Journal) -> None:
+    """Go back to the version before the last upgrade, and verify that the guarantees held.
 
-    An upgrade that was cut off is brought to its end first; where that brings the version before
-    back, it is all. Raises `NothingToTakeBack`, `PromiseBroken`, and what going back raises.
+    An upgrade that was cut off is brought to its end first; where that brings the previous version
+    back, it is all. Raises `NothingToRollBack`, `GuaranteeBroken`, and what going back raises.
     """
     left = state_file.read(source.hub)
     if left and left.phase in HALF_DONE:
@@ -239,16 +239,16 @@ def take_back(source: Source, log: Journal) -> None:
         return
     resume(source, log)
     with confirmation.closed(source.hub, "the way back"):  # who confirms meanwhile is told
-        _take_back(source, log)
+        _roll_back(source, log)
 
 
-def _take_back(source: Source, log: Journal, why: str = "") -> None:
+def _roll_back(source: Source, log: Journal, why: str = "") -> None:
     start, moment = time.monotonic(), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     kept = previous.read(source.hub)
     stage.require_folders(source.hub)
     trial.require(source.hub, map(Path, (*kept.way.files, *kept.way.databases.values())))
     labels = versions.installed(source.hub).rows()
-    log.phase("Measure the promises")
+    log.phase("Measure the guarantees")
     measured = {
         name: each for name, each in guarantees.measure(source).items() if name not in ASKED
     }
@@ -282,18 +282,18 @@ def _take_back(source: Source, log: Journal, why: str = "") -> None:
 
 
 def _tell_what_went(all_: list[Verdict], judged: list[Verdict], log: Journal) -> None:
-    """Tell what only the newer databases know, which are kept: it breaks no promise to go back."""
+    """Tell what only the newer databases know, which are retained: that breaks no guarantee."""
     for whole, each in zip(all_, judged, strict=True):
         if whole.kept is False and whole.measured != each.measured:
             log.phase(f"Only the newer database knows: {whole.measured}")
 
 
 def bring_to_end(source: Source, log: Journal) -> None:
-    """Resume as a run does. Raises what `resume` raises, and `UpgradeTakenBack` where it is."""
+    """Resume as a run does. Raises what `resume` raises, and `UpgradeRolledBack` where it is."""
     left = state_file.read(source.hub)
     _bring_to_end(source, log, left)
     if left and left.phase in HALF_DONE:
-        raise taken_back(source, left, CUT_OFF)
+        raise rolled_back(source, left, CUT_OFF)
 
 
 def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
@@ -309,12 +309,12 @@ def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
     ).to_json()
 
 
-def taken_back(source: Source, now: Mark, why: str) -> UpgradeTakenBack:
-    """Return what to say of an upgrade that was taken back by itself."""
+def rolled_back(source: Source, now: Mark, why: str) -> UpgradeRolledBack:
+    """Return what to say of an upgrade that was rolled back automatically."""
     labels = ", ".join(f"{name} {label}" for name, label in now.labels.items())
     gone = interpreter.gone(source.hub)
     state = f"does not run, as before: {gone}" if gone else f"runs as before ({labels})"
-    return UpgradeTakenBack(
-        f"The upgrade was taken back, and the hub {state}. Why: {why}",
+    return UpgradeRolledBack(
+        f"The upgrade was rolled back, and the hub {state}. Why: {why}",
         hint="Users' servers ran on. Correct the cause, then rehearse first: tljh-runbook rehearse",
     )

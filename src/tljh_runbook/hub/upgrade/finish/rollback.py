@@ -41,7 +41,7 @@ class Going:
 
 
 def plan(source: Source) -> Going:
-    """Return what taking the last upgrade back would change. Raises `NothingToTakeBack`."""
+    """Return what rolling the last upgrade back would change. Raises `NothingToRollBack`."""
     kept = previous.read(source.hub)
     now = versions.installed(source.hub).rows()
     changes = [

@@ -13,7 +13,9 @@ from tljh_runbook.hub.upgrade import guarantees
 
 class Accounts:
     name = "users and groups"
-    vow = "The upgrade removes no user, no admin and no member of a group, and makes nobody admin."
+    statement = (
+        "The upgrade removes no user, no admin and no member of a group, and makes nobody admin."
+    )
     order = 3
     databases = frozenset({"jupyterhub"})
 
@@ -87,4 +89,4 @@ def _new(before: Any, after: Any) -> Iterator[str]:
                 yield f"{name} is new in the group {group}"
 
 
-PROMISE = Accounts()
+GUARANTEE = Accounts()

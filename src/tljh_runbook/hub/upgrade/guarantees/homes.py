@@ -40,7 +40,7 @@ FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class Homes:
     name = "user data"
-    vow = (
+    statement = (
         "Every home is the same folder on the same disk, with the same owner, and the upgrade "
         "writes nothing there."
     )
@@ -243,4 +243,4 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-PROMISE = Homes()
+GUARANTEE = Homes()

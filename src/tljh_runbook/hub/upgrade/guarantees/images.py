@@ -12,7 +12,7 @@ from tljh_runbook.hub.upgrade import guarantees
 
 class Images:
     name = "images"
-    vow = "Every environment's image is still there, with the same id."
+    statement = "Every environment's image is still there, with the same id."
     order = 5
     look = guarantees.HUB
 
@@ -61,4 +61,4 @@ def _short(image: str) -> str:
     return image.rpartition(":")[2][:12]
 
 
-PROMISE = Images()
+GUARANTEE = Images()

@@ -11,7 +11,9 @@ from tljh_runbook.hub.upgrade.logins import Answers, asking
 
 class Logins:
     name = "logins"
-    vow = "Every user who could log in before can log in after, as the hub's authenticator says."
+    statement = (
+        "Every user who could log in before can log in after, as the hub's authenticator says."
+    )
     order = 3
 
     def measure(self, source: Source) -> Any:
@@ -31,4 +33,4 @@ class Logins:
         return True, told
 
 
-PROMISE = Logins()
+GUARANTEE = Logins()

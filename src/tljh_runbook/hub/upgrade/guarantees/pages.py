@@ -12,7 +12,9 @@ from tljh_runbook.hub.system import http_client
 
 class Pages:
     name = "services"
-    vow = "Every service of the hub whose pages answered before, and that is still there, answers."
+    statement = (
+        "Every service of the hub whose pages answered before, and that is still there, answers."
+    )
     order = 2
 
     def measure(self, source: Source) -> Any:
@@ -33,4 +35,4 @@ class Pages:
         return True, "; ".join([told, *gone])
 
 
-PROMISE = Pages()
+GUARANTEE = Pages()

@@ -19,7 +19,7 @@ KEYS = {
 
 class Permissions:
     name = "environments"
-    vow = "Every permission and every environment's build record is still there."
+    statement = "Every permission and every environment's build record is still there."
     order = 4
     databases = frozenset(KEYS)
 
@@ -59,4 +59,4 @@ def _lost(before: Any, after: Any) -> Iterator[str]:
                 yield f"{table}: {' '.join(map(str, row))} is gone"
 
 
-PROMISE = Permissions()
+GUARANTEE = Permissions()

@@ -26,7 +26,7 @@ NOTHING: tuple[set[str], set[str]] = (set(), set())
 
 class Servers:
     name = "user servers"
-    vow = (
+    statement = (
         "Every user server that its user has not left runs on as the same process, is known to the "
         "hub, and can be reached."
     )
@@ -197,4 +197,4 @@ def _left(was: dict[str, Any], now: dict[str, Any] | None) -> str:
     return ""
 
 
-PROMISE = Servers()
+GUARANTEE = Servers()

@@ -12,7 +12,9 @@ from tljh_runbook.hub.upgrade import guarantees
 
 class SettingsKept:
     name = "settings"
-    vow = "Every value in config.yaml is still what the administrator set; new ones are named."
+    statement = (
+        "Every value in config.yaml is still what the administrator set; new ones are named."
+    )
     order = 6
     look = guarantees.HUB
 
@@ -48,4 +50,4 @@ def _hashed(value: Any) -> str:
 
 
 EMPTY = [_hashed(value) for value in config.EMPTY]
-PROMISE = SettingsKept()
+GUARANTEE = SettingsKept()

@@ -13,7 +13,7 @@ from tljh_runbook.hub.versions.versions import Package
 
 class VersionsAsked:
     name = "versions"
-    vow = "TLJH and the plugins are at the versions and commits that were asked for."
+    statement = "TLJH and the plugins are at the versions and commits that were asked for."
     order = 8
 
     def measure(self, source: Source) -> Any:
@@ -33,4 +33,4 @@ class VersionsAsked:
         return not wrong, "; ".join(wrong) or "as asked"
 
 
-PROMISE = VersionsAsked()
+GUARANTEE = VersionsAsked()

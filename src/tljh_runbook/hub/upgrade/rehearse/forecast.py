@@ -44,7 +44,7 @@ class Forecast:
     """What the installer asked of the server's tools, beside restarting its services."""
     complaints: list[str]
     proxy: bool
-    """Whether the proxy is started anew: then users are cut off for a moment."""
+    """Whether the proxy is started again: then users are cut off for a moment."""
     proxy_versions: list[str]
     """The proxy's version now and then; '' where it does not say."""
     away: Outage

@@ -44,7 +44,7 @@ class Report:
     confirm_until: str = ""
     """Until when it must be confirmed; empty where it need not."""
     why: str = ""
-    """Why it was taken back by itself; empty where a person has asked for it."""
+    """Why it was rolled back automatically; empty where a person has asked for it."""
     before: Measures = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SnapshotMissing(
             f"What was measured before the last upgrade cannot be read: {path}: {error}.",
-            hint="It lay in the snapshot that the upgrade started from. The promises can be "
+            hint="It lay in the snapshot that the upgrade started from. The guarantees can be "
             "measured again at the next upgrade.",
         ) from error
     return values

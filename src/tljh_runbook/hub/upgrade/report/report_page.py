@@ -15,7 +15,7 @@ from tljh_runbook.hub.upgrade.report.markup import Html, element, joined
 
 SIGNS = {True: "✓", False: "✗", None: "–"}
 KINDS = {True: "kept", False: "broken", None: "unknown"}
-PROMISES = ("promise", "", "measured")
+GUARANTEES = ("guarantee", "", "measured")
 CHANGES = ("", "before", "now")
 EDITS = ("file", "what was edited")
 HIDDEN = "not shown: the file may hold secrets"
@@ -50,14 +50,14 @@ def _policy(style: str) -> str:
 
 
 def _body(report: Mapping[str, Any], hub: str, phases: Sequence[Mapping[str, Any]]) -> Html:
-    rows = [[each["promise"], _word(each), each["measured"]] for each in report["verdicts"]]
+    rows = [[each["guarantee"], _word(each), each["measured"]] for each in report["verdicts"]]
     return element(
         "body",
         element("h1", f"Upgrade of {hub}"),
         element("p", f"It began on {_moment(report['at'])}."),
         _outcome(report),
         _figures(report),
-        _section("Promises", _table("promises", PROMISES, rows)),
+        _section("Guarantees", _table("guarantees", GUARANTEES, rows)),
         _section("What has changed", _table("changes", CHANGES, report["changes"])),
         *_overwritten(report),
         _section("Timeline", timeline.render(report, phases)),
@@ -75,15 +75,15 @@ def _overwritten(report: Mapping[str, Any]) -> Iterable[Html]:
 
 def _outcome(report: Mapping[str, Any]) -> Html:
     verdicts = report["verdicts"]
-    broken = [each["promise"] for each in verdicts if each["kept"] is False]
-    unknown = [each["promise"] for each in verdicts if each["kept"] is None]
+    broken = [each["guarantee"] for each in verdicts if each["kept"] is False]
+    unknown = [each["guarantee"] for each in verdicts if each["kept"] is None]
     if not report["changed"]:
         return _told("unknown", "Everything was as asked: nothing was changed or restarted.")
     if broken:
-        return _told("broken", f"✗ Not every promise was kept. Broken: {', '.join(broken)}.")
+        return _told("broken", f"✗ Not every guarantee held. Broken: {', '.join(broken)}.")
     if unknown or not verdicts:
-        return _told("unknown", f"No promise was seen broken. Not measured: {_list(unknown)}.")
-    return _told("kept", "✓ Every promise was kept.")
+        return _told("unknown", f"No guarantee was seen broken. Not measured: {_list(unknown)}.")
+    return _told("kept", "✓ Every guarantee held.")
 
 
 def _told(kind: str, text: str) -> Html:
@@ -98,7 +98,7 @@ def _figures(report: Mapping[str, Any]) -> Html:
     """Return the few numbers that everybody asks for."""
     kept = sum(each["kept"] is True for each in report["verdicts"])
     servers = [each["away"] for each in report["outages"] if each["name"].startswith(SERVER)]
-    found = [("promises kept", f"{kept} of {len(report['verdicts'])}")]
+    found = [("guarantees held", f"{kept} of {len(report['verdicts'])}")]
     found += [("hub away", _s(each["away"])) for each in report["outages"] if each["name"] == "hub"]
     if servers:
         found.append(("longest that a user server was away", _s(max(servers))))

@@ -14,7 +14,7 @@ from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.system import services
 from tljh_runbook.hub.upgrade.stage.stage import Stage
 
-# The installer writes both anew; the proxy watches the second, and reads the first once.
+# The installer writes both again; the proxy watches the second, and reads the first once.
 STATIC, DYNAMIC = Path("state/traefik.toml"), Path("state/rules/dynamic.toml")
 # What it makes where it is missing. The live ones are never exchanged: the hub writes to them.
 MADE = (
@@ -60,7 +60,7 @@ def changed(source: Source, stage: Stage) -> list[Carried]:
 
 
 def restarts_proxy(source: Source, stage: Stage, carried: list[Carried]) -> bool:
-    """Say whether the proxy must be started anew: another program, or what it reads only once."""
+    """Say whether the proxy must be started again: another program, or what it reads only once."""
     hub = source.hub
     once = {hub.prefix / STATIC}
     if source.settings.services == "systemd":

@@ -150,5 +150,5 @@ def _broken(which: str, why: str) -> ConfigBroken:
     return ConfigBroken(
         f"{which} cannot be merged: {why} Nothing was changed.",
         hint="Correct the hub's own config.yaml where it is the one that is named. "
-        "Then upgrade again: the stage is made anew.",
+        "Then upgrade again: the stage is made again.",
     )

@@ -120,7 +120,7 @@ def discard(hub: Hub) -> None:
 def require_folders(hub: Hub) -> None:
     """Raise `ServerUnfit` where an environment is a link, or something is mounted in its place.
 
-    No upgrade can begin or be taken back then: a link would be copied and exchanged in the place of
+    No upgrade can start or be rolled back then: a link would be copied and exchanged in place of
     the folder that it leads to, and what is mounted cannot be exchanged at all.
     """
     for folder in (hub.prefix / name for name in ENVIRONMENTS):

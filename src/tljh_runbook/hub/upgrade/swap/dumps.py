@@ -48,7 +48,7 @@ def migrated(server: Server, dump: Path) -> bool:
     return dump.exists() and json.loads(files.read(_schema_file(dump))) != _schema(server)
 
 
-def give_back(server: Server, dump: Path, newer: Path) -> bool:
+def restore(server: Server, dump: Path, newer: Path) -> bool:
     """Put a database back when it was migrated, and keep the ``newer`` one; say whether it was.
 
     Wholly or not at all, and it can be called again. Raises `RestoreFailed`, `DatabaseMissing`.

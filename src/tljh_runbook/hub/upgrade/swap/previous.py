@@ -1,4 +1,4 @@
-"""The version before an upgrade, kept as long as it may be taken back."""
+"""The version before an upgrade, kept as long as it may be rolled back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tljh_runbook.errors import NothingToTakeBack
+from tljh_runbook.errors import NothingToRollBack
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core import copies, files
 from tljh_runbook.hub.core.layout import Hub
@@ -25,7 +25,7 @@ RECORD = "record.json"
 
 @dataclass(frozen=True)
 class Previous:
-    """What can be gone back to: the upgrade that is taken back then, and its way back."""
+    """What can be gone back to: the upgrade that is rolled back then, and its way back."""
 
     at: str
     snapshot: str
@@ -70,19 +70,20 @@ def _installed(hub: Hub) -> Packages:
 
 
 def read(hub: Hub) -> Previous:
-    """Return what can be gone back to, and can run. Raises `NothingToTakeBack`."""
+    """Return what can be gone back to, and can run. Raises `NothingToRollBack`."""
     try:
         values: dict[str, Any] = json.loads(files.read(hub.previous / KEPT / RECORD))
         found = Previous(**{**values, "way": Way(**values["way"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise NothingToTakeBack(
-            f"No version before is kept in {hub.previous}. Nothing was changed.",
+        raise NothingToRollBack(
+            f"No previous version is kept in {hub.previous}. Nothing was changed.",
             hint="Restore the snapshot that the upgrade started from: tljh-runbook restore",
         ) from error
     gone = interpreter.gone(Hub(hub.previous))
     if gone:
-        raise NothingToTakeBack(
-            f"The version before cannot run on this server any more: {gone}. Nothing was changed.",
+        raise NothingToRollBack(
+            f"The previous version cannot run on this server any more: {gone}. "
+            "Nothing was changed.",
             hint="Restore the snapshot that the upgrade started from: tljh-runbook restore",
         )
     return found

@@ -50,7 +50,7 @@ class Way:
     """The names of those that lie on a PostgreSQL server. Where that is, is asked each time: an
     address may hold a password."""
     proxy: bool = False
-    """Whether the proxy is started anew."""
+    """Whether the proxy is started again."""
     config: str = ""
     """The settings as the upgrade has left them: who edits them later is not overruled. Nothing
     while they may be half written."""
@@ -169,7 +169,7 @@ def _return_dumps(
             return [
                 name
                 for name, server in (known or servers(source, way)).items()
-                if dumps.give_back(server, way.database(name), way.kept / "newer" / name)
+                if dumps.restore(server, way.database(name), way.kept / "newer" / name)
             ]
         except RunbookError as error:
             if not isinstance(error, DatabaseMissing) or time.monotonic() > deadline:

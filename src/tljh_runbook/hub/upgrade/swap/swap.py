@@ -18,7 +18,7 @@ from tljh_runbook.hub.upgrade.swap.rollback_plan import Phase, Way
 
 
 def plan(source: Source, prepared: Stage, base: str) -> Way:
-    """Return the way back from a staged upgrade, before it is begun.
+    """Return the way back from a staged upgrade, before it is started.
 
     ``base`` is config.yaml as it was copied.
     """
@@ -80,7 +80,7 @@ def carry_out(source: Source, prepared: Stage, way: Way, base: str, phase: Phase
     The files that are replaced were kept before. Raises `ServicesUnreachable` and `OSError`.
     """
     hub, manager = source.hub, source.services
-    # Only what was kept: another file may have begun to differ since.
+    # Only what was kept: another file may have started to differ since.
     carried = [
         each for each in managed_files.changed(source, prepared) if str(each.live) in way.files
     ]

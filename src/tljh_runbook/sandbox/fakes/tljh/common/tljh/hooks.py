@@ -1,4 +1,4 @@
-"""Hooks that a plugin may implement: those of TLJH that this stand-in calls."""
+"""Hooks that a plugin may implement: those of TLJH that this fake calls."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Stand-in for TLJH's bootstrap.py: make the hub's environment, put TLJH in it, run its installer.
+"""A fake of TLJH's bootstrap.py: make the hub's environment, put TLJH in it, run its installer.
 
     python3 srv/tljh-installer.py --version 2.0.0 --plugin "tljh-plasma @ git+file:///…@<commit>"
 

@@ -1,4 +1,4 @@
-"""Stand-in for systemctl: has the sandbox's supervisor do what TLJH's installer asks of systemd.
+"""A fake of systemctl: has the sandbox's supervisor do what TLJH's installer asks of systemd.
 
     <sandbox>/usr/bin/systemctl daemon-reload
     <sandbox>/usr/bin/systemctl start|stop|restart|enable|is-active UNIT…
@@ -24,7 +24,7 @@ ACTIVE = {"RUNNING", *BETWEEN}
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="systemctl", description="Stand-in for systemctl.")
+    parser = argparse.ArgumentParser(prog="systemctl", description="A fake of systemctl.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("daemon-reload")
     for name in COMMANDS:

@@ -1,4 +1,4 @@
-"""Stand-in for the Plasma plugin: environments that a group of the server may see, in Docker."""
+"""A fake of the Plasma plugin: environments that a group of the server may see, in Docker."""
 
 import grp
 import os

@@ -1,4 +1,4 @@
-"""What the stand-in for TLJH's installer does to the machine around the prefix."""
+"""What the fake of TLJH's installer does to the machine around the prefix."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tljh_runbook.sandbox.layout import STANDINS, Layout, layout
+from tljh_runbook.sandbox.layout import FAKES, Layout, layout
 
-INSTALLER = [STANDINS / "tljh" / part for part in ("common", "2.0.0")]
+INSTALLER = [FAKES / "tljh" / part for part in ("common", "2.0.0")]
 PREPARE = "import logging, tljh; logging.basicConfig(level=logging.INFO, format='%(message)s'); "
 
 
@@ -22,7 +22,7 @@ def place(tmp_path: Path) -> Layout:
 
 
 def carry_out(place: Layout, code: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of Python where the stand-in is installed for a hub in a folder."""
+    """Run a line of Python where the fake is installed for a hub in a folder."""
     merged = place.root / "tljh"
     for folder in INSTALLER:
         subprocess.run(["cp", "-r", folder / "tljh", place.root], check=True)

@@ -1,4 +1,4 @@
-"""Stand-in for the Plasma plugin: environments that a group may see; without Docker."""
+"""A fake of the Plasma plugin: environments that a group may see; without Docker."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Each promise is seen to be kept, and seen to be broken, in every way in which it can break."""
+"""Each guarantee is seen to hold, and seen to be broken, in every way in which it can break."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from docker_fixtures import Engine, environment
 from hub_fixtures import Live, living
 from hub_folder import change
 
-from tljh_runbook.errors import PromiseBroken, SettingsInvalid
+from tljh_runbook.errors import GuaranteeBroken, SettingsInvalid
 from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.system import docker, processes
 from tljh_runbook.hub.upgrade import guarantees, verification
@@ -30,8 +30,8 @@ Break = Callable[[Hub], object]
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """One living hub for all tests here: each breaks a promise and mends it again."""
-    with living(tmp_path_factory.mktemp("promises") / "server") as made:
+    """One living hub for all tests here: each breaks a guarantee and mends it again."""
+    with living(tmp_path_factory.mktemp("guarantees") / "server") as made:
         yield made
 
 
@@ -62,7 +62,7 @@ def judged(live: Live, act: Callable[[], object]) -> dict[str, Verdict]:
     act()
     after = guarantees.measure(live.source)
     verdicts = guarantees.judge(guarantees.investigate(before, live.source, None), after)
-    return {verdict.promise: verdict for verdict in verdicts}
+    return {verdict.guarantee: verdict for verdict in verdicts}
 
 
 def broken(verdicts: dict[str, Verdict]) -> list[str]:
@@ -77,7 +77,7 @@ def state(pid: int) -> str:
     return f"UPDATE spawners SET state = '{json.dumps({'pid': pid})}'"  # noqa: S608
 
 
-def test_when_nothing_happens_every_promise_is_kept(live: Live) -> None:
+def test_when_nothing_happens_every_guarantee_holds(live: Live) -> None:
     verdicts = judged(live, lambda: None)
     assert broken(verdicts) == []
     assert verdicts["user servers"].measured.startswith("1 of 1 run on")
@@ -86,8 +86,8 @@ def test_when_nothing_happens_every_promise_is_kept(live: Live) -> None:
     assert verdicts["user data"].measured == "3 homes, 9 files and folders"
 
 
-def test_promises_are_shown_in_their_order() -> None:
-    assert [promise.name for promise in guarantees.every()] == [
+def test_guarantees_are_shown_in_their_order() -> None:
+    assert [guarantee.name for guarantee in guarantees.every()] == [
         "user servers",
         "services",
         "users and groups",
@@ -106,7 +106,7 @@ def test_what_was_not_measured_before_is_not_judged(live: Live) -> None:
 
 
 @pytest.mark.parametrize(
-    ("database", "statement", "promise", "said"),
+    ("database", "statement", "guarantee", "said"),
     [
         (HUB, "DELETE FROM users WHERE name = 'bob'", "users and groups", "user bob is gone"),
         (HUB, "UPDATE users SET admin = 0", "users and groups", "alice is no longer admin"),
@@ -126,16 +126,16 @@ def test_what_was_not_measured_before_is_not_judged(live: Live) -> None:
         (HUB, "UPDATE spawners SET state = '{}'", "user servers", "alice: "),
     ],
 )  # fmt: skip
-def test_a_lost_row_breaks_its_promise(
-    live: Live, database: str, statement: str, promise: str, said: str
+def test_a_lost_row_breaks_its_guarantee(
+    live: Live, database: str, statement: str, guarantee: str, said: str
 ) -> None:
     verdicts = judged(live, lambda: change(live.hub.state / database, statement))
-    expected = {promise}
+    expected = {guarantee}
     if "users WHERE" in statement:
         expected |= set(broken(verdicts)) & {"user servers"}
     assert set(broken(verdicts)) == expected
-    assert said in verdicts[promise].measured
-    assert verdicts[promise].word == "BROKEN"
+    assert said in verdicts[guarantee].measured
+    assert verdicts[guarantee].word == "BROKEN"
 
 
 def test_a_new_user_a_new_group_and_a_new_permission_break_nothing(live: Live) -> None:
@@ -148,7 +148,7 @@ def test_a_new_user_a_new_group_and_a_new_permission_break_nothing(live: Live) -
     assert broken(judged(live, add)) == []
 
 
-def test_a_lost_database_of_the_plugin_breaks_its_promise(live: Live) -> None:
+def test_a_lost_database_of_the_plugin_breaks_its_guarantee(live: Live) -> None:
     verdicts = judged(live, (live.hub.state / PLUGIN).unlink)
     assert broken(verdicts) == ["environments"]
 
@@ -222,14 +222,14 @@ def test_only_what_the_newer_database_alone_knew_is_excused() -> None:
     then = {"users and groups": before, "environments": rows}
     now = {"users and groups": after, "environments": left}
     shared = guarantees.known_to_both({"jupyterhub", "plasma"}, then, now)
-    told = {each.promise: each.measured for each in guarantees.judge(shared, now)}
+    told = {each.guarantee: each.measured for each in guarantees.judge(shared, now)}
     assert told == {
         "users and groups": "mallory became admin",
         "environments": "images: b is gone",
     }
 
 
-def test_images_that_stay_keep_their_promise(live: Live, engine: Engine) -> None:
+def test_images_that_stay_keep_their_guarantee(live: Live, engine: Engine) -> None:
     assert judged(live, lambda: None)["images"].measured == "there are none"
     engine.make(TWO)
     new = environment("new:1")
@@ -239,7 +239,7 @@ def test_images_that_stay_keep_their_promise(live: Live, engine: Engine) -> None
 
 
 @pytest.mark.parametrize("act", ["remove", "untag", "rebuild"])
-def test_an_image_that_is_lost_or_another_breaks_its_promise(
+def test_an_image_that_is_lost_or_another_breaks_its_guarantee(
     live: Live, engine: Engine, act: str
 ) -> None:
     engine.make(TWO)
@@ -257,7 +257,7 @@ def test_an_image_that_is_lost_or_another_breaks_its_promise(
     assert old in verdicts["images"].measured
 
 
-def test_an_engine_that_is_gone_breaks_the_promise_of_the_images(
+def test_an_engine_that_is_gone_breaks_the_guarantee_of_the_images(
     live: Live, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = "unix:///nowhere/docker.sock"
@@ -269,7 +269,7 @@ def test_an_engine_that_is_gone_breaks_the_promise_of_the_images(
     assert again["images"].word == "not measured"  # neither before nor after
 
 
-def test_an_engine_that_hangs_breaks_the_promise_of_the_images(
+def test_an_engine_that_hangs_breaks_the_guarantee_of_the_images(
     live: Live, engine: Engine, container: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = guarantees.measure(live.source.settled())
@@ -277,7 +277,7 @@ def test_an_engine_that_hangs_breaks_the_promise_of_the_images(
     with engine.stopped():
         told = guarantees.investigate(before, live.source, None)
         verdicts = guarantees.judge(told, guarantees.measure(live.source))
-    found = {verdict.promise: verdict for verdict in verdicts}
+    found = {verdict.guarantee: verdict for verdict in verdicts}
     assert broken(found) == ["images"]
     assert found["user servers"].measured.startswith("1 of 1 run on")  # it was not left
 
@@ -303,7 +303,7 @@ def test_a_hub_without_docker_has_no_images_to_lose(
         ("  - alice ", "  - bob "),
     ],
 )
-def test_a_setting_that_changed_breaks_its_promise(live: Live, old: str, new: str) -> None:
+def test_a_setting_that_changed_breaks_its_guarantee(live: Live, old: str, new: str) -> None:
     text = live.hub.config_file.read_text()
     assert old in text
     verdicts = judged(live, lambda: live.hub.config_file.write_text(text.replace(old, new)))
@@ -477,10 +477,10 @@ def test_versions_are_judged_by_what_was_asked_for(live: Live) -> None:
     assert judged(live, install)["versions"].measured == "as asked"
 
 
-def test_a_broken_promise_is_an_error_that_says_which() -> None:
+def test_a_broken_guarantee_is_an_error_that_says_which() -> None:
     kept, lost = Verdict("settings", True, "3 kept"), Verdict("user data", False, "missing: 'x'")
     verification.require_kept([kept])
-    with pytest.raises(PromiseBroken, match=r"user data \(missing: 'x'\)"):
+    with pytest.raises(GuaranteeBroken, match=r"user data \(missing: 'x'\)"):
         verification.require_kept([kept, lost])
 
 

@@ -1,5 +1,0 @@
-"""Stand-in for The Littlest JupyterHub: as much of it as a hub in a folder needs."""
-
-__version__ = "2.0.0"
-
-traefik_version = "3.6.13"
