@@ -31,7 +31,6 @@ from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.snapshots.restoration import Action
 from tljh_runbook.hub.system import processes, services
 from tljh_runbook.hub.upgrade import state_file
-from tljh_runbook.hub.upgrade.finish import ending
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -273,7 +272,7 @@ def broken_or_unseen(report: dict[str, Any]) -> set[str]:
 def resume(live: Live, *words: str) -> None:
     """Resume an upgrade as an administrator types it; a rollback is told by the exit code."""
     left = state_file.read(live.hub)
-    rolls_back = left is not None and left.phase in ending.HALF_DONE and "--at-boot" not in words
+    rolls_back = left is not None and left.rolls_back and "--at-boot" not in words
     command = [sys.executable, "-m", "tljh_runbook", "resume", *words]
     command += ["--hub", str(live.hub.prefix)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

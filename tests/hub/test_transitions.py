@@ -11,7 +11,7 @@ from hub_fixtures import Live, resume, until
 from test_staging import PREPARING, done, everything, pids, prepared_beside, texts
 
 from tljh_runbook.hub.database import databases, sqlite
-from tljh_runbook.hub.runs import worker
+from tljh_runbook.hub.runs import journal, worker
 from tljh_runbook.hub.system import services
 from tljh_runbook.hub.upgrade import state_file
 from tljh_runbook.hub.upgrade.stage import stage
@@ -171,6 +171,10 @@ def test_an_upgrade_that_is_rolled_back(
     assert label(staged) == ends
     if ends == "1.0.0":
         assert everything(staged.hub) == before
+    if noted in {state_file.BACK, state_file.STAGING}:
+        told = journal.state(staged.hub, "upgrade")["end"]["error"]["message"]
+        assert "runs as before (TLJH 1.0.0" in told
+        assert by_hand or "HTTP 502" in told  # and not that it was cut off
 
 
 def test_a_server_that_starts_in_the_middle_of_the_swap_brings_the_old_version(

@@ -66,8 +66,8 @@ def everything(target: Target, *, dry_run: bool = False, yes: bool = False) -> P
     changes=CHANGES_NOTHING,
     check="The table names the versions that would run then.",
     undo=NOTHING_TO_UNDO,
-    fails="When no previous version is kept, there is nothing to roll back to: {step}`restore` brings "
-    "the snapshot back that the upgrade began from.",
+    fails="When no previous version is retained, there is nothing to roll back to: restore the "
+    "snapshot that the upgrade started from, with {step}`restore`.",
 )
 def preview(target: Target) -> Plan:
     """Say which versions would run again and which rows would be lost, and change nothing."""

@@ -39,7 +39,7 @@ def create(source: Source, components: Iterable[Component], say: Say = lambda _:
     Raises `Busy` and what `make` raises.
     """
     with (
-        files.disk_errors(source.backups, "No snapshot was made."),
+        files.disk_errors(source.backups, "No snapshot was made.", source.hub.work),
         lock.hold(source.hub, "the backup"),
     ):
         return make(source, components, say)
@@ -59,7 +59,7 @@ def make(
     """
     wanted = tuple(components)
     backups, begin = source.backups, begin or say
-    with files.disk_errors(backups, "No snapshot was made."):
+    with files.disk_errors(backups, "No snapshot was made.", source.hub.work):
         files.make_private(backups)
         draft.forget_partial(source)
         _enough_space(backups, sum(component.size(source) for component in wanted))

@@ -38,6 +38,18 @@ class Mark:
     """The way back, from the moment on at which something live is touched."""
     confirm_within: int = 0
     """In how many minutes it must be confirmed once it has ended well; 0 where it need not."""
+    why: str = ""
+    """Why it is being rolled back: a rollback that is cut off, and resumed, still tells it."""
+
+    @property
+    def half_done(self) -> bool:
+        """Whether the hub may be half old and half new: then it is rolled back."""
+        return self.phase in {SWAPPING, BACK}
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether it ends with the previous version, which may be in its place already."""
+        return self.half_done or (self.phase == STAGING and self.way is not None)
 
 
 def read(hub: Hub) -> Mark | None:

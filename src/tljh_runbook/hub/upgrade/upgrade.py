@@ -208,8 +208,8 @@ def _swap(source: Source, ready: Ready, watch: Watch, log: Journal) -> None:
             state_file.enter(source.hub, now, state_file.PROVING, before=before)
     except (RunbookError, OSError) as error:
         why = ending.cause(source, way, error)
-        ending.back(source, ready.mark, log, watch)
-        raise ending.rolled_back(source, ready.mark, why) from error
+        ending.back(source, replace(ready.mark, why=why), log, watch)
+        raise ending.rolled_back(source, why) from error
 
 
 def _last_look(

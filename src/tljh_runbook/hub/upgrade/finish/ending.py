@@ -39,7 +39,6 @@ from tljh_runbook.hub.versions import interpreter, versions
 BEYOND = {"user data", "images"}  # guarantees that going back would not mend
 RESUME = "tljh-runbook resume"
 CUT_OFF = "It was cut off before its end."
-HALF_DONE = {state_file.SWAPPING, state_file.BACK}  # from these phases an upgrade is rolled back
 ASKED = {"versions", "settings"}  # guarantees of what was asked for: going back rolls it back
 
 
@@ -69,8 +68,8 @@ def proved(
         verification.require_kept([each for each in verdicts if each.guarantee not in leave])
     except (RunbookError, OSError) as error:
         why = cause(source, way, error)
-        back(source, now, log, watch)
-        raise rolled_back(source, now, why) from error
+        back(source, replace(now, why=why), log, watch)
+        raise rolled_back(source, why) from error
     try:
         ended = confirmation.closed(source.hub, "the end of the upgrade")
         with _room(source, way, "The new version runs, and is proved."), ended:
@@ -142,7 +141,7 @@ def _enter_back(hub: Hub, now: Mark) -> Mark:
         return state_file.enter(hub, now, state_file.BACK)
     except NoSpace:
         left = state_file.read(hub)
-        if left is None or left.phase not in HALF_DONE:
+        if left is None or not left.half_done:
             raise
         return now
 
@@ -169,7 +168,8 @@ def _wait(source: Source, now: Mark, log: Journal, watch: Watch | None) -> Measu
     try:
         return verification.wait(source, now.before, watch)
     except HubUnhealthy as error:
-        error.add("The upgrade was rolled back before: the old version is in its place.")
+        why = f" Why: {now.why}" if now.why else ""
+        error.add(f"The upgrade was rolled back before: the old version is in its place.{why}")
         if full := now.way and disk.noticed(*_disks(source, Way(**now.way))):
             error.add(f"{full.strip()} Free some room, then: {RESUME}")
         raise
@@ -203,7 +203,7 @@ def go_back_at_boot(source: Source) -> None:
     is brought to its end later. Raises `Busy`, and what going back raises.
     """
     left = state_file.read(source.hub)
-    half = left is not None and left.phase in HALF_DONE
+    half = left is not None and left.half_done
     running = [name for name in (services.HUB, services.PROXY) if source.services.pid(name)]
     if left is None or left.way is None or not half or running:
         return
@@ -234,7 +234,7 @@ def roll_back(source: Source, log: Journal) -> None:
     back, it is all. Raises `NothingToRollBack`, `GuaranteeBroken`, and what going back raises.
     """
     left = state_file.read(source.hub)
-    if left and left.phase in HALF_DONE:
+    if left and left.half_done:
         _bring_to_end(source, log, left)
         return
     resume(source, log)
@@ -253,7 +253,7 @@ def _roll_back(source: Source, log: Journal, why: str = "") -> None:
         name: each for name, each in guarantees.measure(source).items() if name not in ASKED
     }
     returned = rollback_plan.migrated_databases(source, kept.way)
-    now = Mark(moment, state_file.BACK, kept.snapshot, labels, measured, asdict(kept.way))
+    now = Mark(moment, state_file.BACK, kept.snapshot, labels, measured, asdict(kept.way), why=why)
     copies.sync(source.hub.prefix)  # now, and not while the hub is away
     found = databases.find(source.hub, source.services, source.settings)
     with Watch(targets(source), measured[SERVERS.name]) as watch:
@@ -292,8 +292,8 @@ def bring_to_end(source: Source, log: Journal) -> None:
     """Resume as a run does. Raises what `resume` raises, and `UpgradeRolledBack` where it is."""
     left = state_file.read(source.hub)
     _bring_to_end(source, log, left)
-    if left and left.phase in HALF_DONE:
-        raise rolled_back(source, left, CUT_OFF)
+    if left and left.rolls_back:
+        raise rolled_back(source, left.why or CUT_OFF)
 
 
 def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
@@ -302,16 +302,17 @@ def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     changes = report.changed(source, labels)
     # Who follows the upgrade from elsewhere must not take this good end for the upgrade's.
-    why = CUT_OFF if left and left.phase != state_file.PROVING else ""
+    why = (left.why or CUT_OFF) if left and left.phase != state_file.PROVING else ""
     until = confirmation.until(source.hub)
     log.report = Report(
         changed=resumed, at=moment, changes=changes, why=why, confirm_until=until
     ).to_json()
 
 
-def rolled_back(source: Source, now: Mark, why: str) -> UpgradeRolledBack:
+def rolled_back(source: Source, why: str) -> UpgradeRolledBack:
     """Return what to say of an upgrade that was rolled back automatically."""
-    labels = ", ".join(f"{name} {label}" for name, label in now.labels.items())
+    rows = versions.installed(source.hub).rows()
+    labels = ", ".join(f"{name} {label}" for name, label in rows.items())
     gone = interpreter.gone(source.hub)
     state = f"does not run, as before: {gone}" if gone else f"runs as before ({labels})"
     return UpgradeRolledBack(
