@@ -1,4 +1,4 @@
-"""The hub that a command works on: where it lies, what was set, who runs its services."""
+"""The hub context: a hub's paths, settings, services and upgrade targets."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tljh_runbook.hub.versions.targets import Targets, resolve
 
 @dataclass(frozen=True)
 class Source:
-    """One hub, ready to be worked on."""
+    """The hub that a command works on."""
 
     hub: Hub
     settings: Settings
     services: Services
     file: Path | None = None
-    """The settings file, where another was named than the hub's own."""
+    """The settings file, if one other than the hub's own was named."""
 
     resolved: Targets | None = None
-    """What an upgrade brings, once that was resolved: a branch may move while it runs."""
+    """The upgrade targets, once resolved: a branch may move while the upgrade runs."""
 
     @property
     def targets(self) -> Targets:
-        """The version that an upgrade brings of each package."""
+        """The target version of each package."""
         return self.resolved or resolve(self.hub, self.settings)
 
     def settled(self) -> Source:
-        """Return the hub with its targets resolved, once for all that follows."""
+        """Return the hub with its targets resolved, so that they no longer change."""
         return replace(self, resolved=self.targets)
 
     @property

@@ -1,1 +1,1 @@
-"""What everything else is built on: where things are, settings, files that are written whole."""
+"""The base layer: paths, config.yaml, settings and atomic file operations."""

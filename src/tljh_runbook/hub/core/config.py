@@ -1,4 +1,4 @@
-"""The hub's ``config.yaml``: read it, find the hub's address in it, set what is unset."""
+"""The hub's ``config.yaml``: reading it, the proxy's address, and setting defaults."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tljh_runbook.hub.core.address import Socket
 from tljh_runbook.hub.core.layout import Hub
 
 Flat = dict[str, Any]
-EMPTY: tuple[Any, ...] = (None, {})  # what stands for a section that holds nothing
-PORTS = {"http": 80, "https": 443}  # where TLJH has the proxy listen unless told otherwise
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - as a setting says it; nothing listens here
+EMPTY: tuple[Any, ...] = (None, {})  # the values of an empty section
+PORTS = {"http": 80, "https": 443}  # the proxy's default ports in TLJH
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with a setting; nothing binds to it
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the proxy listens, as seen from the hub's own machine."""
+    """The proxy's address as seen from the hub's own server."""
 
     scheme: str
     host: str
@@ -30,16 +30,16 @@ class Address:
     base: str
 
     def url(self, path: str) -> str:
-        """Return the address of ``path`` below the hub's base URL."""
+        """Return the URL of ``path`` below the hub's base URL."""
         return self.at(f"{self.base}{path}")
 
     def at(self, path: str) -> str:
-        """Return the address of an absolute ``path`` of the proxy."""
+        """Return the URL of an absolute ``path`` on the proxy."""
         return f"{self.scheme}://{self.host}:{self.port}{path}"
 
 
 def read(hub: Hub) -> Flat:
-    """Return the settings of ``config.yaml`` under dotted names. Raises `ConfigBroken`."""
+    """Return the values in ``config.yaml`` by dotted name. Raises `ConfigBroken`."""
     values = _values(hub, yaml.parse)
     try:
         return dict(_flatten(values))
@@ -48,9 +48,9 @@ def read(hub: Hub) -> Flat:
 
 
 def text(hub: Hub) -> str:
-    """Return what ``config.yaml`` holds. Raises `ConfigBroken`."""
+    """Return the text of ``config.yaml``, '' if there is none. Raises `ConfigBroken`."""
     if not hub.config_file.exists():
-        return ""  # TLJH runs on its defaults then
+        return ""  # then TLJH uses its defaults
     try:
         return hub.config_file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -70,7 +70,7 @@ def address(hub: Hub) -> Address:
 
 
 def entry(hub: Hub, name: str) -> Socket:
-    """Return where TLJH has the proxy listen for ``http`` or ``https``. Raises `ConfigBroken`."""
+    """Return the proxy's listening socket for ``http`` or ``https``. Raises `ConfigBroken`."""
     flat = read(hub)
     port = _port(hub, f"{name}.port", flat.get(f"{name}.port") or PORTS[name])
     return Socket(str(flat.get(f"{name}.address") or EVERYWHERE), port)
@@ -83,26 +83,26 @@ def _port(hub: Hub, name: str, value: Any) -> int:
 
 
 def unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
-    """Return those of ``defaults`` that ``config.yaml`` does not set."""
+    """Return the ``defaults`` that ``config.yaml`` does not set."""
     present = read(hub)
     return {name: value for name, value in defaults.items() if not _is_set(present, name)}
 
 
 def set_unset(hub: Hub, defaults: Mapping[str, Any]) -> Flat:
-    """Write those of ``defaults`` that are unset, in one moment; return them."""
+    """Write the ``defaults`` that are unset, in one atomic change; return them."""
     with locked(hub):
         return _set(hub, unset(hub, defaults))
 
 
 def put(hub: Hub, values: Flat) -> None:
-    """Write values under dotted names, in one moment, as ``tljh-config set`` does."""
+    """Set values by dotted name, in one atomic change, like ``tljh-config set``."""
     with locked(hub):
         _set(hub, values)
 
 
 @contextmanager
 def locked(hub: Hub) -> Iterator[None]:
-    """Hold the lock that ``tljh-config`` of newer TLJH versions holds while it writes."""
+    """Hold the lock that ``tljh-config`` in newer TLJH versions holds while it writes."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(hub.config / "config.yaml.lock", flags, 0o600)
     try:
@@ -124,7 +124,7 @@ def _set(hub: Hub, missing: Flat) -> Flat:
 
 
 def _only_comments(hub: Hub) -> str:
-    """Return the text of a file that holds nothing else: the parser sees no comments there."""
+    """Return the text of a file that has only comments, which the parser drops; otherwise ''."""
     lines = text(hub).splitlines()
     empty = all(line.lstrip()[:1] in {"", "#"} for line in lines)
     return "".join(f"{line}\n" for line in lines) if empty else ""
@@ -162,9 +162,9 @@ def _flatten(values: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, Any
 
 
 def _is_set(flat: Flat, name: str) -> bool:
-    """Say whether ``name``, or anything above or below it, has a value of its own.
+    """Return whether ``name``, or any key above or below it, has a value.
 
-    A null is one: `memory: null` says that there is no limit. An empty section is none.
+    A null counts: `memory: null` means no limit. An empty section does not.
     """
     return any(
         key == name

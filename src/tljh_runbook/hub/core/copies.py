@@ -1,4 +1,4 @@
-"""Copies of whole folders, and whether the original has changed since."""
+"""Copies of whole folders, and a fingerprint that shows whether the original has changed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 from tljh_runbook.errors import DiskFailed
 from tljh_runbook.hub.core import disk, renames
 
-FICLONE = 0x40049409  # the request to share a file's blocks: see ioctl_ficlone(2)
-BLOCK = 512  # bytes in which a file's size on the disk is told
+FICLONE = 0x40049409  # clones a file with a reflink: see ioctl_ficlone(2)
+BLOCK = 512  # bytes per unit of ``st_blocks``
 
 
 def copy(origin: Path, target: Path) -> None:
-    """Copy a folder with all that its files have, sharing their blocks where the disk can.
+    """Copy a folder with all file attributes, using reflinks where the file system supports them.
 
-    Raises `NoSpace`, `DiskFailed`; then no target is left.
+    Raises `NoSpace` or `DiskFailed`, after removing an incomplete target.
     """
     command = ["cp", "--archive", "--reflink=auto", "--", str(origin), str(target)]
     done = subprocess.run(
@@ -44,9 +44,9 @@ def copy(origin: Path, target: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and all in it; rm follows no link, and knows no depth.
+    """Remove a folder and everything in it. Raises `DiskFailed`.
 
-    Raises `DiskFailed`.
+    Uses `rm`, which follows no links and has no depth limit.
     """
     command = ["rm", "--recursive", "--force", "--one-file-system", "--", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -58,9 +58,9 @@ def remove(folder: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Return how many bytes a folder takes on its disk, and a copy of it: a hard link takes none.
+    """Return the disk usage of a folder, and so of a copy, in bytes; hard links count once.
 
-    What is removed while it is looked at is left out.
+    Files that are removed during the count are left out.
     """
     total, linked = 0, set()
     for entry in _every(folder):
@@ -74,9 +74,9 @@ def size(folder: Path) -> int:
 
 
 def needed(folder: Path, target: Path) -> int:
-    """Return how many bytes a copy of ``folder`` in ``target`` takes: none where blocks are shared.
+    """Return how many bytes a copy of ``folder`` in ``target`` takes: 0 where reflinks work.
 
-    That is tried with a small file: the two folders may be on different disks.
+    Tested with a small file, because the two folders may be on different file systems.
     """
     return 0 if _shares_blocks(folder, target) else size(folder)
 
@@ -96,9 +96,9 @@ def _shares_blocks(folder: Path, target: Path) -> bool:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a digest of what is in a folder: names, modes, sizes, times, links.
+    """Return a digest of a folder's entries: names, modes, sizes, modification times, links.
 
-    What Python compiles by itself is left out: a running hub does that at any time.
+    Bytecode that Python compiles automatically is left out: a running hub may write it at any time.
     """
     sha = hashlib.sha256()
     for entry in _walk(folder):
@@ -107,7 +107,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def sync(folder: Path) -> None:
-    """Bring all that was written on a folder's disk to it."""
+    """Flush everything written to a folder's file system to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         renames.sync(descriptor)
@@ -133,7 +133,7 @@ def _every(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 def _about(entry: os.DirEntry[str]) -> str:
     if entry.is_symlink():
-        return f"{entry.path}\0{os.readlink(entry.path)}\0"  # noqa: PTH115 - quicker by far
+        return f"{entry.path}\0{os.readlink(entry.path)}\0"  # noqa: PTH115 - much faster
     about = entry.stat(follow_symlinks=False)
     if entry.is_dir(follow_symlinks=False):
         return f"{entry.path}\0{about.st_mode}\0"

@@ -1,7 +1,7 @@
-"""The disk that is full: named by where it is mounted, whichever file did not fit.
+"""Detection of a full disk, which is reported by its mount point.
 
-A step writes to several disks, and a program that fails names a file of its own at best. So the
-disks that the step writes to are compared, and the one with the least room is named.
+A step writes to several disks, and a failing program names one of its own files at best. So the
+disks that the step writes to are compared, and the one with the least free space is named.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from tljh_runbook.errors import NoSpace
 from tljh_runbook.hub.core import mounts
 
 ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# As the C library, pip and SQLite say it.
+# The messages of the C library, pip and SQLite.
 WORDS = re.compile(r"No space left on device|Disk quota exceeded|database or disk is full", re.I)
-LITTLE = 1 << 20  # bytes: with less than that nothing works
+LITTLE = 1 << 20  # bytes; with less free space nothing works
 
 
 def full(state: str, *places: Path, then: str = "run the same command again") -> NoSpace:
-    """Return what to say when something did not fit on the disk of one of the ``places``.
+    """Return the error for a full disk among those that hold ``places``.
 
-    ``state`` says what state things are in, ``then`` what to do when there is room.
+    ``state`` says what state things are in, ``then`` what to do once there is space.
     """
     place = fullest(*places)
     return NoSpace(
@@ -39,12 +39,12 @@ def full(state: str, *places: Path, then: str = "run the same command again") ->
 
 
 def fullest(*places: Path) -> Path:
-    """Return the place on whose disk there is the least room."""
+    """Return the place whose disk has the least free space."""
     return min(places, key=free)
 
 
 def free(place: Path) -> int:
-    """Return how many bytes are free on a place's disk; 0 where it takes no more files."""
+    """Return the free bytes on a place's disk; 0 if it has no free inodes."""
     about = os.statvfs(_there(place))
     if about.f_files and not about.f_favail:
         return 0
@@ -52,9 +52,9 @@ def free(place: Path) -> int:
 
 
 def blamed(text: str, *places: Path) -> str:
-    """Return a sentence that names the disk where ``text`` says that one is full, else ''.
+    """Return a sentence that names the fullest disk if ``text`` reports a full one, otherwise ''.
 
-    The program may have freed its room by now, so the size is told, and not judged.
+    The program may have freed its space by now, so the sentence only reports the free space.
     """
     if not WORDS.search(text):
         return ""
@@ -66,7 +66,7 @@ def blamed(text: str, *places: Path) -> str:
 
 
 def noticed(*places: Path) -> str:
-    """Return a sentence that names a disk which is full now, else ''."""
+    """Return a sentence that names a disk that is full now, otherwise ''."""
     place = fullest(*places)
     if free(place) >= LITTLE:
         return ""
@@ -77,12 +77,12 @@ def noticed(*places: Path) -> str:
 
 
 def _printed(path: Path) -> str:
-    """Return a path as it can be printed: its name may hold bytes that are no text."""
+    """Return a path in printable form: its name may contain bytes that are not valid text."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _there(place: Path) -> Path:
-    """Return the closest folder above a place that is there, or the place itself."""
+    """Return a place, or the closest parent that exists."""
     for each in (place, *place.parents):
         with suppress(OSError):
             if each.exists():

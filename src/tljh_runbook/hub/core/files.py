@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read without being led astray."""
+"""Atomic writes, and reads that do not follow symbolic links."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ATTEMPTS = 5
 
 @contextmanager
 def disk_errors(where: Path, state: str, *others: Path) -> Iterator[None]:
-    """Turn an error of the system below ``where`` into one for a person.
+    """Turn an `OSError` below ``where`` into `NoSpace`, `AccessDenied` or `DiskFailed`.
 
-    ``state`` says what state things are in afterwards; ``others`` are on disks that are written
-    to as well, and may be the one that is full.
+    ``state`` says what state things are in afterwards. ``others`` are further places that are
+    written to, so their disk may be the full one.
     """
     try:
         yield
@@ -45,13 +45,13 @@ def disk_errors(where: Path, state: str, *others: Path) -> Iterator[None]:
 
 
 def _named(error: OSError) -> list[Path]:
-    """Return the files that an error of the system names by their whole path."""
+    """Return the files that an `OSError` names by absolute path."""
     names = [name for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
     return [path for name in names if (path := Path(os.fsdecode(name))).is_absolute()]
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file that must not exist yet, and bring it to the disk."""
+    """Write a file that must not exist yet, and flush it to the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, mode), "wb") as file:
         file.write(data)
@@ -60,7 +60,7 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Exchange a file's content in one moment; mode and owner stay as they were."""
+    """Replace a file's content atomically; mode and owner do not change."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     try:
@@ -91,16 +91,17 @@ def read(path: Path) -> bytes:
 
 
 def steady(source: Path) -> tuple[bytes, os.stat_result]:
-    """Return content and status of a small file that others may be writing.
+    """Return the content and the stat result of a small file that others may be writing.
 
-    A file that changed while it was read is read again, so the content is one version of it.
+    A file that changes while it is read is read again, so the content is one consistent version.
+    Raises `OSError` (EBUSY) after `ATTEMPTS`.
     """
     for _ in range(ATTEMPTS):
         with os.fdopen(open_regular(source), "rb") as file:
             before = os.fstat(file.fileno())
             data = file.read()
             file.seek(0)
-            # Twice, because a file's time tells too little: it is that of a write's beginning.
+            # Read twice: the modification time is set when a write starts, not when it ends.
             same = file.read() == data
             after = os.fstat(file.fileno())
         if same and (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(data)):
@@ -109,13 +110,13 @@ def steady(source: Path) -> tuple[bytes, os.stat_result]:
 
 
 def digest(path: Path) -> tuple[int, str]:
-    """Return size in bytes and SHA-256 (hexadecimal) of a regular file."""
+    """Return the size in bytes and the SHA-256 (hexadecimal) of a regular file."""
     with os.fdopen(open_regular(path), "rb") as file:
         return digest_of(file)
 
 
 def digest_of(file: BinaryIO) -> tuple[int, str]:
-    """Return size in bytes and SHA-256 (hexadecimal) of what an open file still holds."""
+    """Return the size in bytes and the SHA-256 (hexadecimal) of the rest of an open file."""
     total, sha = 0, hashlib.sha256()
     while chunk := file.read(CHUNK):
         total += len(chunk)
@@ -124,14 +125,14 @@ def digest_of(file: BinaryIO) -> tuple[int, str]:
 
 
 def size(path: Path) -> int:
-    """Return the size of a file in bytes, 0 where it is gone."""
+    """Return the size of a file in bytes, 0 if it does not exist."""
     with suppress(FileNotFoundError):
         return path.lstat().st_size
     return 0
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's own entries to the disk."""
+    """Flush a folder's own entries to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -140,7 +141,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield every entry below a folder that is not a folder itself, following no link."""
+    """Yield every entry below a folder that is not a folder itself, without following links."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = folder / entry.name
         if entry.is_dir(follow_symlinks=False):
@@ -150,14 +151,14 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def make_private(folder: Path) -> None:
-    """Make ``folder`` and its parents; only their owner may enter those that are made.
+    """Make ``folder`` and its missing parents, which only their owner may enter.
 
-    One that is there keeps its mode: it may be /tmp, or the root of a disk.
-    Raises `SettingsInvalid` where a file is in its place.
+    The mode of an existing folder does not change: it may be /tmp, or the root of a disk. Raises
+    `SettingsInvalid` if a file is in the way.
     """
     try:
         for each in (*reversed(folder.parents), folder):
-            # mkdir(parents=True) would give the mode to the last one only.
+            # mkdir(parents=True) would set the mode of the last one only.
             if not each.is_dir():
                 each.mkdir(mode=0o700, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

@@ -1,8 +1,8 @@
-"""Where things lie on a hub.
+"""The paths of a hub.
 
-A hub is known by its prefix.  A prefix that ends in ``opt/tljh`` tells the root of its server
-as well: ``/opt/tljh`` belongs to ``/``, a sandbox's ``FOLDER/opt/tljh`` to ``FOLDER``.  Settings,
-snapshots and homes are found from that root, so one option (``--hub``) names all of them.
+A hub is identified by its prefix. A prefix that ends in ``opt/tljh`` also determines the root of
+its server: ``/opt/tljh`` belongs to ``/``, a sandbox's ``FOLDER/opt/tljh`` to ``FOLDER``. Settings,
+snapshots and home directories are found from that root, so one option (``--hub``) sets all of them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from tljh_runbook.errors import AccessDenied, NoHub
 
 DEFAULT_PREFIX = Path("/opt/tljh")
 ENVIRONMENTS = ("hub", "user")
-OWN = ("state", "config", *ENVIRONMENTS)  # the folders of a prefix that are TLJH's
+OWN = ("state", "config", *ENVIRONMENTS)  # TLJH's own folders below the prefix
 
 
 @dataclass(frozen=True)
 class Hub:
-    """One TLJH server, by its prefix (an absolute path)."""
+    """One TLJH server, identified by its prefix (an absolute path)."""
 
     prefix: Path
 
     @property
     def root(self) -> Path:
-        """The folder that stands for ``/`` of the hub's server."""
+        """The root folder of the hub's server: ``/``, or the folder of a sandbox."""
         inside = self.prefix.parts[-2:] == DEFAULT_PREFIX.parts[-2:]
         return self.prefix.parents[1] if inside else Path("/")
 
@@ -44,7 +44,7 @@ class Hub:
 
     @property
     def environment(self) -> Path:
-        """The virtual environment in which the hub itself runs."""
+        """The virtual environment that the hub itself runs in."""
         return self.prefix / "hub"
 
     @property
@@ -67,17 +67,17 @@ class Hub:
 
     @property
     def work(self) -> Path:
-        """The runbook's own folder: its lock, and the journal of the last upgrade."""
+        """The runbook's own folder, with its lock and the journal of the last upgrade."""
         return self.root / "var" / "lib" / "tljh-runbook"
 
 
 def find(prefix: Path) -> Hub:
     """Return the hub at ``prefix``.
 
-    Raises `NoHub` where there is none, `AccessDenied` where its state may not be read.
+    Raises `NoHub` if there is none, `AccessDenied` if its state is not readable.
     """
     hub = Hub(Path(os.path.abspath(prefix)))  # noqa: PTH100 - resolve() would follow links
-    # os.path.isdir() answers where Path.is_dir() raises: for what may not be looked at.
+    # Without permission, os.path.isdir() returns False and Path.is_dir() raises.
     missing = [name for name in ("state", "config") if not os.path.isdir(hub.prefix / name)]  # noqa: PTH112
     if missing:
         raise NoHub(
@@ -93,7 +93,7 @@ def find(prefix: Path) -> Hub:
 
 
 def _hint(hub: Hub) -> str:
-    """Return what to do where a hub is not whole: restore it, if the runbook knows it."""
+    """Return what to do about an incomplete hub: restore it, if the runbook was used with it."""
     if os.path.lexists(hub.settings_file) or os.path.lexists(hub.work):
         return (
             "If the folder was lost, restore it: tljh-runbook restore. "
@@ -103,9 +103,9 @@ def _hint(hub: Hub) -> str:
 
 
 def remains(prefix: Path) -> Hub:
-    """Return the hub at ``prefix``, of which something may be missing.
+    """Return the hub at ``prefix``, even if parts of it are missing.
 
-    Raises `NoHub` where there is neither a hub nor anything that the runbook knows of one.
+    Raises `NoHub` if there is neither a hub nor a settings file or folder of the runbook.
     """
     hub = Hub(Path(os.path.abspath(prefix)))  # noqa: PTH100 - resolve() would follow links
     left = (hub.prefix, hub.settings_file, hub.work)

@@ -1,4 +1,4 @@
-"""What is mounted, as the kernel tells (``/proc/self/mountinfo``), and what is to be (fstab)."""
+"""Current mounts (``/proc/self/mountinfo``), and the mounts that fstab configures."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from contextlib import suppress
 from pathlib import Path
 
 MOUNTED = Path("/proc/self/mountinfo")
-SPELT = {ord(sign): f"\\{ord(sign):03o}" for sign in " \t\n\\"}  # in both files
+SPELT = {ord(sign): f"\\{ord(sign):03o}" for sign in " \t\n\\"}  # the escapes in both files
 
 
 def is_mounted(folder: Path) -> bool:
-    """Say whether something is mounted in this very place.
+    """Return whether ``folder`` is itself a mount point.
 
-    `os.path.ismount` does not see a folder of the same disk that is mounted.
+    `os.path.ismount` does not detect a bind mount from the same disk.
     """
     place = os.path.realpath(folder).translate(SPELT)
     return any(line[4] == place for line in _mounted())
 
 
 def options(folder: Path) -> list[str]:
-    """Return the options with which the disk is mounted that ``folder`` is on."""
+    """Return the mount options of the file system that ``folder`` is on."""
     return _mount(folder)[1]
 
 
 def point(folder: Path) -> Path:
-    """Return where the disk is mounted that ``folder`` is on, or would be."""
+    """Return the mount point of the file system that ``folder`` is on, or would be on."""
     return _mount(folder)[0]
 
 
 def on_demand(folders: Iterable[Path]) -> bool:
-    """Say whether autofs mounts something at or below one of ``folders`` when it is asked for."""
+    """Return whether autofs mounts something on access at or below one of ``folders``."""
     places = [Path(_read(line[4])) for line in _mounted() if line[line.index("-") + 1] == "autofs"]
     return any(place.is_relative_to(os.path.realpath(each)) for place in places for each in folders)
 
@@ -48,7 +48,7 @@ def _mount(folder: Path) -> tuple[Path, list[str]]:
 
 
 def missing(folder: Path, fstab: Path) -> list[Path]:
-    """Return the places at or below ``folder`` where fstab wants a disk and none is mounted."""
+    """Return the mount points in fstab at, above or below ``folder`` that are not mounted."""
     return [
         place
         for place in _wanted(fstab)

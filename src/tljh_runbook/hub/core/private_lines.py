@@ -1,4 +1,4 @@
-"""Files of lines ``NAME=VALUE`` that hold secrets, so that nobody but their owner may read them."""
+"""Files of ``NAME=VALUE`` lines that hold secrets and must be readable by their owner only."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tljh_runbook.hub.core import files
 
 
 def read(file: str, setting: str) -> tuple[tuple[str, str], ...]:
-    """Return the pairs in ``file``, which the settings name as ``setting``; none without a name.
+    """Return the pairs in ``file``, the value of the setting ``setting``; () if it is empty.
 
-    Raises `SettingsInvalid`, which never repeats what the file holds.
+    Raises `SettingsInvalid`, whose message contains nothing from the file.
     """
     if not file:
         return ()

@@ -1,4 +1,4 @@
-"""Renames that write over nothing: the kernel's own, and what stands in for them."""
+"""Renames that never overwrite: the kernel's ``renameat2``, and a fallback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import stat
 
 NOREPLACE, EXCHANGE = 1, 2
-# What a C library, a kernel or a file system answers that has no such rename (NFS, for one).
+# Errors of a C library, kernel or file system (such as NFS) without such a rename.
 UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -16,9 +16,9 @@ RENAMEAT2 = getattr(_LIBC, "renameat2", None)
 
 
 def move(source: int, target: int, name: str) -> None:
-    """Move an entry from one open folder to another, following no link.
+    """Move an entry from one open folder to another, without following links.
 
-    Raises `FileExistsError` when the name is taken there.
+    Raises `FileExistsError` if the target folder already has that name.
     """
     try:
         _renameat2(source, target, name, NOREPLACE)
@@ -29,12 +29,12 @@ def move(source: int, target: int, name: str) -> None:
 
 
 def exchange(source: int, target: int, name: str) -> None:
-    """Exchange the entries of that name in two open folders, in one moment."""
+    """Exchange the entries with the same name in two open folders atomically."""
     _renameat2(source, target, name, EXCHANGE)
 
 
 def can_exchange(folder: int) -> bool:
-    """Say whether the file system of an open folder can exchange entries; leave nothing there."""
+    """Return whether the file system of an open folder can exchange entries; leave no files."""
     name = ".exchange"
     os.mkdir(name, 0o700, dir_fd=folder)
     try:
@@ -49,7 +49,7 @@ def can_exchange(folder: int) -> bool:
 
 
 def sync(folder: int) -> None:
-    """Bring all that was changed on the file system of an open folder to the disk."""
+    """Flush all changes on the file system of an open folder to the disk."""
     if _LIBC.syncfs(folder) != 0:
         _raise()
 
@@ -68,9 +68,10 @@ def _raise(name: str | None = None) -> None:
 
 
 def _move_by_link(source: int, target: int, name: str) -> None:
-    """Do the same without the kernel's help; nobody else may write to ``source`` meanwhile.
+    """Move without ``renameat2``; no other process may write to ``source`` meanwhile.
 
-    Folders have no links: one may take the place of an empty folder that was made this moment.
+    Folders cannot be hard-linked, and a plain rename could replace an empty folder that another
+    process creates at that moment.
     """
     if stat.S_ISDIR(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
         try:

@@ -1,4 +1,4 @@
-"""TOML, which Python reads from version 3.11 on; before, the hub's own environment has a parser."""
+"""TOML parsing: with ``tomllib`` from Python 3.11 on, before that in the hub's environment."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-# `toml` is among TLJH's requirements.
+# `toml` is one of TLJH's requirements, so the hub's environment has it.
 READ = "import json, sys, toml; json.dump(toml.loads(sys.stdin.read()), sys.stdout, default=str)"
 
 
 def parse(text: str, python: Path) -> dict[str, Any]:
-    """Return what a TOML text says; ``python`` is that of the hub's environment.
+    """Return the values in a TOML text; ``python`` is the one of the hub's environment.
 
-    Raises `ValueError` where it is not TOML.
+    Raises `ValueError` if the text is not TOML.
     """
     try:
         reader = importlib.import_module("tomllib")

@@ -1,4 +1,4 @@
-"""Whether a path can lead root astray: what another user may exchange is not followed."""
+"""Checks that a path is safe for root, because no other user can replace any part of it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ import stat
 from collections import deque
 from pathlib import Path
 
-LINKS = 40  # as the kernel follows at most
+LINKS = 40  # the kernel's limit
 
 
 def doubt(path: Path) -> str:
-    """Return why root should not open ``path``; nothing when nobody else can exchange it.
+    """Return why ``path`` is unsafe for root to open; '' if no other user can replace it.
 
-    Each folder and each link on the way must be root's, and no folder open to others, unless it
-    is sticky as /tmp is.  Who is not root can be led to nothing but what is his own.
+    Root must own every folder and link on the path, and no folder may be writable by others, unless
+    it is sticky like /tmp. For any other user the result is '': a replaced path can only lead them
+    to files that they may access anyway.
     """
     return "" if os.geteuid() != 0 else _walk(path)
 
 
 def doubt_folder(folder: Path) -> str:
-    """Return why root should not write in ``folder``, for the same reasons."""
+    """Return why ``folder`` is unsafe for root to write in, by the same rules, or ''."""
     if os.geteuid() != 0:
         return ""
     return _walk(folder) or _open_to_others(folder.resolve())
 
 
 def doubt_new(folder: Path) -> str:
-    """Return why root should not make ``folder`` and write in it; it may be there already."""
+    """Return why ``folder`` is unsafe for root to create and write in, or ''; it may exist."""
     there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
     return doubt_folder(there)
 
 
 def is_open(folder: Path) -> bool:
-    """Say whether anyone but root can exchange what is in ``folder``."""
+    """Return whether anyone but root can replace the contents of ``folder``."""
     return folder.exists() and bool(_open_to_others(folder))
 
 

@@ -1,4 +1,4 @@
-"""YAML as TLJH writes it: comments, order and quotes of an administrator survive."""
+"""YAML as TLJH writes it: an administrator's comments, order and quotes are preserved."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def parse(text: str) -> Any:
 
 
 def load(text: str) -> Any:
-    """Return values that remember how they were written. Raises `YAMLError`."""
+    """Return values that remember their formatting. Raises `YAMLError`."""
     return _read(_editor(), text)
 
 
 def reason(error: YAMLError) -> str:
     """Return what is wrong and where, in one line.
 
-    The parser says it several times, and quotes values, which may be secret.
+    The parser's own message repeats itself and quotes values, which may be secret.
     """
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
@@ -44,7 +44,7 @@ def _read(reader: YAML, text: str) -> Any:
     try:
         return reader.load(text)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        # The parser lets such errors through: for a 13th month, or a thousand brackets.
+        # The parser raises these for a 13th month, or a thousand nested brackets.
         raise YAMLError(f"{type(error).__name__}: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""The cause of a failure, found in what a program printed.
+"""The cause of a failure, extracted from a program's output.
 
 TLJH's installer ends with a Python traceback whose last line names only the command that failed;
 pip, git, apt and the hub name the cause earlier.
@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-LONGEST = 300  # characters of a cause; the log has the rest
-TAIL = 3  # lines that stand for a cause that is not recognized
+LONGEST = 300  # characters; the log has the full text
+TAIL = 3  # lines to return if no cause is recognized
 
-_SIGNS = "│╰─>|× \t"  # pip frames the output of the programs it runs
+_SIGNS = "│╰─>|× \t"  # pip draws a frame around the output of its subprocesses
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Expired|Interrupt|Exit)\b")
 _TOLD = re.compile(r"(?:ERROR: |fatal: |E: |\[[CE] [^\]]*\] )(?P<text>.+)")
 _CONFLICT = re.compile(r"Cannot install .* conflicting dependencies")
 _DEPENDS = re.compile(r"\S+ \S* ?depends on \S+|The user requested ")
-# They say that something failed, and not why.
+# These say that something failed, but not why.
 _WRAPPERS = re.compile(
     r"(?:\w+\.)*CalledProcessError\b|SystemExit\b|ERROR: ResolutionImpossible|"
     r"ERROR: Failed to build|ERROR: Command errored|Exception: Installation failed"
@@ -26,16 +26,16 @@ _WRAPPERS = re.compile(
 
 
 def of(text: str, admin: str = "jupyterhub_config.d") -> str:
-    """Return the last meaningful cause in ``text``, in one line of at most `LONGEST` characters.
+    """Return the last recognized cause in ``text``, in one line of at most `LONGEST` characters.
 
-    An exception that was raised in a file of the folder ``admin`` is named with that file and its
-    line. Where nothing is recognized, the last `TAIL` lines stand for the cause.
+    An exception from a file in the folder ``admin`` is prefixed with that file and line. If no
+    cause is recognized, the last `TAIL` lines are returned instead.
     """
     return known(text, admin) or _short(" | ".join(_lines(text)[-TAIL:]))
 
 
 def known(text: str, admin: str = "jupyterhub_config.d") -> str:
-    """Return what `of` returns, but '' where no cause is recognized."""
+    """Return the same as `of`, but '' if no cause is recognized."""
     causes = list(_causes(_lines(text), admin))
     return _short(causes[-1]) if causes else ""
 
@@ -46,7 +46,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _causes(lines: list[str], admin: str) -> Iterator[str]:
-    """Yield each line that names a cause, in order."""
+    """Yield every line that names a cause, in order."""
     place = ""
     for number, line in enumerate(lines):
         frame = _FRAME.match(line)
@@ -64,7 +64,7 @@ def _causes(lines: list[str], admin: str) -> Iterator[str]:
 
 
 def _conflict(line: str, following: Iterable[str]) -> str:
-    """Return which packages contradict each other, where pip says so in the lines that follow."""
+    """Return the conflicting packages that pip lists in the following lines, or ''."""
     if not _CONFLICT.search(line):
         return ""
     named = []

@@ -1,4 +1,4 @@
-"""A program of the hub that runs with a deadline, and of whose output a limited part is read.
+"""Child processes of the hub with a deadline and an output limit.
 
 A configuration may wait for a server that does not answer, or print without end.
 """
@@ -15,13 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMIT = 1 << 26  # bytes of output that are read
-DEADLINE = 120  # seconds; a busy machine takes 10 to import JupyterHub
+LIMIT = 1 << 26  # bytes of output
+DEADLINE = 120  # seconds; importing JupyterHub takes 10 on a busy machine
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a program printed, and how it ended; ``code`` is None where it had to be killed."""
+    """The output and exit code of a program; ``code`` is None if it had to be killed."""
 
     output: str
     code: int | None
@@ -35,10 +35,10 @@ def run(
     *,
     errors: int = subprocess.STDOUT,
 ) -> Ended:
-    """Run a program and return how it ended; whatever it started is killed with it.
+    """Run a program, then kill everything that it started; return its output and exit code.
 
-    It is killed at the `DEADLINE`. ``errors`` is where its standard error goes. Raises `OSError`
-    where it cannot be started.
+    The program is killed at the `DEADLINE`. ``errors`` is the destination of its standard error.
+    Raises `OSError` if it cannot be started.
     """
     end = time.monotonic() + DEADLINE
     process = subprocess.Popen(
@@ -59,7 +59,7 @@ def run(
 
 
 def _read(process: subprocess.Popen[bytes], end: float) -> tuple[bytes, bool]:
-    """Return what the process prints until it closes its output, and whether that took too long."""
+    """Return the output until the process closes it, and whether that took too long."""
     output = bytearray()
     assert process.stdout  # noqa: S101 - it is a pipe
     with selectors.DefaultSelector() as selector:

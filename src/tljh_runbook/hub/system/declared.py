@@ -1,4 +1,4 @@
-"""What a service will be started with, as its manager tells it."""
+"""The working directory and environment that a service will be started with."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Declared:
-    """Working directory and environment of a service."""
+    """The working directory and environment of a service."""
 
     directory: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
 
 def of_systemd(shown: str) -> Declared:
-    """Return what ``systemctl show`` tells; later files come before what the unit says itself."""
+    """Parse the output of ``systemctl show``.
+
+    Environment files override the unit's own variables, and later files override earlier ones.
+    """
     directory: Path | None = None
     stated: dict[str, str] = {}
     found: dict[str, str] = {}
@@ -29,35 +32,35 @@ def of_systemd(shown: str) -> Declared:
         elif name == "Environment":
             stated = pairs(_words(value))
         elif name == "EnvironmentFiles" and value:
-            with suppress(OSError):  # it may be absent, as systemd allows
+            with suppress(OSError):  # systemd allows the file to be absent
                 text = Path(value.partition(" (")[0]).read_text(encoding="utf-8")
                 found |= _of_file(text)
-    # systemd lets a file win over the unit's own line.
+    # In systemd, EnvironmentFile= overrides Environment=.
     return Declared(directory, {**stated, **found})
 
 
 def _of_file(text: str) -> dict[str, str]:
-    """Return what a file of lines ``NAME=VALUE`` sets, a value with or without quotation marks."""
+    """Return the variables in a file of ``NAME=VALUE`` lines; values may be quoted."""
     lines = (line.strip() for line in text.splitlines())
     found = (line.split("=", 1) for line in lines if "=" in line and line[0] not in "#;")
     return {name.strip(): " ".join(_words(value)) for name, value in found}
 
 
 def _words(text: str) -> list[str]:
-    with suppress(ValueError):  # an open quotation mark
+    with suppress(ValueError):  # an unclosed quote
         return shlex.split(text, comments=False)
     return text.split()
 
 
 def pairs(words: Iterable[str]) -> dict[str, str]:
-    """Return what words such as ``NAME=VALUE`` set."""
+    """Return the variables that words such as ``NAME=VALUE`` set."""
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def of_supervisor(section: Mapping[str, str]) -> Declared:
-    """Return what a program's section of supervisor's settings tells."""
+    """Parse a program's section of supervisor's configuration."""
     directory = section.get("directory")
-    # A % is written twice there, and commas stand between the pairs.
+    # supervisor escapes % as %%, and separates the pairs with commas.
     words = shlex.shlex(section.get("environment", "").replace("%%", "%"), posix=True)
     words.whitespace, words.whitespace_split, words.commenters = ", \t\n", True, ""
     return Declared(Path(directory) if directory else None, pairs(words))

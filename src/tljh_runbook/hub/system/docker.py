@@ -1,4 +1,4 @@
-"""The Docker engine, asked through the ``docker`` command, which knows where the engine is."""
+"""The Docker engine, queried with the ``docker`` command, which knows the engine's address."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import IO, Any, TypeAlias, TypeVar
 
 from tljh_runbook.errors import DockerFailed, DockerUnreachable, RunbookError, ToolMissing
 
-WAIT = 60.0  # seconds that the engine may take to answer
-AT_ONCE = 200  # names in one command line
+WAIT = 60.0  # seconds; the default timeout
+AT_ONCE = 200  # names per command line
 AWAY: tuple[type[RunbookError], ...] = (ToolMissing, DockerUnreachable)
-"""What is raised where there is no Docker, or none that answers."""
+"""The errors raised if Docker is not installed or does not answer."""
 Done: TypeAlias = "subprocess.CompletedProcess[str]"
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image; ``size`` in bytes, ``created`` as Docker writes it."""
+    """A Docker image; ``size`` in bytes, ``created`` in Docker's format."""
 
     id: str
     tags: tuple[str, ...]
@@ -32,7 +32,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Container:
-    """One running container; ``started`` as Docker writes it, ``image`` its image's id."""
+    """A running container; ``started`` in Docker's format, ``image`` is the image's id."""
 
     id: str
     pid: int
@@ -41,10 +41,10 @@ class Container:
 
 
 def require() -> None:
-    """Ask the engine for a sign of life.
+    """Check that the Docker engine answers.
 
-    Raises `ToolMissing` without a docker command, `DockerUnreachable` without an engine that
-    answers this user.
+    Raises `ToolMissing` if there is no docker command, `DockerUnreachable` if no engine answers
+    this user.
     """
     done = run(["version", "--format", "{{.Server.Version}}"])
     if done.returncode:
@@ -55,27 +55,27 @@ def require() -> None:
 
 
 def images(label: str) -> list[Image]:
-    """Return the images that have a tag and this label. Raises what `require` raises."""
+    """Return the tagged images that have this label. Raises what `checked` raises."""
     filters = ["--filter", f"label={label}", "--filter", "dangling=false"]
     done = checked(run(["image", "ls", "--no-trunc", "--quiet", *filters]))
-    return find(dict.fromkeys(done.stdout.split()))  # an image is listed once for each tag
+    return find(dict.fromkeys(done.stdout.split()))  # an image is listed once per tag
 
 
 def find(names: Iterable[str]) -> list[Image]:
-    """Return those of these images, by id or tag, that are there."""
+    """Return the existing images among these ids or tags."""
     return _understood(_image, _inspect("image", names))
 
 
 def containers(names: Iterable[str]) -> dict[str, Container]:
-    """Return those of these containers that run, by their id."""
+    """Return the running containers among these names, by id."""
     running = (each for each in _inspect("container", names) if each["State"]["Running"])
     return {each.id: each for each in _understood(_container, running)}
 
 
 def events(container: str, since: float) -> list[dict[str, Any]]:
-    """Return what has happened to a container since then (seconds since 1970), the oldest first.
+    """Return a container's events since a time (in seconds since 1970), oldest first.
 
-    Docker remembers the last thousand or so of all its events. Raises what `checked` raises.
+    Docker retains only about the last thousand of all its events. Raises what `checked` raises.
     """
     span = [f"--since={since:.3f}", f"--until={time.time():.3f}"]
     chosen = ["--filter=type=container", f"--filter=container={container}"]
@@ -84,7 +84,7 @@ def events(container: str, since: float) -> list[dict[str, Any]]:
 
 
 def builds() -> list[str]:
-    """Return the environments that tljh-repo2docker builds, by the containers that it does it in.
+    """Return the environments that tljh-repo2docker is building, from its build containers.
 
     Raises what `checked` raises.
     """
@@ -95,7 +95,7 @@ def builds() -> list[str]:
 
 
 def tag(image: str, name: str) -> None:
-    """Let a name mean this image, whatever it meant before."""
+    """Tag an image; a name that is already in use moves to this image."""
     checked(run(["image", "tag", "--", image, name]))
 
 
@@ -114,7 +114,7 @@ def _inspect(kind: str, names: Iterable[str]) -> Iterator[dict[str, Any]]:
     wanted = list(names)
     for start in range(0, len(wanted), AT_ONCE):
         done = run([kind, "inspect", "--", *wanted[start : start + AT_ONCE]])
-        # What is gone by now is complained of; the others are answered for all the same.
+        # Docker prints an error for what no longer exists, and still returns the others.
         if any("no such" not in line.lower() for line in done.stderr.splitlines()):
             checked(done)
         yield from _understood(lambda answer: answer, _answers(done.stdout))
@@ -135,7 +135,10 @@ def _understood(read: Callable[[dict[str, Any]], Found], answers: Iterable[Any])
 
 
 def checked(done: Done) -> Done:
-    """Return what a command did when it did it. Raises `DockerFailed`, and what `require` does."""
+    """Return ``done`` if the command succeeded.
+
+    Raises `DockerFailed`, and what `require` raises.
+    """
     if done.returncode:
         require()
         raise DockerFailed(
@@ -156,7 +159,7 @@ def run(
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     stdout: IO[bytes] | int = subprocess.PIPE,
 ) -> Done:
-    """Run one docker command, for at most ``wait`` seconds, `WAIT` where none are named."""
+    """Run a docker command with a timeout of ``wait`` seconds; 0 means `WAIT`."""
     try:
         return subprocess.run(
             ["docker", *arguments],

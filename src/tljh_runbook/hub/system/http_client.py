@@ -1,7 +1,7 @@
-"""Plain HTTP: questions to the hub on its own machine, and news to an address elsewhere.
+"""HTTP requests to the hub on its own server, and notifications to external URLs.
 
-Whoever answers may be a user's program. So each question has one deadline for the whole answer and
-a limit of its size, and no redirect is followed.
+The program that answers may be a user's. So every request to the hub has one deadline for the whole
+response and a size limit, and no redirect is followed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-LIMIT = 1 << 20  # bytes read of an answer
-SHORT = 1 << 12  # bytes read where only the status is wanted: an honest answer ends before
-ERRORS = (OSError, http.client.HTTPException, ValueError)  # what asking a server may raise
+LIMIT = 1 << 20  # bytes read of a response
+SHORT = 1 << 12  # bytes read if only the status matters; regular responses are shorter
+ERRORS = (OSError, http.client.HTTPException, ValueError)  # what a request may raise
 MOVED = {301, 302, 303, 307, 308}
-ASTRAY = "/hub/services/"  # where no service is
+ASTRAY = "/hub/services/"  # redirect target for unknown services
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; status 0 when nothing did, with the reason in ``body``."""
+    """An HTTP response; status 0 if there was none, with the reason in ``body``."""
 
     status: int
     body: str = ""
@@ -40,10 +40,11 @@ class Answer:
 
     @property
     def there(self) -> bool:
-        """Whether somebody has answered, be it with a refusal or a way to the login.
+        """Whether the server is available; a login redirect or a 403 counts as available.
 
-        Of what is away the proxy says 404 or 502, and so does the hub in its place; of a service
-        that the proxy does not know, the hub says that it is below the hub's own path.
+        For a server that is down, the proxy answers 404 or 502, and so does the hub in its place.
+        Requests for a service that the proxy does not know are redirected below the hub's own path
+        (`ASTRAY`).
         """
         if self.status in MOVED and ASTRAY in _path(self.location):
             return False
@@ -53,16 +54,17 @@ class Answer:
 def get(
     url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None, limit: int = LIMIT
 ) -> Answer:
-    """Ask for ``url`` once, as a `Line` does. ``timeout`` is in seconds, ``limit`` in bytes."""
+    """Send one GET request, as a `Line` does. ``timeout`` is in seconds, ``limit`` in bytes."""
     with closing(Line(url, timeout=timeout, headers=headers, limit=limit)) as line:
         return line.ask()
 
 
 class Line:
-    """One address that is asked again and again, over a connection that is kept open.
+    """A keep-alive HTTP connection for repeated requests to one URL.
 
-    A proxy that stops does not wait for it: between two questions it is idle, and those are closed
-    at once. It waits for one that was opened a moment ago and has asked nothing yet.
+    A proxy that is stopping does not wait for it: between two requests the connection is idle, and
+    the proxy closes idle connections at once. It only waits for a connection that was just opened
+    and has not sent a request yet.
     """
 
     def __init__(
@@ -79,10 +81,10 @@ class Line:
         self._connection: http.client.HTTPConnection | None = None
 
     def ask(self) -> Answer:
-        """Ask once, and wait for the whole answer until the timeout.
+        """Send one request, and wait for the whole response until the timeout.
 
-        Never raises for what a server can do. A redirect is the answer: that of a user server that
-        is away leads to the hub, which is there.
+        Never raises, whatever the server does. A redirect is returned, not followed: for a user
+        server that is down, it leads to the hub, which is up.
         """
         self._deadline = time.monotonic() + self._timeout
         try:
@@ -95,7 +97,7 @@ class Line:
             return Answer(0, str(error) or type(error).__name__)
 
     def close(self) -> None:
-        """Close the connection; the next question opens another."""
+        """Close the connection; the next request opens a new one."""
         if self._connection:
             self._connection.close()
         self._connection = None
@@ -108,7 +110,7 @@ class Line:
         except (ConnectionError, ssl.SSLError):
             if not kept:
                 raise
-            # What was closed while nothing was asked tells nothing of how the server is now.
+            # A connection that was closed while idle says nothing about the server now.
             return self._answer(self._open())
 
     def _open(self) -> http.client.HTTPConnection:
@@ -120,7 +122,7 @@ class Line:
     def _response(
         self, sock: socket.socket, *arguments: Any, **named: Any
     ) -> http.client.HTTPResponse:
-        """Return a response that is read until the deadline of the question, and not longer."""
+        """Return a response that can only be read until the request's deadline."""
         response = http.client.HTTPResponse(sock, *arguments, **named)
         response.fp = io.BufferedReader(_InTime(sock, response.fp, self._deadline))
         return response
@@ -131,13 +133,13 @@ class Line:
         connection.request("GET", _target(self._url), headers=self._headers)
         answer = connection.getresponse()
         body = answer.read(self._limit).decode(errors="replace")
-        if not answer.isclosed():  # longer than the limit: what is left is not read
+        if not answer.isclosed():  # longer than the limit: the rest is not read
             connection.close()
         return Answer(answer.status, body, answer.getheader("Location", ""))
 
 
 class _InTime(io.RawIOBase):
-    """What a socket receives, until a deadline: a byte now and then does not put it off."""
+    """A reader with a fixed deadline, which a slow trickle of bytes does not extend."""
 
     def __init__(self, sock: socket.socket, received: io.BufferedIOBase, deadline: float) -> None:
         super().__init__()
@@ -156,7 +158,7 @@ class _InTime(io.RawIOBase):
 
 
 def _left(deadline: float) -> float:
-    """Return the seconds until a deadline. Raises `TimeoutError` when it has passed."""
+    """Return the seconds until a deadline. Raises `TimeoutError` if it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("timed out")
@@ -178,22 +180,22 @@ def _target(url: str) -> str:
 def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
-    # Without a port the library would look for one in the host, and find it in ::1.
+    # Without a port, http.client would parse one from the host, and find it in ::1.
     if parts.scheme != "https":
         return http.client.HTTPConnection(host, port or 80, timeout=timeout)
-    # The certificate names the hub's public address, not the loopback one asked here.
+    # The certificate is for the hub's public name, not for the loopback address used here.
     context = ssl._create_unverified_context()  # noqa: S323
     return http.client.HTTPSConnection(host, port or 443, timeout=timeout, context=context)
 
 
 def post(url: str, data: bytes, *, timeout: float = 5.0) -> str:
-    """Send ``data`` to an address elsewhere; return why that failed, '' when it did not.
+    """Send ``data`` to an external URL in a POST request; return why it failed, or ''.
 
-    What is returned never repeats the address, which may be a secret.
+    The returned text never contains the URL, which may be a secret.
     """
     headers = {"User-Agent": "tljh-runbook", "Content-Type": "text/plain; charset=utf-8"}
     try:
-        request = urllib.request.Request(url, data, headers)  # noqa: S310 - http, as was looked
+        request = urllib.request.Request(url, data, headers)  # noqa: S310 - the scheme was checked
         with urllib.request.urlopen(request, timeout=timeout):  # noqa: S310
             return ""
     except urllib.error.HTTPError as error:
@@ -204,7 +206,7 @@ def post(url: str, data: bytes, *, timeout: float = 5.0) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Return why, in words that hold nothing of what was asked for."""
+    """Return the reason for an error, without anything from the URL."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
         return "no answer in time"

@@ -1,4 +1,4 @@
-"""The end of the hub's own log, wherever its service manager keeps it."""
+"""The end of the hub's own log, from the journal or a log file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from tljh_runbook.hub.system.services import Services
 
-SECONDS = 10  # that reading it may take
+SECONDS = 10  # the timeout for reading it
 LARGEST = 1 << 18  # bytes
 
 
 def tail(manager: Services, since: float | None = None, lines: int = 100) -> str:
-    """Return the last lines of the hub's log, at most `LARGEST` bytes; '' where there is none.
+    """Return the last lines of the hub's log, at most `LARGEST` bytes; '' if there is none.
 
-    What is older than ``since``, in seconds since 1970, is left out: line by line of systemd's
-    journal, and a file that was not written since as a whole.
+    Entries older than ``since``, in seconds since 1970, are left out: line by line in the systemd
+    journal, but a log file only as a whole, if it was not written since.
     """
     command = shlex.split(manager.log_line)
     command[command.index("-n") + 1] = str(lines)

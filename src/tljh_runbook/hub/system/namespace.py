@@ -1,4 +1,4 @@
-"""A private view of the file system: what is mounted in it is seen by one command alone."""
+"""An isolated mount namespace, whose mounts only one command sees."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tljh_runbook.hub.core import files, mounts
 
-RUN = Path("/run/tljh-runbook")  # in memory: it takes overlays where the disk itself is one
-# Every name is an argument, none is part of the script. `keep` lets nothing be written in a place,
-# and hides what else is mounted below it. Any other word is the end of an overlay's options: that
-# lays a folder that may be written over one that stays as it is, from within that folder, because
-# those options cannot spell every name.
+RUN = Path("/run/tljh-runbook")  # tmpfs, so overlays work even if the disk is an overlay
+# All paths are arguments, never part of the script. `keep` makes a place read-only and hides other
+# mounts below it. Any other word is the end of an overlay's mount options: a writable folder is
+# mounted over a place that does not change. The mount command runs in that folder and uses relative
+# names, because overlay options cannot express every path.
 ENTER = """\
 set -e
 while [ "$1" != -- ]; do
@@ -42,17 +42,17 @@ exec "$@"
 
 @dataclass(frozen=True)
 class View:
-    """What is in which place for the commands that look through it."""
+    """The mounts of an isolated mount namespace."""
 
     binds: tuple[tuple[Path, Path], ...] = ()
-    """What is seen in a place, and the place."""
+    """Bind mounts: the source, and the place where it is mounted."""
     overlays: tuple[tuple[Path, Path], ...] = ()
-    """A folder that takes what is written, and the place that stays as it is."""
+    """Overlays: the folder that receives the writes, and the place, which does not change."""
     read_only: tuple[Path, ...] = ()
-    """Places in which nothing can be written."""
+    """Places that are mounted read-only."""
 
     def command(self, command: Sequence[str], directory: Path) -> list[str]:
-        """Return the command line that carries ``command`` out inside, in ``directory``."""
+        """Return the command line that runs ``command`` in the namespace, in ``directory``."""
         words: list[str] = []
         for folder, place in self.overlays:
             words += [_own_attributes(), str(folder), str(place)]
@@ -64,28 +64,28 @@ class View:
 
 
 def _unshare() -> list[str]:
-    # An ordinary user, as in a sandbox, is root in a namespace of its own.
+    # An ordinary user, as in a sandbox, needs a user namespace to be root in.
     own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return ["unshare", *own, "--mount", "--propagation", "private", "--"]
 
 
 def _read_only(place: Path) -> str:
-    """Return the options of a mount that differs only in that: an ordinary user may drop none."""
+    """Return a place's mount options with ``ro``; an ordinary user may not drop any other."""
     return ",".join(["ro", *(each for each in mounts.options(place) if each != "rw")])
 
 
 def _own_attributes() -> str:
-    """Return the option that lets an overlay of an ordinary user remember what was removed."""
+    """Return the option that lets an ordinary user's overlay record removed files."""
     return "" if os.geteuid() == 0 else ",userxattr"
 
 
 def memory() -> list[Path]:
-    """Return a folder in memory. Only root makes one there, and nobody else may look into it."""
+    """Return a folder in memory that only root can read; none for other users."""
     return [RUN] if os.geteuid() == 0 else []
 
 
 def place(folders: Iterable[Path]) -> Path | str:
-    """Return the first of the folders that can hold what a view writes, or why none can."""
+    """Return the first folder that can hold a namespace's writes, or the reason why none can."""
     reason = ""
     for folder in folders:
         try:
@@ -99,7 +99,7 @@ def place(folders: Iterable[Path]) -> Path | str:
 
 
 def refused(folder: Path) -> str:
-    """Say why no private view can be had whose files lie in ``folder``; nothing where it can."""
+    """Return why no isolated mount namespace can use files in ``folder``, or ''."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="view-") as name:
         top = Path(name)
         for each in ("origin", "place", "upper", "covered"):

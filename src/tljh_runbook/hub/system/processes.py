@@ -1,4 +1,4 @@
-"""What the kernel tells of running processes (``/proc``)."""
+"""Running processes, as the kernel reports them in ``/proc``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from tljh_runbook.hub.core.address import Socket
 
 PROC = Path("/proc")
-ESTABLISHED, LISTEN = "01", "0A"  # states of a connection, as the kernel numbers them
+ESTABLISHED, LISTEN = "01", "0A"  # the kernel's numbers for connection states
 
 
 def started(pid: int) -> float | None:
-    """Return when a process started, in seconds since boot; None when it does not run."""
+    """Return when a process started, in seconds since boot; None if it is not running."""
     with suppress(OSError, IndexError):
-        # The second field is the program's name in brackets and may itself hold brackets.
+        # The second field is the program's name in parentheses, and may itself contain some.
         fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
         if fields[0] not in {"Z", "X"}:
             return int(fields[19]) / os.sysconf("SC_CLK_TCK")
@@ -27,13 +27,13 @@ def started(pid: int) -> float | None:
 
 
 def age(pid: int) -> float:
-    """Return for how many seconds a process has run; 0 when it does not run."""
+    """Return for how many seconds a process has been running; 0 if it is not running."""
     begun = started(pid)
     return 0.0 if begun is None else time.clock_gettime(time.CLOCK_BOOTTIME) - begun
 
 
 def owner(pid: int) -> int | None:
-    """Return the number of the user that a process runs as."""
+    """Return the ID of the user that a process runs as; None if it is not running."""
     with suppress(OSError):
         return (PROC / str(pid)).stat().st_uid
     return None
@@ -46,7 +46,7 @@ def working_directory(pid: int) -> Path | None:
 
 
 def environment(pid: int) -> dict[str, str]:
-    """Return the environment that a process was started with; empty where it may not be read."""
+    """Return the environment that a process was started with; {} if it is not readable."""
     with suppress(OSError):
         pairs = (PROC / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0")
         return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
@@ -54,14 +54,14 @@ def environment(pid: int) -> dict[str, str]:
 
 
 def command_line(pid: int) -> list[str]:
-    """Return the words that a process was started with; none where it does not run."""
+    """Return the arguments that a process was started with; [] if it is not running."""
     with suppress(OSError):
         return (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
     return []
 
 
 def open_files(pid: int) -> set[Path]:
-    """Return the paths of the files that a process holds open."""
+    """Return the paths of a process's open files."""
     found = set()
     with suppress(OSError):
         for link in (PROC / str(pid) / "fd").iterdir():
@@ -71,18 +71,18 @@ def open_files(pid: int) -> set[Path]:
 
 
 def peers(pid: int) -> set[int]:
-    """Return the ports that a process is connected to over TCP."""
+    """Return the remote ports of a process's established TCP connections."""
     return {int(fields[2].rpartition(":")[2], 16) for fields in _sockets(pid, ESTABLISHED)}
 
 
 def listening(pid: int) -> list[Socket]:
-    """Return where a process listens over TCP; nothing where that may not be seen."""
+    """Return the TCP sockets that a process listens on; [] if they are not readable."""
     found = {_socket(fields[1]) for fields in _sockets(pid, LISTEN)}
     return sorted(found, key=lambda each: (each.port, each.host))
 
 
 def _sockets(pid: int, state: str) -> Iterator[list[str]]:
-    """Yield what the kernel tells of each of a process's TCP sockets in this state."""
+    """Yield the kernel's table row for each of a process's TCP sockets in this state."""
     own = {str(path) for path in open_files(pid)}
     for table in ("tcp", "tcp6"):
         with suppress(OSError, IndexError, ValueError):
@@ -93,7 +93,7 @@ def _sockets(pid: int, state: str) -> Iterator[list[str]]:
 
 
 def _socket(told: str) -> Socket:
-    """Return an address as the kernel prints it: words of four bytes in the machine's order."""
+    """Parse an address as the kernel prints it: 4-byte words in native byte order."""
     words, _, port = told.rpartition(":")
     parts = [int(words[at : at + 8], 16) for at in range(0, len(words), 8)]
     packed = b"".join(part.to_bytes(4, sys.byteorder) for part in parts)
@@ -101,7 +101,7 @@ def _socket(told: str) -> Socket:
 
 
 def children(pid: int) -> list[int]:
-    """Return the process and all that descend from it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for parent in found:
         with suppress(OSError):

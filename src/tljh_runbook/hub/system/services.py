@@ -26,53 +26,53 @@ if TYPE_CHECKING:
 
 HUB = "jupyterhub"
 PROXY = "traefik"
-# A program that supervisor does not know does not run either.
+# A program that supervisor does not know has the state '', and is not running either.
 DOWN = {"STOPPED", "EXITED", "FATAL", ""}
 BETWEEN = {"STARTING", "STOPPING"}
-WAIT = 180  # seconds a service manager may take to answer
-GRACE = 1.0  # seconds for a proxy to end; it would wait ten for what its clients hold open
+WAIT = 180  # seconds; the timeout of a service manager
+GRACE = 1.0  # seconds to stop a proxy, which would wait 10 for its clients' connections
 
 
 class Services(Protocol):
-    """What the runbook needs of a service manager."""
+    """The service manager operations that the runbook needs."""
 
     stop_line: str
     start_line: str
     reload_line: str
     log_line: str
     servers_log: Path | None
-    """What user servers write that are plain processes; None where the journal has it."""
+    """The log of user servers that are plain processes; None if they log to the journal."""
 
     def pid(self, name: str) -> int | None:
-        """Return the main process of a running service."""
+        """Return the main PID of a service; None if it is not running."""
 
     def restart(self, name: str) -> None:
-        """Restart a service and return when its process runs."""
+        """Restart a service and return once its process is running."""
 
     def end(self, name: str) -> None:
-        """Stop a service as `stop` does, and kill it where it waits for its clients."""
+        """Stop a service as `stop` does, but kill it if it waits for its clients."""
 
     def stop(self, name: str) -> None:
-        """Stop a service, if it runs, and return when its process has ended."""
+        """Stop a service if it is running, and return once its process has ended."""
 
     def start(self, name: str) -> None:
-        """Start a service, if it does not run, and return when its process runs."""
+        """Start a service if it is not running, and return once its process is running."""
 
     def declared(self, name: str) -> Declared:
-        """Return what a service will be started with, be it running or not."""
+        """Return what a service will be started with, whether it is running or not."""
 
     def reload(self) -> None:
-        """Make the manager read its files again; services run on as they are."""
+        """Make the manager reload its configuration; running services are not affected."""
 
     def stale(self) -> bool:
-        """Say whether the manager knows a service otherwise than its files tell by now."""
+        """Return whether a service's files have changed since the manager loaded them."""
 
     def timer(self, name: str) -> Timer:
-        """Return when the timer ``name`` starts what it starts."""
+        """Return the state of the timer ``name``, with its next and last run."""
 
 
 class Systemd:
-    """systemd, as on a server."""
+    """systemd, on a server."""
 
     stop_line = "systemctl stop jupyterhub.service traefik.service"
     start_line = "systemctl start traefik.service jupyterhub.service"
@@ -91,7 +91,7 @@ class Systemd:
         unit, pid = f"{name}.service", self.pid(name)
         systemctl("stop", "--no-block", unit)
         if pid and not _within(GRACE, lambda: self.pid(name) != pid):
-            with suppress(ServicesUnreachable):  # it may have ended in this moment
+            with suppress(ServicesUnreachable):  # it may have just ended
                 systemctl("kill", "--kill-who=main", "--signal=KILL", unit)
         systemctl("stop", unit)
 
@@ -119,7 +119,7 @@ class Systemd:
 
 
 class Supervisor:
-    """supervisor, as in a sandbox; spoken to over its XML-RPC interface."""
+    """supervisor, in a sandbox, controlled over its XML-RPC interface."""
 
     def __init__(self, hub: Hub) -> None:
         self._file = hub.root / "etc" / "supervisor" / "supervisord.conf"
@@ -142,7 +142,7 @@ class Supervisor:
         self.start(name)
 
     def stop(self, name: str) -> None:
-        # A signal that reaches a program in its first moments is lost: let it start first.
+        # A signal that arrives during startup is lost, so wait until the program has started.
         if self._settled(name) not in DOWN:
             self._call("stopProcess", name)
 
@@ -158,7 +158,7 @@ class Supervisor:
             self._carry_out(f"startProcess for {name}", lambda server: _start_anew(server, name))
 
     def _settled(self, name: str) -> str:
-        """Return a program's state once it is not just starting or stopping."""
+        """Return a program's state once it is no longer starting or stopping."""
         deadline = time.monotonic() + WAIT
         while (state := self._state(name)) in BETWEEN and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -171,7 +171,7 @@ class Supervisor:
         self._call("reloadConfig")
 
     def stale(self) -> bool:
-        return False  # it keeps no record of that
+        return False  # supervisor does not record that
 
     def timer(self, name: str) -> Timer:
         del name
@@ -203,7 +203,7 @@ class Supervisor:
             configparser.Error,
             KeyError,
         ) as error:
-            # The address holds a password: it must not reach a message.
+            # The URL contains a password, which must not appear in a message.
             reason = (
                 error.faultString
                 if isinstance(error, xmlrpc.client.Fault)
@@ -229,9 +229,10 @@ class Supervisor:
 
 
 def _start_anew(server: ServerProxy, name: str) -> None:
-    """Start a program with the settings that supervisor has read last, as systemd would.
+    """Start a program with the configuration that supervisor read last, as systemd would.
 
-    Only a program that is new to it has them. One request does it all: nobody sees it missing.
+    supervisor applies it only to newly added programs, so the program is removed and added again.
+    One request does all of it, so that no other client finds the program missing.
     """
     methods = ("removeProcessGroup", "addProcessGroup", "startProcess")
     calls = [{"methodName": f"supervisor.{each}", "params": [name]} for each in methods]
@@ -248,7 +249,7 @@ def of(hub: Hub, settings: Settings) -> Services:
 
 
 def _within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Say whether a condition comes to hold in so many seconds."""
+    """Wait until a condition is true; return whether it was within so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -258,7 +259,7 @@ def _within(seconds: float, condition: Callable[[], bool]) -> bool:
 
 
 def shutting_down() -> bool:
-    """Say whether systemd is stopping this server. Raises `ServicesUnreachable`."""
+    """Return whether systemd is shutting down this server. Raises `ServicesUnreachable`."""
     return systemctl("show", "--property=SystemState", "--value") == "stopping"
 
 

@@ -1,4 +1,4 @@
-"""When a scheduled run is due, as systemd tells it."""
+"""When a scheduled run is due, from systemd's timers."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from datetime import datetime, timezone
 
 SHOWN = ("ActiveState", "NextElapseUSecRealtime", "LastTriggerUSec")
 UTC = {"TZ": "UTC", "LC_ALL": "C"}
-"""systemctl's environment: it tells a moment in words, and in the time zone that is set."""
-MOMENT = "%a %Y-%m-%d %H:%M:%S UTC"  # %Z would take the local zone, too
+"""The environment for systemctl, which otherwise prints times in the local language and zone."""
+MOMENT = "%a %Y-%m-%d %H:%M:%S UTC"  # %Z would accept the local time zone too
 
 
 @dataclass(frozen=True)
 class Timer:
-    """One timer; a moment is None where there is none, such as the next one of what is off."""
+    """A timer; a time is None if there is none, such as the next run of an inactive timer."""
 
     active: bool = False
     next: datetime | None = None
     last: datetime | None = None
     absent: str = "the page 'Scheduling' says how"
-    """What to tell while there is none."""
+    """The text to show while there is no timer."""
 
 
 NONE = Timer(absent="a sandbox has no timers")
 
 
 def of_systemd(shown: str) -> Timer:
-    """Return what ``systemctl show`` tells of a timer, of one that is not there as well."""
+    """Parse the output of ``systemctl show`` for a timer, which may not exist."""
     values = dict(line.partition("=")[::2] for line in shown.splitlines())
     if values.get("ActiveState") != "active":
         return Timer()

@@ -1,7 +1,7 @@
-"""The units of the hub and its proxy, their drop-ins, and the files that these refer to.
+"""The units of the hub and its proxy, their drop-ins, and the files that they refer to.
 
-A drop-in may name an ``EnvironmentFile=``, a script or a credential: without it the unit does not
-start.  Such a file is a part of the hub, unless a package or TLJH's installer brings it.
+A drop-in may name an ``EnvironmentFile=``, a script or a credential, without which the unit does
+not start. Such a file belongs to the hub, unless a package or TLJH's installer provides it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tljh_runbook.hub.core import files, trust
 from tljh_runbook.hub.core.layout import Hub
 
 FOLDERS = (Path("etc/systemd/system"), Path("etc/systemd/system.control"))
-LARGEST = 16 << 20  # bytes: a larger file is no setting, script or secret
-# What packages, the installer or the kernel bring.
+LARGEST = 16 << 20  # bytes; a larger file is not a setting, script or secret
+# Provided by packages, TLJH's installer or the kernel.
 BROUGHT = ("bin", "dev", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr", "var/log")
 OWN = Path("usr/local")
 _SETTING = re.compile(r"^\s*[A-Za-z]+\s*=(.*)$", re.MULTILINE)
@@ -26,7 +26,7 @@ _PATH = re.compile(r"(?<![\w.%/])(?:/|%[A-Za-z]/)[^\s\"';:,]+")
 
 @dataclass
 class UnitFiles:
-    """What was found: files with their names in a snapshot, links, and what is left out."""
+    """The files and their names in a snapshot, the links, and the reasons for paths left out."""
 
     files: dict[Path, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class UnitFiles:
 
 
 def of(hub: Hub, names: tuple[str, ...]) -> UnitFiles:
-    """Return the files of the units ``names``; ``NAME.service`` and ``NAME.service.d``."""
+    """Return the files of the units ``names``: ``NAME.service`` and ``NAME.service.d``."""
     search = _Search(hub)
     for folder in FOLDERS:
         for name in names:
@@ -51,9 +51,9 @@ class _Search:
         self.found = UnitFiles()
 
     def enter(self, path: Path) -> None:
-        """Enter a unit, a folder of drop-ins or a link to either, where one is there."""
+        """Add a unit, a folder of drop-ins or a link to either, if it exists."""
         if path.is_symlink():
-            self.found.links[str(path)] = os.readlink(path)  # noqa: PTH115 - as it says
+            self.found.links[str(path)] = os.readlink(path)  # noqa: PTH115 - the raw link text
             target = Path(os.path.realpath(path))
             if target == Path(os.devnull):  # the unit is masked
                 return
@@ -68,7 +68,7 @@ class _Search:
             self._keep(path)
 
     def referred(self, unit: Path) -> None:
-        """Enter what a unit refers to, unless something else brings it."""
+        """Add the files that a unit refers to, unless something else provides them."""
         for text in self._paths(unit):
             if text.startswith("%"):
                 why = f"{unit.name} refers to it by what only systemd knows"
@@ -84,7 +84,7 @@ class _Search:
             yield from _PATH.findall(value)
 
     def _places(self, text: str) -> list[Path]:
-        """Return the paths below the root of the server that a word stands for."""
+        """Return the paths below the server's root that a path or glob pattern refers to."""
         root = self._hub.root
         path = Path(text) if Path(text).is_relative_to(root) else root / text.lstrip("/")
         if not re.search(r"[*?[]", text):
@@ -104,12 +104,12 @@ class _Search:
             self.found.left_out[str(path)] = why
             return
         if path.is_symlink():
-            self.found.links[str(path)] = os.readlink(path)  # noqa: PTH115 - as it says
+            self.found.links[str(path)] = os.readlink(path)  # noqa: PTH115 - the raw link text
         inside = real.is_relative_to(self._hub.root)
         self.found.files[real] = str(real.relative_to(self._hub.root if inside else "/"))
 
     def _unsafe(self, path: Path, real: Path) -> str:
-        """Say why root should not copy what a path leads to, or ''."""
+        """Return why root should not copy what a path leads to, or ''."""
         try:
             if why := trust.doubt(path):
                 return why

@@ -1,1 +1,1 @@
-"""This program on a server: the one file, and the copy that runs."""
+"""The installation of this tool on a server: the single file, and the copy that runs."""

@@ -1,8 +1,9 @@
 #!/usr/bin/python3 -ISXutf8
-"""What is typed as `tljh-runbook` on a server: it starts the unpacked copy.
+"""The command `tljh-runbook` on a server, which starts the unpacked copy.
 
-Where no copy is, or a file of it is not as it was unpacked, the rescue file beside it does the
-same.  This file lies in /usr/local/bin as it is here: it needs the standard library alone.
+If there is no copy, or one of its files is incomplete, it starts the rescue file next to the copy
+instead. This file is installed in /usr/local/bin unchanged, so it can only use the standard
+library.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-FILES = "FILES"  # in each copy: size and name of every file that was unpacked
-FLAGS = "-ISXutf8"  # as in the first line, where only one word is allowed
+FILES = "FILES"  # in each copy: size and name of every unpacked file
+FLAGS = "-ISXutf8"  # as in the shebang line, which allows only one argument
 RESCUE = "tljh-runbook.pyz"
 
 
 def main() -> None:
-    """Start the copy, or the rescue file."""
+    """Start the unpacked copy, or the rescue file."""
     home = Path(__file__).resolve().parents[1] / "lib" / "tljh-runbook"
     command = started((home / "current").resolve())
     if command:
@@ -36,25 +37,25 @@ def main() -> None:
 
 
 def started(copy: Path) -> Callable[[], None] | None:
-    """Return the command of a copy, None when that is not whole; nobody removes it meanwhile."""
+    """Return a copy's entry point, or None if it is incomplete; lock the copy against removal."""
     try:
         fcntl.flock(os.open(copy, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_SH | fcntl.LOCK_NB)
         if not whole(copy):
             return None
         sys.path.insert(0, str(copy))
-        # By its name: this file stands apart from the package.
+        # By name, because this file is installed outside the package.
         command: Callable[[], None] = importlib.import_module("tljh_runbook.cli").main
-    except Exception:  # noqa: BLE001 - whatever is wrong with it: the rescue file is there
+    except Exception:  # noqa: BLE001 - on any error, use the rescue file
         return None
     return command
 
 
 def whole(copy: Path) -> bool:
-    """Say whether every file of a copy is there, and as long as it was unpacked."""
+    """Return whether every file of a copy exists and has its original size."""
     try:
         kept = [line.split(" ", 1) for line in (copy / FILES).read_text("utf-8").splitlines()]
         return bool(kept) and all(
-            os.stat(f"{copy}/{name}").st_size == int(size)  # noqa: PTH116 - hundreds of them
+            os.stat(f"{copy}/{name}").st_size == int(size)  # noqa: PTH116 - faster for many files
             for size, name in kept
         )
     except (OSError, ValueError):

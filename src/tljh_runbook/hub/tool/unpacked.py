@@ -1,7 +1,7 @@
-"""This program on a server: the one file, kept for rescue, and a compiled copy for daily use.
+"""The installation of this tool on a server: a rescue file, and a compiled copy for daily use.
 
-Each change is one rename, and the rescue file comes first: whenever this is cut off, either the
-old copy runs or the new one, and where neither is whole the launcher takes the rescue file.
+Every change is one rename, and the rescue file comes first. If the installation is interrupted,
+either the old copy runs or the new one; if neither is complete, the launcher uses the rescue file.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from tljh_runbook.errors import Busy, NotBundled, ToolMissing
 from tljh_runbook.hub.core import files
 from tljh_runbook.hub.tool import launcher
 
-PYTHON = "/usr/bin/python3"  # the one that the launcher's first line names
+PYTHON = "/usr/bin/python3"  # the one in the launcher's shebang line
 BUILD = f"{__package__.partition('.')[0]}/{program.BUILD}"
 COPY = re.compile(r"[0-9a-f]{12}")
 NEW = ".new"
-PUBLIC = 0o022  # the umask: every user may run it, only root may change it
+PUBLIC = 0o022  # the umask: all users may run it, only root may change it
 TOO_OLD = "import sys; print(sys.implementation.cache_tag); sys.exit(sys.version_info < (3, 10))"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The one file that holds this program."""
+    """The single file that contains this program."""
 
     data: bytes
 
     @property
     def build(self) -> str:
-        """The name of what is in it."""
+        """The build ID of its content."""
         return self.archive.read(BUILD).decode().strip()
 
     @property
     def launcher(self) -> bytes:
-        """What is typed as `tljh-runbook`."""
+        """The source of the command `tljh-runbook`."""
         return self.archive.read(f"{launcher.__name__.replace('.', '/')}.py")
 
     @property
     def archive(self) -> zipfile.ZipFile:
-        """The file, to be read."""
+        """The file, opened for reading."""
         return zipfile.ZipFile(io.BytesIO(self.data))
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing on the server that is not as it should be."""
+    """One pending change to the installation."""
 
     what: str
     carry_out: Callable[[], None] = field(compare=False)
@@ -64,33 +64,36 @@ class Change:
 
 @dataclass(frozen=True)
 class Place:
-    """Where this program lies on a server whose files are below ``root``."""
+    """The paths of this program on a server whose files are below ``root``."""
 
     root: Path
 
     @property
     def home(self) -> Path:
-        """The folder of the rescue file and of the copies."""
+        """The folder of the rescue file and the copies."""
         return self.root / "usr" / "local" / "lib" / "tljh-runbook"
 
     @property
     def rescue(self) -> Path:
-        """The one file, as it was brought."""
+        """The rescue file: the bundle, unchanged."""
         return self.home / launcher.RESCUE
 
     @property
     def current(self) -> Path:
-        """The link to the copy that is used."""
+        """The link to the copy in use."""
         return self.home / "current"
 
     @property
     def launcher(self) -> Path:
-        """What is found by the name that is typed."""
+        """The command `tljh-runbook`."""
         return self.root / "usr" / "local" / "bin" / "tljh-runbook"
 
 
 def running() -> Bundle:
-    """Return the bundle that runs, or whose copy does. Raises `NotBundled`."""
+    """Return the bundle that is running, or that the copy was unpacked from.
+
+    Raises `NotBundled`.
+    """
     file = program.archive()
     if file is None:
         raise NotBundled(
@@ -113,7 +116,7 @@ def running() -> Bundle:
 
 
 def changes(bundle: Bundle, place: Place) -> list[Change]:
-    """Return what must be done, nothing when all is as it should be. Looks only."""
+    """Return the pending changes, without making them."""
     copy = place.home / bundle.build
     found = []
     if _content(place.rescue) != bundle.data:
@@ -129,7 +132,10 @@ def changes(bundle: Bundle, place: Place) -> list[Change]:
 
 
 def carry_out(bundle: Bundle, place: Place) -> list[Change]:
-    """Do what must be done; return it. Raises `Busy`, `AccessDenied`, `NoSpace`, `DiskFailed`."""
+    """Make the pending changes; return them.
+
+    Raises `Busy`, `AccessDenied`, `NoSpace`, `DiskFailed`.
+    """
     before = os.umask(PUBLIC)
     try:
         with files.disk_errors(place.home, "What was unpacked before is as it was."):
@@ -163,7 +169,7 @@ def _alone(home: Path) -> Iterator[None]:
 def _content(path: Path) -> bytes | None:
     try:
         return files.read(path)
-    except OSError:  # none, or no file: another takes its place
+    except OSError:  # missing or not a regular file: it is replaced
         return None
 
 
@@ -186,7 +192,7 @@ def _switch(link: Path, name: str) -> None:
 
 
 def _unpack(bundle: Bundle, copy: Path) -> None:
-    """Make the copy beside its place; one that is there already is broken, and goes."""
+    """Unpack the copy in a temporary folder, then move it into place; replace a broken one."""
     new = copy.parent / NEW
     bundle.archive.extractall(new / copy.name)
     _compile(new / copy.name, copy)
@@ -205,7 +211,7 @@ def _all(folder: Path) -> list[Path]:
 
 
 def _sync(folder: Path) -> None:
-    """Bring all below a folder to the disk: files that are all written first go quickly."""
+    """Flush everything below a folder to the disk, which is faster than after each write."""
     for path in [*_all(folder), *(Path(each) for each, *_ in os.walk(folder))]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -215,9 +221,9 @@ def _sync(folder: Path) -> None:
 
 
 def _compile(folder: Path, copy: Path) -> None:
-    """Compile all modules in ``folder``, which will be ``copy``, for the launcher's Python.
+    """Compile all modules in ``folder``, which will become ``copy``, for the launcher's Python.
 
-    Their sources are never compared with them again: that is quicker, and times may change.
+    The bytecode is never checked against the sources: that is faster, and timestamps may change.
     """
     options = ("-q", "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", str(copy))
     command = [PYTHON, "-IS", "-m", "compileall", *options, str(folder)]
@@ -227,7 +233,7 @@ def _compile(folder: Path, copy: Path) -> None:
 
 
 def _tag() -> str:
-    """Return what compiled modules of the launcher's Python are marked with."""
+    """Return the cache tag of the launcher's Python, which its bytecode file names contain."""
     try:
         command = [PYTHON, "-IS", "-c", TOO_OLD]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -252,7 +258,7 @@ def _compiled(copy: Path, tag: str) -> bool:
 
 
 def _outdated(place: Place, copy: Path) -> Iterator[Path]:
-    """Yield the copies that nothing uses any more."""
+    """Yield the old copies that are no longer in use."""
     with suppress(FileNotFoundError):
         for path in sorted(place.home.iterdir()):
             if COPY.fullmatch(path.name) and path != copy:
@@ -269,7 +275,7 @@ def _remove(copy: Path) -> None:
 
 @contextmanager
 def _unused(copy: Path) -> Iterator[bool]:
-    """Say whether no command runs from a copy, and let none begin: the launcher locks it."""
+    """Yield whether a copy is unused, with a lock that stops the launcher from starting it."""
     descriptor = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -281,7 +287,7 @@ def _unused(copy: Path) -> Iterator[bool]:
 
 
 def _clear(place: Place) -> None:
-    """Remove what a run that was cut off has left half made."""
+    """Remove incomplete files that an interrupted run left behind."""
     for path in (place.rescue, place.current, place.launcher):
         _beside(path).unlink(missing_ok=True)
     shutil.rmtree(place.home / NEW, ignore_errors=True)

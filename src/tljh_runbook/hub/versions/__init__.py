@@ -1,1 +1,1 @@
-"""Versions of packages: what is installed, what an upgrade brings, and which are vulnerable."""
+"""Package versions: what is installed, what an upgrade installs, and what is vulnerable."""

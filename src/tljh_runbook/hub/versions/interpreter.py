@@ -1,7 +1,7 @@
-"""The Python that the hub's environment was made with: an upgrade of the system may take it away.
+"""The Python of the hub's environment, which an upgrade of the operating system may remove.
 
-An environment holds no Python of its own but a link to the system's, and its packages lie in a
-folder that is named after the version. Another version finds none of them.
+The environment only links to the system's Python, and its packages are in a folder that is named
+after the Python version. Another version does not find them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from tljh_runbook.errors import ToolMissing
 from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.versions import versions
 
-# TLJH's bootstrap.py refuses a server where PATH has no program `systemd`. Debian 12 has a link to
-# it in /usr/bin; Debian 13 has it here alone.
+# TLJH's bootstrap.py refuses a server without a program `systemd` on the PATH. Debian 12 has a link
+# to it in /usr/bin; Debian 13 has it only here.
 SYSTEMD = Path("usr/lib/systemd")
-# Nothing of the environment is imported for this: -S leaves all packages out.
+# Run with -S, which disables site-packages, so that nothing in the environment is imported.
 TELL = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 
 
 def gone(hub: Hub) -> str:
-    """Return why nothing can run in the hub's environment any more; nothing where it can."""
+    """Return why nothing can run in the hub's environment any more, or ''."""
     python = hub.python
     if not python.exists():
         real = os.path.realpath(python)
@@ -37,7 +37,7 @@ def gone(hub: Hub) -> str:
 
 
 def version(python: str) -> str:
-    """Return the version of a Python; nothing where it does not start."""
+    """Return the version of a Python, '' if it does not start."""
     try:
         done = subprocess.run(
             [python, "-I", "-S", "-c", TELL],
@@ -52,18 +52,18 @@ def version(python: str) -> str:
 
 
 def minor(number: str) -> str:
-    """Return the part of a version that names the folder of packages: 3.12 of 3.12.3."""
+    """Return the part of a version that names the package folder: 3.12 for 3.12.3."""
     return ".".join(number.split(".")[:2])
 
 
 def there(hub: Hub) -> str:
-    """Return a Python that is there: what the environment leads to, or else the system's."""
+    """Return an existing Python: the one that the environment links to, otherwise the system's."""
     own = hub.python.resolve()
     return str(own) if own.exists() and hub.environment not in own.parents else "python3"
 
 
 def environment(hub: Hub) -> dict[str, str]:
-    """Return our environment without what is meant for our own Python."""
+    """Return environment variables for the hub's Python, without those for our own."""
     foreign = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_REQUIRE_VIRTUALENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     path = os.pathsep.join([kept.get("PATH", os.defpath), str(hub.root / SYSTEMD)])
@@ -71,7 +71,7 @@ def environment(hub: Hub) -> dict[str, str]:
 
 
 def require(hub: Hub) -> str:
-    """Return a Python that can make the hub's environment again. Raises `ToolMissing`."""
+    """Return a Python that can recreate the hub's environment. Raises `ToolMissing`."""
     python = there(hub)
     number = version(python)
     try:
@@ -93,5 +93,5 @@ def require(hub: Hub) -> str:
 
 
 def _installed(hub: Hub) -> list[Path]:
-    """Return where JupyterHub is installed, for whichever Python."""
+    """Return where JupyterHub is installed, for any Python version."""
     return sorted((hub.environment / "lib").glob("python3.*/site-packages/jupyterhub"))

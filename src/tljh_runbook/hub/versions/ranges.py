@@ -1,6 +1,6 @@
-"""The versions of JupyterHub and its parts that a release of TLJH asks for.
+"""The version ranges of JupyterHub and its components that a TLJH release requires.
 
-TLJH's installer brings the newest version in each range whenever it runs.
+TLJH's installer installs the newest version in each range every time it runs.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tljh_runbook.hub.versions import upstream, versions
 from tljh_runbook.hub.versions.upstream import Unknown
 
 FILE = "tljh/requirements-hub-env.txt"
-# JupyterHub, its authenticators, spawners and proxy; not what they are built with.
+# JupyterHub, its authenticators, spawners and proxy; not their dependencies.
 PARTS = re.compile("jupyterhub|authenticator|spawner|proxy")
 
 Ranges = dict[str, SpecifierSet]
 
 
 def of_installed(hub: Hub) -> Ranges:
-    """Return the ranges by package that the installed TLJH asks for. Raises `Unknown`."""
+    """Return the ranges that the installed TLJH requires, by package. Raises `Unknown`."""
     for folder in versions.site_packages(hub):
         if (folder / FILE).is_file():
             lines = files.read(folder / FILE).decode(errors="replace").splitlines()
@@ -36,12 +36,12 @@ def of_installed(hub: Hub) -> Ranges:
 
 
 def of_release(address: str, ref: str) -> Ranges:
-    """Return the ranges that TLJH asks for at a tag or commit of a repository. Raises `Unknown`."""
+    """Return the ranges that TLJH requires at a tag or commit of a repository. Raises `Unknown`."""
     return _ranges(upstream.file(address, ref, FILE).splitlines())
 
 
 def newest(hub: Hub, ranges: Mapping[str, SpecifierSet]) -> dict[str, str]:
-    """Return the newest version of each range; the index is asked only for what is not exact.
+    """Return the newest version in each range; exact ones need no query to the package index.
 
     Raises `Unknown`.
     """
@@ -60,7 +60,7 @@ def _ranges(lines: Iterable[str]) -> Ranges:
 
 
 def _line(text: str) -> Line | None:
-    """Return one requirement; None for comments, and for what pip needs options for."""
+    """Return one requirement; None for comments, and for lines with pip options."""
     try:
         return Line(text.partition("#")[0])
     except InvalidRequirement:
@@ -68,11 +68,11 @@ def _line(text: str) -> Line | None:
 
 
 def _applies(line: Line) -> bool:
-    # Extras of a package are asked for by name, and nobody asks for them here.
+    # Extras are only installed on request, and nothing requests them here.
     return line.marker is None or "extra" not in str(line.marker)
 
 
 def _exact(specifiers: SpecifierSet) -> str:
-    """Return the one version that a range leaves, or ''."""
+    """Return the version that a range pins, or ''."""
     pins = [each.version for each in specifiers if each.operator in {"==", "==="}]
     return pins[0] if pins and not pins[0].endswith("*") else ""

@@ -1,8 +1,9 @@
-"""The version that an upgrade brings of each package, resolved once: which, and why.
+"""The target version of each package, resolved once per upgrade, and the reason for it.
 
-Never down and never sideways, unless the settings say so: what is newer than our default, or
-cannot be compared with it, stays. A hub gets no plugin that it does not have. The announcement,
-the installer's command line, the rehearsal and the verification all read this.
+Unless the settings say so, no package is downgraded or switched to a diverged version: one that is
+newer than our default, or cannot be compared with it, stays as it is. No plugin is added to a hub
+that does not have it. The announcement, the installer's command line, the rehearsal and the
+verification all use these targets.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ STAYS = {NEWER, INCOMPARABLE, ABSENT, UNKNOWN}
 
 @dataclass(frozen=True)
 class Target:
-    """One package: what is installed, what an upgrade brings, and ``why`` that.
+    """One package: the installed version, the target version, and the reason for it (``why``).
 
-    ``version`` or ``commit`` name the target; what `STAYS` names what is installed. ``note`` says
-    why to a person, ``asked`` what was asked for, such as ``@master`` or ``>=5.2,<6``.
-    ``source`` is the git address with the commit, as pip installs from it.
+    ``version`` or ``commit`` is the target; if ``why`` is in `STAYS`, it is what is installed.
+    ``note`` is the reason in plain text, ``asked`` is what the target was resolved from, such as
+    ``@master`` or ``>=5.2,<6``. ``source`` is the git URL with the commit, as pip installs from it.
     """
 
     name: str
@@ -48,12 +49,12 @@ class Target:
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """The display name."""
         return {TLJH_NAME: "TLJH", "jupyterhub": "JupyterHub"}.get(self.name, self.name)
 
     @property
     def kept(self) -> bool:
-        """Whether it names what is installed, because that has to stay."""
+        """Whether the target is what is installed, because that has to stay."""
         return self.why in STAYS
 
     @property
@@ -63,7 +64,7 @@ class Target:
     @property
     def before(self) -> str:
         if self.installed and self.name == TLJH_NAME and not self.commit:
-            return self.installed.version  # a release has a commit that says nothing more
+            return self.installed.version  # the commit of a release adds nothing
         return _label(self.installed)
 
     @property
@@ -76,28 +77,28 @@ class Target:
 
     @property
     def requirement(self) -> str:
-        """What pip installs the target from."""
+        """The pip requirement that installs the target."""
         if self.source:
             return f"{self.name} @ {self.source}"
         return f"{self.name}=={self.version}"
 
     @property
     def hidden(self) -> bool:
-        """Whether pip may take it for satisfied: another commit of the same version."""
+        """Whether pip may consider it satisfied: it is another commit of the same version."""
         same = self.installed is not None and self.installed.version == self.version
         return self.changes and (self.commit is not None or same)
 
     def met(self, package: Package | None) -> bool:
-        """Say whether ``package`` is what this names; where nothing is named, anything is."""
+        """Return whether ``package`` is at the target; without a target version, anything is."""
         if self.version is None and self.commit is None:
             return True
         if package is None:
             return False
-        if self.why == SECURITY:  # something else may bring a newer one, which is as good
+        if self.why == SECURITY:  # a newer version is as good
             return _parsed(package.version) >= _parsed(str(self.version))
         if self.commit:
             return package.commit == self.commit
-        # TLJH's releases are tags of git: its installer brings each as a commit.
+        # TLJH's releases are git tags, so its installer installs each of them as a commit.
         source = self.kept or package.commit is None or self.name == TLJH_NAME
         return source and _same(package.version, self.version)
 
@@ -114,7 +115,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Targets:
-    """All packages that an upgrade decides about: TLJH first, then plugins, then what TLJH asks."""
+    """All targets of an upgrade: TLJH first, then plugins, then what TLJH requires, then fixes."""
 
     all: tuple[Target, ...]
 
@@ -131,29 +132,29 @@ class Targets:
 
     @property
     def plugins(self) -> list[Target]:
-        """The plugins that the settings or our defaults decide about."""
+        """The plugins whose target comes from the settings or our defaults."""
         return [each for each in self.all[1:] if each.why in {SETTING, DEFAULT}]
 
     @property
     def only_fixes(self) -> bool:
-        """Whether nothing changes but what fixes known vulnerabilities."""
+        """Whether the only changes are fixes for known vulnerabilities."""
         return not any(each.changes and each.why != SECURITY for each in self.all)
 
     def left(self, now: Mapping[str, Package]) -> list[Target]:
-        """Return those that the packages ``now``, live or staged, are not at."""
+        """Return the targets that the packages in ``now``, live or staged, have not reached."""
         return [each for each in self.all if not each.met(now.get(each.name))]
 
     def unmet(self, now: Mapping[str, Package]) -> list[str]:
-        """Say of each package that is not at its target what it is instead.
+        """Return a message for each package that is not at its target.
 
-        A fix that cannot be installed beside the other new versions is left out: the hub is no
-        worse for it, and goes on to say that it has the vulnerability.
+        A fix that cannot be installed together with the other new versions is left out: the hub is
+        no worse off, and its vulnerability is still reported.
         """
         left = [(each, now.get(each.name)) for each in self.left(now) if each.why != SECURITY]
         return [f"{each.title} is {_label(found)}, not {each.after}" for each, found in left]
 
     def require(self) -> None:
-        """Raise `VersionUnknown` where the settings name a version that cannot be resolved."""
+        """Raise `VersionUnknown` if the settings name a version that cannot be resolved."""
         for each in self.all:
             if each.why == UNKNOWN and each.asked:
                 raise VersionUnknown(
@@ -172,7 +173,7 @@ class Targets:
 
 
 def resolve(hub: Hub, settings: Settings) -> Targets:
-    """Return the target of every package. What cannot be asked is left as it is, and noted."""
+    """Return the target of every package; one that cannot be resolved stays, with a note."""
     installed = versions.packages(hub)
     tljh = _tljh(hub, settings, installed.get(TLJH_NAME))
     plugins = [_plugin(hub, settings, each, installed) for each in settings.asked()]
@@ -185,7 +186,7 @@ def resolve(hub: Hub, settings: Settings) -> Targets:
 
 
 def only_fixes(hub: Hub, settings: Settings) -> Targets:
-    """Return targets that leave TLJH and the plugins as they are, and fix what is vulnerable."""
+    """Return targets that leave TLJH and the plugins as they are, and fix vulnerable packages."""
     package = versions.packages(hub).get(TLJH_NAME)
     tljh = _kept(package, NEWER, "") if package else Target(TLJH_NAME, None, ABSENT)
     named = {TLJH_NAME, *(each.name for each in settings.asked())}
@@ -193,7 +194,7 @@ def only_fixes(hub: Hub, settings: Settings) -> Targets:
 
 
 def _fixes(hub: Hub, decided: set[str]) -> Iterator[Target]:
-    """Yield what fixes the known vulnerabilities of packages that nothing else decides about."""
+    """Yield the fixes for known vulnerabilities of packages that have no other target."""
     installed = versions.packages(hub)
     for each in assessment.of(hub).fixable:
         if each.name not in decided:
@@ -222,7 +223,7 @@ def _plugin(
 def _resolved(
     hub: Hub, asked: Requirement, package: Package | None, address: str, *, chosen: bool
 ) -> Target:
-    """Return the target that ``asked`` names, or what is installed where that has to stay."""
+    """Return the target that ``asked`` names, or what is installed if that has to stay."""
     why = SETTING if chosen else DEFAULT
     try:
         version, commit = _named(hub, asked, address)
@@ -238,7 +239,7 @@ def _resolved(
 
 
 def _named(hub: Hub, asked: Requirement, address: str) -> tuple[str | None, str | None]:
-    """Return the version or the commit that ``asked`` names now. Raises `Unknown`."""
+    """Return the version or commit that ``asked`` currently resolves to. Raises `Unknown`."""
     if asked.version and not asked.newest:
         return asked.version, None
     if asked.version and asked.name != TLJH_NAME:
@@ -255,7 +256,7 @@ def _named(hub: Hub, asked: Requirement, address: str) -> tuple[str | None, str 
 def _newer(
     package: Package, version: str | None, commit: str | None, address: str
 ) -> tuple[str, str] | None:
-    """Say why a package must stay that is not at the target; None where the target is newer."""
+    """Return why a package that is not at the target must stay; None if the target is newer."""
     if version:
         if _parsed(package.version) > _parsed(version):
             return NEWER, f"the installed one is newer than {version}"
@@ -276,7 +277,7 @@ def _newer(
 
 
 def _ranged(hub: Hub, tljh: Target, installed: dict[str, Package]) -> Iterator[Target]:
-    """Yield JupyterHub and its parts: the newest version that the target TLJH asks for."""
+    """Yield JupyterHub and its components, at the newest version that the target TLJH allows."""
     try:
         asked = ranges.of_installed(hub) if not tljh.changes else _of_target(tljh)
         here = {name: each for name, each in asked.items() if name in installed}
@@ -316,7 +317,7 @@ def _stays(asked: Requirement, package: Package | None, why: str, note: str) -> 
 
 
 def _address(package: Package | None) -> str:
-    """Return the git address that a package was installed from, or ''."""
+    """Return the git URL that a package was installed from, or ''."""
     if not (package and package.source and package.commit):
         return ""
     return package.source.partition("+")[2].partition(f"@{package.commit}")[0]
@@ -341,7 +342,7 @@ def _same(one: str, other: str | None) -> bool:
 
 
 def _parsed(text: str) -> Version:
-    """Return a version that compares; what is none of the kind is older than all."""
+    """Return a comparable version; an invalid one is older than all others."""
     try:
         return Version(text)
     except InvalidVersion:

@@ -1,8 +1,8 @@
-"""Questions to the world outside: git repositories, and the package index as pip knows it.
+"""Queries to git repositories, and to the package index that pip is configured for.
 
-Each answer has a deadline, and none is needed: what cannot be asked raises `Unknown` with the
-reason. git and pip use the configuration that TLJH's installer meets on this server (mirrors,
-credentials, proxies), but nothing may ask a person for anything.
+Every query has a timeout and is optional: one that fails raises `Unknown` with the reason. git and
+pip use the same configuration on this server as TLJH's installer (mirrors, credentials, proxies),
+but never prompt.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.core.settings.requirements import canonical
 from tljh_runbook.hub.versions import interpreter
 
-SECONDS = 20  # for one question
+SECONDS = 20  # the timeout of one query
 OLDER, NEWER, APART = "older", "newer", "apart"
 GIT = ["git", "-c", "gc.auto=0", "-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never"]
-# No prompt, and no program of a desktop that asks in its place.
+# No prompts, neither in the terminal nor from a desktop's askpass program.
 SILENT = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ASKPASS": "true",
@@ -36,16 +36,16 @@ SILENT = {
     "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=10",
     "LC_ALL": "C",
 }
-# Another repository, or another way to read one, that whoever called us works with.
+# Variables that point git to the caller's own repository.
 FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 
 
 class Unknown(Exception):
-    """What was asked cannot be known now; the message says why."""
+    """A query has no answer now; the message says why."""
 
 
 def commit(address: str, ref: str) -> str:
-    """Return the commit of a branch or a tag of a repository. Raises `Unknown`."""
+    """Return the commit of a repository's branch or tag. Raises `Unknown`."""
     names = [f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/tags/{ref}^{{}}"]
     found = _references(address, names)
     for name in (names[0], names[2], names[1]):  # an annotated tag is not the commit itself
@@ -55,7 +55,7 @@ def commit(address: str, ref: str) -> str:
 
 
 def newest_release(address: str) -> tuple[str, str]:
-    """Return version and commit of the newest release that a repository has a tag for.
+    """Return the version and the commit of a repository's newest release tag.
 
     Raises `Unknown`.
     """
@@ -74,32 +74,32 @@ def newest_release(address: str) -> tuple[str, str]:
 
 
 def order(address: str, one: str, other: str) -> str:
-    """Say how the commit ``one`` stands to ``other``: `OLDER`, `NEWER`, or `APART`.
+    """Return how the commit ``one`` relates to ``other``: `OLDER`, `NEWER` or `APART`.
 
-    Raises `Unknown` where the repository cannot be reached, or does not know one of them.
+    Raises `Unknown` if the repository is unreachable, or does not contain one of them.
     """
     with tempfile.TemporaryDirectory() as folder:
         _fetch(folder, address, ["--filter=tree:0"], [one, other])
         for first, second, answer in ((one, other, OLDER), (other, one, NEWER)):
-            with suppress(Unknown):  # it ends with 1 where it is no ancestor
+            with suppress(Unknown):  # git exits with 1 if it is not an ancestor
                 _git(folder, "merge-base", "--is-ancestor", first, second)
                 return answer
     return APART
 
 
 def file(address: str, ref: str, path: str) -> str:
-    """Return the text of a file as it is at a commit, branch or tag. Raises `Unknown`."""
+    """Return the text of a file at a commit, branch or tag. Raises `Unknown`."""
     with tempfile.TemporaryDirectory() as folder:
         _fetch(folder, address, ["--depth=1", "--filter=blob:none"], [ref])
         return _git(folder, "show", f"FETCH_HEAD:{path}")
 
 
 def newest(hub: Hub, requirements: Sequence[str]) -> dict[str, str]:
-    """Return the newest version of each package that is not at the newest one that fits.
+    """Return the newest fitting version of each package that is not at it yet.
 
-    ``requirements`` are pip's, such as ``jupyterhub>=5.2,<6``. pip of the hub's environment is
-    asked, which knows this server's index and the hub's Python. It installs nothing, and runs no
-    code of a package: it looks at wheels alone. Raises `Unknown`.
+    ``requirements`` are pip requirements, such as ``jupyterhub>=5.2,<6``. The query uses pip of the
+    hub's environment, which knows this server's index and the hub's Python. It installs nothing,
+    and runs no package code, because it only considers wheels. Raises `Unknown`.
     """
     if why := interpreter.gone(hub) or ("" if hub.python.exists() else "the hub has no Python"):
         raise Unknown(why)
@@ -107,7 +107,7 @@ def newest(hub: Hub, requirements: Sequence[str]) -> dict[str, str]:
     words += ["--report", "-", "--", *requirements]
     first = re.split("[<>=!~ ]", requirements[0], maxsplit=1)[0]
     with ThreadPoolExecutor() as pool:
-        # To pip, what is installed satisfies whoever cannot reach the index: ask that apart.
+        # Without the index, pip accepts what is installed: check separately that it can be reached.
         reached = pool.submit(_pip, hub, ["index", "versions", first])
         said = _pip(hub, words)
         reached.result()
@@ -125,14 +125,14 @@ def _pip(hub: Hub, words: Sequence[str]) -> str:
 
 
 def _references(address: str, names: Sequence[str]) -> dict[str, str]:
-    """Return the commits or tag objects of a repository's references, by full name."""
+    """Return the commits or tag objects of a repository's refs, by full name."""
     said = _git("/", "ls-remote", "--", address, *names)
     pairs = (line.split("\t", 1) for line in said.splitlines() if "\t" in line)
     return {name: sha for sha, name in pairs}
 
 
 def _fetch(folder: str, address: str, how: list[str], what: list[str]) -> None:
-    """Bring commits into a new repository in ``folder``."""
+    """Fetch commits into a new bare repository in ``folder``."""
     _git(folder, "init", "--quiet", "--bare", "--template=")
     _git(folder, "remote", "add", "--", "origin", address)
     _git(folder, "fetch", "--quiet", "--no-tags", *how, "origin", *what)
@@ -144,7 +144,7 @@ def _git(folder: str, *words: str) -> str:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
-    """Return what a command prints. Raises `Unknown` with the last line of its complaint."""
+    """Return the output of a command. Raises `Unknown` with its error message."""
     try:
         process = subprocess.Popen(
             command,
@@ -155,14 +155,14 @@ def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            start_new_session=True,  # no terminal to ask at, and all that it starts ends with it
+            start_new_session=True,  # no terminal for prompts; its children are killed with it
         )
     except OSError as error:
         raise Unknown(f"{command[0]} cannot be started: {error.strerror}") from error
     try:
         said, complaint = process.communicate(timeout=SECONDS)
     except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the number is its own
+        os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the PID is still its own
         process.communicate()
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
@@ -173,7 +173,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -
 
 
 def _reason(complaint: str) -> str:
-    """Return the first line that is an error."""
+    """Return the first error line, otherwise the last line."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     wrong = [line for line in lines if line.lower().startswith(("fatal: ", "error: "))]
     return wrong[0].partition(": ")[2] if wrong else " ".join(lines[-1:])

@@ -1,7 +1,7 @@
-"""Which versions a hub runs, read from its environment without running anything in it.
+"""The versions that a hub runs, read from its environment without running anything in it.
 
-Nothing is imported and no interpreter is started: a plugin creates a database wherever it is
-imported, and after an upgrade of the operating system the environment's Python may be gone.
+Nothing is imported and no interpreter is started: a plugin creates a database when it is imported,
+and after an upgrade of the operating system the environment's Python may be missing.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from urllib.parse import quote
 from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.core.settings.requirements import TLJH_NAME, canonical
 
-ADDRESS = "/:@%?&=+~#!$'(),;*[]"  # signs that have a meaning in an address, or none anywhere
+ADDRESS = "/:@%?&=+~#!$'(),;*[]"  # characters not to quote in a URL
 PLUGIN_GROUP = "tljh"
-# Installed beside the plugin and upgraded with it, but not itself an entry point everywhere.
+# Installed and upgraded with the plugin, but not in every version with its own entry point.
 COMPANIONS = {"tljh-repo2docker"}
 
 
 @dataclass(frozen=True)
 class Package:
-    """One installed distribution; ``commit`` where it was installed from git."""
+    """An installed distribution; ``commit`` is set if it was installed from git."""
 
     name: str
     version: str
     commit: str | None = None
     source: str | None = None
     local: bool = False
-    """Installed from a folder or a file: no index has it."""
+    """Whether it was installed from a folder or a file, so that no index has it."""
 
     @property
     def label(self) -> str:
-        """Version, and the commit in short: what tells two installations apart."""
+        """The version and the short commit, which tell two installations apart."""
         return f"{self.version} ({self.commit[:12]})" if self.commit else self.version
 
     @property
     def requirement(self) -> str:
-        """What pip installs the same thing from."""
+        """The pip requirement that installs the same version."""
         return f"{self.name} @ {self.source}" if self.source else f"{self.name}=={self.version}"
 
 
 @dataclass(frozen=True)
 class Versions:
-    """What is installed on a hub."""
+    """The versions that are installed on a hub."""
 
     tljh: Package | None
     jupyterhub: Package | None
@@ -56,7 +56,7 @@ class Versions:
     system: str
 
     def rows(self) -> dict[str, str]:
-        """Return what a person compares: name and label, in a fixed order."""
+        """Return the name and label of each package to show, in a fixed order."""
         named = {"TLJH": self.tljh, "JupyterHub": self.jupyterhub}
         named |= {plugin.name: plugin for plugin in self.plugins}
         return {name: package.label for name, package in named.items() if package}
@@ -66,7 +66,7 @@ class Versions:
 
 
 def site_packages(hub: Hub) -> list[Path]:
-    """Return the hub environment's package folders, that of its own Python first.
+    """Return the hub environment's site-packages folders, starting with that of its Python.
 
     After an upgrade of the operating system there may be more than one.
     """
@@ -76,7 +76,7 @@ def site_packages(hub: Hub) -> list[Path]:
 
 
 def python(hub: Hub) -> str:
-    """Return the version of Python that the hub's environment was made with, or ''."""
+    """Return the Python version that the hub's environment was created with, or ''."""
     try:
         text = (hub.environment / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -87,12 +87,12 @@ def python(hub: Hub) -> str:
 
 
 def packages(hub: Hub) -> dict[str, Package]:
-    """Return all distributions of the hub's environment by canonical name."""
+    """Return all distributions in the hub's environment, by canonical name."""
     return {package.name: package for package, _ in reversed(found(site_packages(hub)))}
 
 
 def plugins(hub: Hub) -> dict[str, Distribution]:
-    """Return the distributions that plug into TLJH, with their files."""
+    """Return the distributions of TLJH plugins, with their files, by canonical name."""
     return {
         package.name: item
         for package, item in reversed(found(site_packages(hub)))
@@ -101,11 +101,11 @@ def plugins(hub: Hub) -> dict[str, Distribution]:
 
 
 def requires(hub: Hub, name: str) -> list[str]:
-    """Return what an installed distribution requires, as pip requirements; [] for none."""
+    """Return the requirements of an installed distribution, as pip requirements; [] for none."""
     items = [item for package, item in found(site_packages(hub)) if package.name == name]
     try:
         return list(items[0].requires or []) if items else []
-    except (OSError, ValueError):  # pip is just writing it
+    except (OSError, ValueError):  # pip is writing it at this moment
         return []
 
 
@@ -122,27 +122,27 @@ def installed(hub: Hub) -> Versions:
 
 
 def found(folders: list[Path]) -> list[tuple[Package, Distribution]]:
-    """Return what is installed in these folders; of two of one name the first counts."""
+    """Return the distributions in these folders; if a name occurs twice, the first one counts."""
     places = [place for path in folders for place in sorted(path.iterdir())]
     items = [Distribution.at(place) for place in places if _may_tell(place)]
     return [(package, item) for item in items if (package := _package(item))]
 
 
 def _may_tell(place: Path) -> bool:
-    """Say whether ``place`` may tell of a distribution: a killed pip leaves ``~`` names."""
+    """Return whether ``place`` may hold package metadata; a killed pip leaves ``~`` names."""
     return place.suffix in {".dist-info", ".egg-info"} and not place.name.startswith("~")
 
 
 def _plugs_in(package: Package, item: Distribution) -> bool:
     try:
         groups = {point.group for point in item.entry_points}
-    except (OSError, ValueError):  # pip is just writing it
+    except (OSError, ValueError):  # pip is writing it at this moment
         groups = set()
     return (PLUGIN_GROUP in groups and package.name != TLJH_NAME) or package.name in COMPANIONS
 
 
 def _package(item: Distribution) -> Package | None:
-    """Return what ``item`` is; None for the halves that pip leaves, or is just writing."""
+    """Return the package; None if its metadata is incomplete, because pip failed or is running."""
     try:
         known, direct = item.metadata, _direct_url(item)
     except (OSError, ValueError):
@@ -155,11 +155,11 @@ def _package(item: Distribution) -> Package | None:
 
 
 def _commit(direct: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return the commit that a ``direct_url.json`` tells, and what pip installs it from."""
+    """Return the commit in a ``direct_url.json``, and the URL that pip installs it from."""
     try:
         told = direct["vcs_info"]
         below = f"#subdirectory={direct['subdirectory']}" if direct.get("subdirectory") else ""
-        # pip writes an address as it is, and reads it only without blanks and accents.
+        # pip writes the URL unquoted, but cannot read one with spaces or non-ASCII characters.
         url = quote(direct["url"], safe=ADDRESS)
         return told["commit_id"], f"{told['vcs']}+{url}@{told['commit_id']}{below}"
     except (KeyError, TypeError):
@@ -175,7 +175,7 @@ def _direct_url(item: Distribution) -> dict[str, Any]:
 
 
 def system() -> str:
-    """Return what the operating system calls itself."""
+    """Return the name of the operating system."""
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     except OSError:

@@ -1,6 +1,6 @@
-"""What may vary: one YAML file on the hub, every key known, every value checked.
+"""The settings of a hub: one YAML file, in which every key and every value is checked.
 
-Precedence: a value on the command line, then the settings file, then the default written here.
+Precedence: a value on the command line, then the settings file, then the default in this package.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
     "load",
 ]
 
-# It is a word of a command line, so it begins with no dash.
+# Used as a command-line argument, so it must not start with a dash.
 _MAILBOX = re.compile(r"[\w.+][\w.+-]*(@[\w.-]+)?", re.ASCII)
 
 
@@ -90,7 +90,7 @@ class Settings:
     )
 
     written: frozenset[str] = frozenset()
-    """The names that are in the settings file, such as ``upgrade.tljh``: not our defaults."""
+    """The names set in the settings file, such as ``upgrade.tljh``; the rest are our defaults."""
 
     def asked(self) -> tuple[Requirement, ...]:
         """Return the plugins to upgrade to."""
@@ -98,7 +98,7 @@ class Settings:
 
 
 def documented(kind: type = Settings, prefix: str = "") -> list[tuple[str, Any, str]]:
-    """Return name, default and meaning of every setting, in the order of the reference."""
+    """Return the name, default and description of every setting, in the reference's order."""
     found: list[tuple[str, Any, str]] = []
     for item in fields(kind):
         default = item.default_factory() if callable(item.default_factory) else item.default
@@ -114,8 +114,8 @@ def documented(kind: type = Settings, prefix: str = "") -> list[tuple[str, Any, 
 def load(hub: Hub, file: Path | None = None) -> Settings:
     """Return the hub's settings, from ``file`` or from the hub's own settings file.
 
-    A file that was not named may be absent: the defaults hold then.
-    Raises `SettingsInvalid` with the name of the key.
+    The hub's own file may be absent: then the defaults apply. Raises `SettingsInvalid`, which names
+    the key.
     """
     path = file or hub.settings_file
     values = settings_file.read(path, required=file is not None)
@@ -125,7 +125,7 @@ def load(hub: Hub, file: Path | None = None) -> Settings:
 
 
 def _placed(hub: Hub, settings: Settings) -> Settings:
-    """Put the folders that the settings name below the root of the hub's server."""
+    """Resolve the folders in the settings below the root of the hub's server."""
 
     def place(value: str) -> str:
         inside = Path(value).is_relative_to(hub.root)
@@ -137,7 +137,7 @@ def _placed(hub: Hub, settings: Settings) -> Settings:
         homes=place(settings.homes),
         user_data=replace(
             settings.user_data,
-            # Any other kind of repository begins with its name and a colon.
+            # Every other repository type starts with its name and a colon.
             repository=place(settings.user_data.repository)
             if settings.user_data.repository.startswith("/")
             else settings.user_data.repository,
@@ -162,7 +162,7 @@ def _placed(hub: Hub, settings: Settings) -> Settings:
 
 
 def checked(settings: Settings, path: Path) -> Settings:
-    """Return ``settings`` when all values can be used. Raises `SettingsInvalid`."""
+    """Return ``settings`` if all values are valid. Raises `SettingsInvalid`."""
     if settings.services not in {"systemd", "supervisor"}:
         raise invalid(path, f"services: {settings.services!r} is neither systemd nor supervisor.")
     for number in ("last", "daily", "weekly", "monthly"):
@@ -172,7 +172,7 @@ def checked(settings: Settings, path: Path) -> Settings:
         if name not in {"jupyterhub", "plasma", "repo2docker"}:
             raise invalid(path, f"databases: no database is called {name!r}.")
         if not isinstance(place, str) or not (place.startswith("/") or "://" in place):
-            # What it says instead may hold a password.
+            # The message does not show the value, which may hold a password.
             raise invalid(path, f"databases.{name} must be an absolute path or an address.")
     _check_upgrade(settings, path)
     _check_scheduled(settings.scheduled, path)
@@ -209,7 +209,7 @@ def _check_scheduled(settings: ScheduledSettings, path: Path) -> None:
 
 
 def fetchable(place: str) -> bool:
-    """Say whether a setting names a file, or an address whose server proves who it is."""
+    """Return whether a setting is a file path, an https URL, or an http URL on this machine."""
     try:
         parts = urlsplit(place)
     except ValueError:

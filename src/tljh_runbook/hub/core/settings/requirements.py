@@ -1,4 +1,4 @@
-"""A target version, as the settings name it: a release, a commit, a branch, or the newest."""
+"""Target versions as the settings name them: a release, a commit, a branch or the newest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 NEWEST = "newest"
 TLJH_NAME = "the-littlest-jupyterhub"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_REF = r"[A-Za-z0-9_][\w./+-]*"  # a word of a command line: it starts with no dash
+_REF = r"[A-Za-z0-9_][\w./+-]*"  # used as a command-line argument: no dash at the start
 _BY_GIT = re.compile(
     rf"(?P<name>[\w.-]+)\s*@\s*(?:git\+(?P<address>\S+://\S+)@)?(?P<ref>{_REF})"
     r"(?P<fragment>#[\w=&./%-]+)?",
@@ -21,7 +21,7 @@ _BY_VERSION = re.compile(r"(?P<name>[\w.-]+)\s*==\s*(?P<version>[\w.!+-]+)", re.
 
 
 def canonical(name: str) -> str:
-    """Return a distribution's name as PEP 503 compares it."""
+    """Return a distribution's name, normalized as in PEP 503."""
     return str(canonicalize_name(name))
 
 
@@ -29,7 +29,7 @@ def canonical(name: str) -> str:
 class Requirement:
     """A distribution by ``version``, or by ``ref``: a commit, branch or tag of a git repository.
 
-    Both may be `NEWEST`. Without an ``address`` it comes from where it was installed from.
+    Either may be `NEWEST`. Without an ``address``, the one that it was installed from is used.
     ``fragment`` is the end of the address, such as ``#subdirectory=…``.
     """
 
@@ -42,7 +42,7 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
-        """Return what ``text`` names. Raises `ValueError` where it names no version at all."""
+        """Return the requirement in ``text``. Raises `ValueError` if it names no version."""
         text = text.strip()
         by = _BY_GIT.fullmatch(text) or _BY_VERSION.fullmatch(text)
         found = by.groupdict() if by else {}
@@ -63,7 +63,7 @@ class Requirement:
 
     @classmethod
     def of_tljh(cls, text: str) -> Requirement:
-        """Return what the setting ``upgrade.tljh`` names. Raises `ValueError`."""
+        """Return the requirement in the setting ``upgrade.tljh``. Raises `ValueError`."""
         name = TLJH_NAME
         ref = text.removeprefix("@")
         if text == NEWEST or (not text.startswith("@") and _is_release(text)):
@@ -74,17 +74,17 @@ class Requirement:
 
     @property
     def commit(self) -> str | None:
-        """The full commit, where one is named."""
+        """The full commit, if one is named."""
         return self.ref if self.ref and _COMMIT.fullmatch(self.ref) else None
 
     @property
     def newest(self) -> bool:
-        """Whether it names no certain version, but the newest release."""
+        """Whether it means the newest release instead of a specific version."""
         return NEWEST in {self.version, self.ref}
 
     @property
     def wanted(self) -> str:
-        """What is asked for, in short: a version, the start of a commit, or ``@BRANCH``."""
+        """The target version in short: a version, `NEWEST`, a short commit, or ``@BRANCH``."""
         if self.newest:
             return NEWEST
         return self.version or (self.commit or "")[:12] or f"@{self.ref}"
@@ -103,6 +103,6 @@ def _is_release(text: str) -> bool:
 
 
 def _unsafe(ref: str) -> bool:
-    # What git itself refuses in a name; a short commit would be taken for a branch.
+    # Names that git rejects, and short commits, which git would take for branch names.
     short = bool(re.fullmatch(r"[0-9A-Fa-f]{7,}", ref)) and not _COMMIT.fullmatch(ref)
     return short or ".." in ref or "//" in ref or ref.endswith(("/", ".", ".lock"))

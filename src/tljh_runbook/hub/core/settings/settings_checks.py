@@ -1,4 +1,4 @@
-"""Whether the values of settings can be used: each is refused by name, when the file is read."""
+"""Validation of the settings when the file is read; every error names its setting."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 from tljh_runbook.hub.core.settings.settings_file import invalid
 from tljh_runbook.hub.core.settings.settings_groups import UserDataSettings
 
-# Where restic takes what is behind the colon for something else than a path on this server.
+# For these, restic does not take the part after the colon as a path on this server.
 _REMOTE = re.compile(r"(sftp|rest|s3|swift|b2|azure|gs|rclone):.+", re.DOTALL)
 _OPTION = re.compile(r"[\w-]+(\.[\w-]+)+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 FILES = ("user_data.password_file", "upgrade.installer")
 FOLDERS = ("backups", "homes")
-DEFAULTS = "upgrade.defaults"  # values of config.yaml, which may be any
+DEFAULTS = "upgrade.defaults"  # values of config.yaml, which may be anything
 
 
 def check(settings: Any, path: Path) -> None:
-    """Raise `SettingsInvalid` for the first value that cannot be used."""
+    """Raise `SettingsInvalid` for the first invalid value."""
     values = dict(_values(settings, ""))
     for name, value in values.items():
         for text in _texts(value) if name != DEFAULTS else value:
@@ -63,7 +63,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _no_folder(value: str) -> str:
-    """Say why a text names no folder of its own, or ''."""
+    """Return why a value is not usable as a folder, or ''."""
     if not value.strip():
         return "must name a folder"
     if ".." in Path(value).parts:
@@ -75,7 +75,7 @@ def _check_address(name: str, place: object, path: Path) -> None:
     try:
         text = str(place)
         _ = urlsplit(text).port if "://" in text else None
-    except ValueError as error:  # what it says may hold a password
+    except ValueError as error:  # its text may hold a password
         raise invalid(path, f"databases.{name} is no address that can be read.") from error
 
 
@@ -96,7 +96,7 @@ def _check_user_data(about: UserDataSettings, path: Path) -> None:
 
 
 def no_pattern(pattern: str) -> str:
-    """Say why restic would refuse a pattern, or pass over it, or ''."""
+    """Return why restic would reject or ignore a pattern, or ''."""
     if not pattern.strip():
         return "is empty"
     if pattern != pattern.strip():

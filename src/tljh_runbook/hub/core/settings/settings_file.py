@@ -1,4 +1,4 @@
-"""The settings file: read, and each of its values put in the place of a default."""
+"""The settings file: reading it, and overriding the defaults with its values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tljh_runbook.hub.core import yaml
 
 
 def read(path: Path, *, required: bool) -> Any:
-    """Return what a settings file holds; nothing when it is absent and not required."""
+    """Return the content of a settings file; {} if it is absent and not required."""
     try:
         values = yaml.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -27,7 +27,7 @@ def read(path: Path, *, required: bool) -> Any:
 
 
 def filled(into: Any, values: Any, path: Path, prefix: str) -> Any:
-    """Return ``into``, a group of settings, with ``values`` in the place of its defaults."""
+    """Return ``into``, a group of settings, with its defaults overridden by ``values``."""
     if not isinstance(values, Mapping):
         raise invalid(path, f"{prefix.rstrip('.') or 'the file'} must hold names and values.")
     known = {item.name for item in fields(into) if "doc" in item.metadata}
@@ -40,7 +40,7 @@ def filled(into: Any, values: Any, path: Path, prefix: str) -> Any:
 
 
 def names(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of all settings in a file that was read, and of their groups."""
+    """Yield the names of all settings and groups in the content of a file."""
     for key, value in values.items():
         yield key
         if isinstance(value, Mapping):
@@ -66,7 +66,7 @@ def _value(default: Any, value: Any, path: Path, name: str) -> Any:
 
 
 def invalid(path: Path, why: str) -> SettingsInvalid:
-    """Return the error for a settings file, with what is wrong in it."""
+    """Return the error for an invalid settings file; ``why`` says what is wrong in it."""
     return SettingsInvalid(
         f"The settings file {path} cannot be used: {why} Nothing was changed.",
         hint="Correct the file; the page 'Settings' lists every setting with its default.",

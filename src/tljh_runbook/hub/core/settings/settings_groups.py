@@ -1,4 +1,4 @@
-"""The settings that belong together, each with its default and its meaning."""
+"""The groups of settings: each setting with its default and its description."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULTS = {"services.cull.timeout": 3600, "limits.memory": "2G", "limits.cpu": 
 
 
 def setting(default: Any, doc: str) -> Any:
-    """Return the field of a setting with its default and its meaning for the reference."""
+    """Return the field of a setting, with its default and its description for the reference."""
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata={"doc": doc})
     return field(default=default, metadata={"doc": doc})
@@ -92,7 +92,7 @@ class UpgradeSettings:
 
 @dataclass(frozen=True)
 class UserDataSettings:
-    """Where users' files are kept, and what of them."""
+    """Where users' files are backed up, and which of them."""
 
     repository: str = setting(
         "/var/backups/tljh-user-data",
@@ -136,7 +136,7 @@ class UserDataSettings:
 
 @dataclass(frozen=True)
 class KeepSettings:
-    """Which snapshots are kept when old ones are removed."""
+    """Which snapshots are retained when old ones are removed."""
 
     last: int = setting(3, "How many of the newest snapshots are kept.")
     daily: int = setting(7, "For how many days the last snapshot of the day is kept.")
@@ -146,7 +146,7 @@ class KeepSettings:
 
 @dataclass(frozen=True)
 class ScheduledSettings:
-    """What the runs without a person check, and whom they tell."""
+    """What scheduled runs check, and who is notified."""
 
     sample: int = setting(
         5, "How much of the users' files the scheduled verification reads, in percent."

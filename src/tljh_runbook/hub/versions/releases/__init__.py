@@ -1,4 +1,4 @@
-"""Releases that we know, and their breaking changes: data, and a detector for each change."""
+"""Known releases and their breaking changes: the data, and a detector for each change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEWEST = Version("9999!0")
 
 @dataclass(frozen=True)
 class Breaking:
-    """A breaking change of a package, that came with the version ``since``."""
+    """A breaking change of a package, introduced in the version ``since``."""
 
     name: str
     package: str
@@ -30,28 +30,28 @@ class Breaking:
     reason: str
     hint: str
     logins: bool = False
-    """Whether it locks users out, so that a setting preserves today's access."""
+    """Whether it locks users out unless a setting preserves today's access."""
     beside: dict[str, str] = field(default_factory=dict)
-    """Ranges by package: it concerns only a hub that has all of them after the upgrade."""
+    """Version ranges by package: only a hub that matches all after the upgrade is affected."""
 
 
 @dataclass(frozen=True)
 class Concern:
-    """A breaking change that concerns a hub; ``seen`` says where."""
+    """A breaking change that affects a hub; ``seen`` says where."""
 
     change: Breaking
     seen: str
 
 
 def data() -> dict[str, Any]:
-    """Return what ``releases.yaml`` holds."""
+    """Return the content of ``releases.yaml``."""
     file = resources.files(__package__).joinpath("releases.yaml")
     found: dict[str, Any] = yaml.parse(file.read_text(encoding="utf-8"))
     return found
 
 
 def concerns(hub: Hub, targets: Targets) -> list[Concern]:
-    """Return the breaking changes between what is installed and the targets that concern a hub.
+    """Return the breaking changes between the installed and target versions that affect a hub.
 
     A branch has no version until it is installed, so it counts as newer than every known change.
     """
@@ -81,7 +81,7 @@ def _beside(change: Breaking, after: dict[str, Version]) -> bool:
 
 
 def _after(targets: Targets, known: dict[str, Any]) -> dict[str, Version]:
-    """Return the versions after the upgrade: the targets, and for the rest what TLJH asks for."""
+    """Return the versions after the upgrade: the targets, and otherwise TLJH's minimum versions."""
     tljh = targets.tljh
     asks = known.get(tljh.version or tljh.asked) or known[max(known, key=Version)]
     lowest = {name: version for name, text in asks.items() if (version := _lowest(text))}
@@ -90,7 +90,7 @@ def _after(targets: Targets, known: dict[str, Any]) -> dict[str, Version]:
 
 
 def _target(target: Target) -> Version | None:
-    if target.why == UNKNOWN:  # it names what is installed, and TLJH's installer may bring another
+    if target.why == UNKNOWN:  # it names the installed version, which TLJH's installer may replace
         return None
     if target.version is None and target.commit and target.changes:
         return NEWEST

@@ -1,7 +1,6 @@
-"""Detectors: each says whether a breaking change concerns this hub, by what its settings say.
+"""Detectors: each checks, from a hub's settings, whether a breaking change affects the hub.
 
-They only read files. What one returns says where it was seen; nothing where the hub is not
-concerned.
+They only read files. Each returns what it detected and where, or '' if the hub is not affected.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.versions import versions
 
 Detector = Callable[[Hub], str]
-# Whoever is not told to ask for more lets everyone in: TLJH or the class itself sees to it.
+# These let everyone in by default, because of TLJH or the class itself.
 OPEN = re.compile(r"dummy|firstuse", re.IGNORECASE)
 DEFAULT = "firstuseauthenticator.FirstUseAuthenticator"
 NOBODY = r"\s*(?:set\(\)|\{\}|\[\]|\(\)|False|None)\s*(?:#.*)?$"
@@ -24,7 +23,7 @@ ALLOWS = re.compile(
 )
 CLASS = re.compile(r"\.authenticator_class\s*=\s*([\w.\"']+)")
 OLD_TRAEFIK = re.compile(r"ipWhiteList|HostRegexp\(`?\{|\bHeaders\(|^\[pilot\]", re.MULTILINE)
-MUCH = 1 << 20  # bytes of a file that are read
+MUCH = 1 << 20  # bytes read of a file
 
 
 def always(hub: Hub) -> str:
@@ -33,7 +32,7 @@ def always(hub: Hub) -> str:
 
 
 def no_allow_setting(hub: Hub) -> str:
-    """Say which authenticator lets nobody in, as far as files tell."""
+    """Return the authenticator if it lets nobody in, according to the files; otherwise ''."""
     flat = config.read(hub)
     kind = str(flat.get("auth.type") or DEFAULT)
     for _, text in _python_files(hub):
@@ -74,13 +73,13 @@ def traefik_2_words(hub: Hub) -> str:
 
 
 def environments_page(hub: Hub) -> str:
-    """Say why the environments would have no page: only Plasma registers its service."""
+    """Return why the environments would have no page: only Plasma registers its service."""
     own = any("tljh_repo2docker" in text for _, text in _python_files(hub))
     return "" if own or "tljh-plasma" in versions.packages(hub) else "a hub without Plasma"
 
 
 def replaced_services(hub: Hub) -> str:
-    """Say which file sets what the plugins have set before it: their services and roles."""
+    """Return the file that overwrites the services and roles that the plugins have set."""
     return _in_python(hub, r"^\s*c\.JupyterHub\.(services|load_roles)\s*=", but="tljh_repo2docker")
 
 
@@ -89,7 +88,7 @@ def no_plasma_groups(hub: Hub) -> str:
 
 
 def cockpit(hub: Hub) -> str:
-    """Say where Cockpit is told that the hub's proxy leads to it."""
+    """Return the file that configures Cockpit to run behind the hub's proxy."""
     file = hub.root / "etc/cockpit/cockpit.conf"
     texts = (text for _, text in _texts(file.parent, file.name, comments="#"))
     return str(file) if any("/services/cockpit" in text for text in texts) else ""
@@ -114,7 +113,7 @@ def _python_files(hub: Hub) -> Iterator[tuple[Path, str]]:
 def _traefik_files(hub: Hub) -> Iterator[tuple[Path, str]]:
     yield from _texts(hub.config / "traefik_config.d", "*.toml", comments="#")
     for path, text in _texts(hub.state / "rules", "*.toml", comments="#"):
-        if path.name != "rules.toml":  # that one is JupyterHub's
+        if path.name != "rules.toml":  # JupyterHub writes that one
             yield path, text
 
 

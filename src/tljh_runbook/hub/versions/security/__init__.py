@@ -1,1 +1,1 @@
-"""Known vulnerabilities of a hub's packages: the list, what of it concerns a hub, and the fixes."""
+"""Known vulnerabilities of a hub's packages: the advisories, which of them apply, and fixes."""

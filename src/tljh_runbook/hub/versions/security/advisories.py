@@ -1,7 +1,7 @@
 """The list of advisories: the one that ships with this tool, or a newer one that was fetched.
 
-A list is one JSON object: ``as_of`` (a day: what was published later is not on it), ``packages``
-(the names that were looked up, where that is told) and ``advisories`` (OSV documents).
+A list is a JSON object: ``as_of`` (a date; later advisories are not included), ``packages``
+(optional: the names that were looked up) and ``advisories`` (OSV documents).
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from tljh_runbook.hub.versions.security import osv
 from tljh_runbook.hub.versions.security.osv import Advisory
 
 NAME = "advisories.json"
-LIMIT = 8 << 20  # bytes of a list
-MOST = 20_000  # advisories on a list
-OLD = 180  # days after which "nothing is known" says nothing any more
+LIMIT = 8 << 20  # maximum bytes of a list
+MOST = 20_000  # maximum advisories in a list
+OLD = 180  # days after which "no known vulnerability" is no longer meaningful
 REFRESH = "Fetch a newer list: tljh-runbook security refresh"
 
 
 @dataclass(frozen=True)
 class Advisories:
-    """A list of known vulnerabilities; ``packages`` as PEP 503 compares them."""
+    """A list of known vulnerabilities; ``packages`` are names normalized as in PEP 503."""
 
     as_of: date
     packages: frozenset[str]
     known: tuple[Advisory, ...]
 
     def age(self, today: date | None = None) -> int:
-        """Return how many days old the list is; 0 where the clock is behind it."""
+        """Return the age of the list in days; 0 if the clock is behind it."""
         return max(0, ((today or datetime.now(timezone.utc).date()) - self.as_of).days)
 
     @property
@@ -46,7 +46,7 @@ class Advisories:
 
 
 def load(hub: Hub) -> Advisories:
-    """Return the newer list of the shipped one and of the one that was fetched, if it is sound."""
+    """Return the fetched list if it is valid and newer, otherwise the shipped one."""
     try:
         fetched = parse(files.read(file(hub)))
     except (OSError, AdvisoriesUnusable):
@@ -55,7 +55,7 @@ def load(hub: Hub) -> Advisories:
 
 
 def file(hub: Hub) -> Path:
-    """Return where a list that was fetched is stored."""
+    """Return the path of the fetched list."""
     return hub.work / NAME
 
 
@@ -66,7 +66,7 @@ def shipped() -> Advisories:
 
 
 def parse(data: bytes) -> Advisories:
-    """Return the list that ``data`` contains. Raises `AdvisoriesUnusable`."""
+    """Return the list in ``data``. Raises `AdvisoriesUnusable`."""
     if len(data) > LIMIT:
         raise unusable(f"it has more than {LIMIT >> 20} MB")
     try:

@@ -1,4 +1,4 @@
-"""Which versions of a package the other packages of the hub's environment allow."""
+"""The versions of a package that the other packages in the hub's environment allow."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tljh_runbook.hub.core.settings.requirements import TLJH_NAME
 from tljh_runbook.hub.versions import versions
 from tljh_runbook.hub.versions.ranges import PARTS
 
-# What TLJH's installer asks pip for; it is no dependency of the package itself.
+# Installed by TLJH's installer; these are not dependencies of the package itself.
 TLJH_RANGES = "tljh/requirements-hub-env.txt"
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """What is asked of each package: by its name, who asks and for what."""
+    """The requirements on each package, by name: which package has them, and what they are."""
 
     asked: dict[str, list[tuple[str, Requirement]]]
 
     def against(self, name: str, version: Version) -> list[str]:
-        """Return who does not allow a version of a package."""
+        """Return the packages that do not allow a version of a package."""
         return sorted(
             {
                 who
@@ -38,7 +38,7 @@ class Allowed:
 
 
 def of(hub: Hub) -> Allowed:
-    """Read what is asked from the metadata of the installed packages, and from TLJH's ranges."""
+    """Read the requirements from the metadata of the installed packages, and TLJH's ranges."""
     asked: dict[str, list[tuple[str, Requirement]]] = defaultdict(list)
     folders = versions.site_packages(hub)
     python = versions.python(hub)
@@ -46,7 +46,7 @@ def of(hub: Hub) -> Allowed:
     for package, item in found:
         for line in item.metadata.get_all("Requires-Dist") or []:
             _add(asked, package.name, line, python)
-    # Without TLJH's ranges nobody knows which JupyterHub it works with: it stays as it is.
+    # Without TLJH's ranges it is unknown which JupyterHub it supports, so pin the current one.
     held = (f"{each.name}=={each.version}" for each, _ in found if PARTS.search(each.name))
     for line in list(_tljh_ranges(folders)) or held:
         _add(asked, TLJH_NAME, line, python)
@@ -63,7 +63,7 @@ def _add(asked: dict[str, list[tuple[str, Requirement]]], who: str, line: str, p
 
 
 def _applies(requirement: Requirement, python: str) -> bool:
-    """Say whether a requirement holds for the Python of the hub, without any extra."""
+    """Return whether a requirement applies to the hub's Python, without extras."""
     if requirement.marker is None:
         return True
     number = ".".join(python.split(".")[:2])
@@ -72,7 +72,7 @@ def _applies(requirement: Requirement, python: str) -> bool:
 
 
 def _tljh_ranges(folders: Iterable[Path]) -> Iterator[str]:
-    """Yield the requirements of TLJH's installer, without comments and options of pip."""
+    """Yield the requirements of TLJH's installer, without comments and pip options."""
     for folder in folders:
         path = folder / TLJH_RANGES
         if path.is_file():

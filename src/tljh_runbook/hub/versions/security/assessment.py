@@ -19,7 +19,7 @@ UP_TO_DATE = "up to date"
 UPDATE = "update available"
 VULNERABLE = "known vulnerability"
 NOT_KNOWN = "not known"
-NAMED = 5  # packages that one line names
+NAMED = 5  # packages to name in one line
 ORDER = ("CRITICAL", "HIGH", "MODERATE", "LOW", "")
 
 
@@ -27,8 +27,9 @@ ORDER = ("CRITICAL", "HIGH", "MODERATE", "LOW", "")
 class Vulnerable:
     """An installed package with known vulnerabilities.
 
-    ``fix`` is the oldest version without any of them that the other packages allow, or ''; where
-    there is none, ``beyond`` is the oldest that would be, and ``against`` who does not allow it.
+    ``fix`` is the oldest version without known vulnerabilities that the other packages allow, or
+    ''. If there is none, ``beyond`` is the oldest version that would fix it, and ``against`` are
+    the packages that do not allow it.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Vulnerable:
 
     @property
     def severity(self) -> str:
-        """The worst severity of its advisories."""
+        """The highest severity of its advisories."""
         return min((each.severity for each in self.advisories), key=_rank)
 
     @property
@@ -61,10 +62,10 @@ class Vulnerable:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is known about the packages of one hub's environment.
+    """What is known about the packages in one hub's environment.
 
-    ``unknown`` are those that the list says something about, but whose version it cannot judge:
-    a commit, or a version that is none. ``updates`` are newer releases of TLJH's own packages.
+    ``unknown`` are packages with advisories whose version cannot be compared: a commit, or an
+    invalid version. ``updates`` are newer releases of TLJH's own packages.
     """
 
     as_of: str
@@ -90,7 +91,7 @@ class Assessment:
 
     @property
     def words(self) -> str:
-        """The state in one line, with the packages that it is about."""
+        """The state in one line, with the packages concerned."""
         if self.vulnerable:
             return f"{VULNERABLE}: {listed([each.label for each in self.vulnerable])}"
         if self.state == NOT_KNOWN:
@@ -121,7 +122,7 @@ class Assessment:
 
 
 def of(hub: Hub, known: Advisories | None = None) -> Assessment:
-    """Compare the packages of the hub's environment with the list of advisories."""
+    """Compare the packages in the hub's environment with the list of advisories."""
     known = known or advisories.load(hub)
     installed = versions.packages(hub)
     ranges = allowed.of(hub)
@@ -144,7 +145,7 @@ def of(hub: Hub, known: Advisories | None = None) -> Assessment:
 
 
 def listed(names: list[str] | tuple[str, ...]) -> str:
-    """Return names in one line that stays short."""
+    """Return names in one line, with only a count of those after the first `NAMED`."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
@@ -158,7 +159,7 @@ def _by_package(known: Advisories) -> dict[str, list[Advisory]]:
 
 
 def _release(package: Package) -> Version | None:
-    """Return the version that an advisory can be compared with; a commit has none."""
+    """Return the version to compare with advisories; None for a commit or an invalid version."""
     try:
         return None if package.commit else Version(package.version)
     except InvalidVersion:
@@ -185,7 +186,7 @@ def _vulnerable(
 
 
 def _sound(name: str, version: Version, known: list[Advisory]) -> list[Version]:
-    """Return the newer versions that the advisories name as fixed, and that none concerns."""
+    """Return the newer versions that advisories name as fixed, and that no advisory affects."""
     fixed = {each for advisory in known for of in advisory.of(name) for each in of.fixed}
     newer = sorted(each for each in fixed if each > version)
     return [each for each in newer if not any(_affects(one, name, each) for one in known)]

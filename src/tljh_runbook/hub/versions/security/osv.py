@@ -1,7 +1,7 @@
-"""Advisories in OSV format, read from data that is not trusted to be well formed.
+"""A parser for advisories in OSV format, whose input may be malformed.
 
-The format: https://ossf.github.io/osv-schema/. Of its kinds of ranges those of a package index
-count; a range of git commits says nothing about a version.
+The format: https://ossf.github.io/osv-schema/. Only ranges of package versions are used; a range of
+git commits says nothing about a version.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from packaging.version import InvalidVersion, Version
 ECOSYSTEM = "PyPI"
 RANGES = {"ECOSYSTEM", "SEMVER"}
 EVENTS = {"introduced", "fixed", "last_affected", "limit"}
-MOST = 100_000  # entries of any list
-LONGEST = 300  # characters of a name, a version or an identifier
-# Of one version: it is vulnerable where a range begins with it that another one ends before.
+MOST = 100_000  # maximum entries of any list
+LONGEST = 300  # maximum characters of a name, a version or an identifier
+# The order at one version: where one range ends and another starts, it is vulnerable.
 ORDER = {"last_affected": 0, "fixed": 0, "limit": 0, "introduced": 1}
 
 
 @dataclass(frozen=True)
 class Event:
-    """One moment in the life of a vulnerability: from, up to, or without ``version``."""
+    """The start or end of a vulnerable range; ``kind`` says how ``version`` bounds it."""
 
     kind: str
     version: Version
@@ -35,20 +35,20 @@ class Event:
 
 @dataclass(frozen=True)
 class Affected:
-    """The versions of one package that are vulnerable; ``name`` as PEP 503 compares it."""
+    """The vulnerable versions of one package; ``name`` is normalized as in PEP 503."""
 
     name: str
     ranges: tuple[tuple[Event, ...], ...]
     versions: frozenset[Version]
 
     def contains(self, version: Version) -> bool:
-        """Say whether ``version`` is vulnerable; what follows its ``+`` is not compared."""
+        """Return whether ``version`` is vulnerable; its local part, after ``+``, is ignored."""
         public = Version(version.public)
         return public in self.versions or any(_inside(each, public) for each in self.ranges)
 
     @property
     def fixed(self) -> set[Version]:
-        """The versions that are named as the first without the vulnerability."""
+        """The versions named as the first ones without the vulnerability."""
         return {each.version for events in self.ranges for each in events if each.kind == "fixed"}
 
 
@@ -60,12 +60,12 @@ class Advisory:
     aliases: tuple[str, ...]
     summary: str
     severity: str
-    """`LOW`, `MODERATE`, `HIGH` or `CRITICAL`; empty where it is not known."""
+    """`LOW`, `MODERATE`, `HIGH` or `CRITICAL`; empty if it is unknown."""
     published: str
     affected: tuple[Affected, ...]
 
     def of(self, name: str) -> list[Affected]:
-        """Return what it says about a package."""
+        """Return the entries for a package."""
         return [each for each in self.affected if each.name == name]
 
     def to_json(self) -> dict[str, Any]:
@@ -74,9 +74,9 @@ class Advisory:
 
 
 def parse(document: object) -> Advisory | None:
-    """Return the advisory of one OSV document; None where it was withdrawn.
+    """Return the advisory in an OSV document; None if it was withdrawn.
 
-    Raises `ValueError` for anything that is no such document.
+    Raises `ValueError` for anything that is not such a document.
     """
     known = _mapping(document)
     if known.get("withdrawn"):
@@ -116,7 +116,7 @@ def _events(found: dict[str, Any]) -> tuple[Event, ...]:
 
 
 def _inside(events: tuple[Event, ...], version: Version) -> bool:
-    """Go through the events up to ``version``, as the schema describes it."""
+    """Evaluate the events up to ``version``, as the schema describes."""
     vulnerable = False
     for each in events:
         last = each.kind == "last_affected"

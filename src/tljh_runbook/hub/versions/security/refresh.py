@@ -1,7 +1,7 @@
-"""Fetching a newer list of advisories. It is not signed: what vouches for it is the TLS connection.
+"""Fetching a newer list of advisories, which is not signed: only TLS protects it.
 
-So it can hide a vulnerability or claim one; it cannot bring in a package: an upgrade installs
-releases of the package index only, of packages that the hub has already.
+So a forged list can hide a vulnerability or claim one, but it cannot introduce a package: an
+upgrade only installs releases from the package index, of packages that the hub already has.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tljh_runbook.hub.versions.security import advisories
 from tljh_runbook.hub.versions.security.advisories import Advisories
 
 TIMEOUT = 20.0  # seconds for each step of the download
-DEADLINE = 60.0  # seconds for all of it
+DEADLINE = 60.0  # seconds for the whole download
 
 
 def refresh(hub: Hub, place: str, *, deadline: float = DEADLINE) -> Advisories:
-    """Store the list at ``place``, a path or an address, where it is newer; return the newest.
+    """Store the list at ``place``, a path or URL, if it is newer; return the newest.
 
-    Raises `AdvisoriesUnusable`, and what `files.disk_errors` raises; then the list stays that was
-    in use.
+    Raises `AdvisoriesUnusable`, and what `files.disk_errors` raises; then the current list stays in
+    use.
     """
     data = _read(Path(place)) if place.startswith("/") else _downloaded(place, deadline)
     fetched, now = advisories.parse(data), advisories.load(hub)
@@ -49,7 +49,7 @@ def _read(path: Path) -> bytes:
 
 
 def _downloaded(url: str, deadline: float) -> bytes:
-    """Return what is at ``url``, after ``deadline`` seconds at the latest."""
+    """Return the content of ``url``, within ``deadline`` seconds. Raises `AdvisoriesUnusable`."""
     found: list[bytes | AdvisoriesUnusable] = []
     fetcher = threading.Thread(target=_into, args=(found.append, url), daemon=True)
     fetcher.start()
@@ -82,10 +82,10 @@ def _fetched(url: str) -> bytes:
 
 
 class _SameProtection(urllib.request.HTTPRedirectHandler):
-    """Follow a redirect only where the next server has to prove who it is, too."""
+    """A redirect handler that only follows redirects to servers that are authenticated too."""
 
     def redirect_request(self, *args: Any, **named: Any) -> urllib.request.Request | None:
-        """Return the next request; None refuses it."""
+        """Return the next request, or None to refuse it."""
         allowed = fetchable(args[-1])
         return super().redirect_request(*args, **named) if allowed else None
 
