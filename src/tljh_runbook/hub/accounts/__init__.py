@@ -1,1 +1,1 @@
-"""The accounts of the hub's users on its server."""
+"""The hub users' accounts on the server."""

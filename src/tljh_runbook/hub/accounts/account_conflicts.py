@@ -1,7 +1,7 @@
-"""Accounts and groups that are in the way of those that were kept.
+"""Accounts and groups on the server that conflict with those in a snapshot.
 
-Files belong to numbers, so a name with another number, or a number with another name, would give
-somebody's files to somebody else.
+Files belong to numeric IDs, so a name with a different ID, or an ID with a different name, would
+give one user's files to another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tljh_runbook.hub.accounts.accounts import Records
 
 
 def refuse(kept: Records, now: Records) -> None:
-    """Raise `AccountConflict`, naming all of them, when there is a conflict."""
+    """Raise `AccountConflict`, naming all conflicts, if there are any."""
     if told := "; ".join(_found(kept, now)):
         raise AccountConflict(
             f"Accounts cannot be restored as they were: {told}. Nothing was changed.",

@@ -1,4 +1,4 @@
-"""Restoring accounts: what is missing is added, what is there is left as it is."""
+"""Restoring accounts: add those that are missing, leave existing ones unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 
 
 def actions(restoration: Restoration, kept: Records, limits: list[Quota]) -> Iterator[Action]:
-    """Yield what is to be added. Raises `AccountConflict` before anything is."""
+    """Yield an action for everything to add. Raises `AccountConflict` before the first one."""
     root = restoration.source.hub.root
     if not accounts.exist(root):
         restoration.notes.append(f"No accounts are restored: there is no passwd in {root / 'etc'}.")
@@ -41,7 +41,7 @@ def _users(root: Path, kept: Records, now: Records) -> Iterator[Action]:
         if user.name not in now.users:
             make = partial(_make, root, user, secret)
             yield Action(f"account {user.name}", "missing", f"number {user.uid}", make)
-        # As it is left where an earlier run was ended between the account and its password.
+        # An earlier run was interrupted after it created the account, before it set the password.
         elif secret and (now.passwords or {}).get(user.name) == account_tools.UNSET != secret:
             give = partial(_set_password, root, user, secret)
             yield Action(f"password of {user.name}", "none", "as kept", give)
@@ -57,7 +57,7 @@ def _make(root: Path, user: User, secret: str | None) -> None:
 def _set_password(root: Path, user: User, secret: str | None) -> None:
     if secret:
         account_tools.run(account_tools.set_password(root), f"{user.name}:{secret}\n")
-    # Afterwards: a new password begins a new term.
+    # After the password, because setting one restarts its age.
     for command in account_tools.set_aging(root, user):
         account_tools.run(command)
 

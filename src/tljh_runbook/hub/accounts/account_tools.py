@@ -1,6 +1,6 @@
-"""The commands of the system that make accounts and groups, as lists and as a script.
+"""System commands that create accounts and groups, as lists and as a script.
 
-Passwords are handed over on the standard input: command lines are for everybody to read.
+Passwords are passed on standard input, because anyone can read command lines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AGING = {
     "inactive": "--inactive",
     "expire": "--expiredate",
 }
-UNSET = "!"  # what useradd leaves where a password belongs
+UNSET = "!"  # what useradd writes in place of a password
 _HEAD = """\
 # Adds the accounts and groups that are missing. It changes nothing of those that are there.
 # Run as root in the folder of the snapshot: sh accounts/give-back.sh
@@ -41,8 +41,8 @@ def add_group(root: Path, name: str, gid: int) -> list[str]:
 
 
 def add_user(root: Path, user: User) -> list[str]:
-    """Return the command that makes an account, without a home, a password or ranges."""
-    # Ranges are restored as they were: none are to be chosen.
+    """Return the command that creates an account, without home, password or subordinate IDs."""
+    # Subordinate IDs are restored as they were, so useradd must not allocate any.
     fixed = ["--badname", "--no-create-home", "--no-user-group"]
     fixed += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
     numbers = ["--uid", str(user.uid), "--gid", str(user.gid)]
@@ -61,7 +61,7 @@ def join(root: Path, name: str, groups: list[str]) -> list[str]:
 
 
 def set_password(root: Path) -> list[str]:
-    """Return the command that reads ``name:hash``."""
+    """Return the command that reads ``name:hash`` from standard input."""
     return ["chpasswd", *_chroot(root), "--encrypted"]
 
 
@@ -71,7 +71,7 @@ def set_aging(root: Path, user: User) -> list[list[str]]:
 
 
 def run(command: list[str], given: str = "") -> None:
-    """Carry out one of these commands. Raises `RestoreFailed`, `ToolMissing`."""
+    """Run one of these commands. Raises `RestoreFailed`, `ToolMissing`."""
     try:
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def run(command: list[str], given: str = "") -> None:
 
 
 def script(root: Path, kept: Records) -> str:
-    """Return a shell script that does by hand what restoring does."""
+    """Return a shell script for restoring the accounts manually."""
     lines = [*_checks(root, kept), *_groups(root, kept), *_users(root, kept)]
     return _HEAD + "".join(f"{line}\n" for line in [*lines, *_members(root, kept)])
 
@@ -131,13 +131,13 @@ def _password_line(root: Path, user: User) -> str:
 def _members(root: Path, kept: Records) -> Iterator[str]:
     for name, group in kept.groups.items():
         for member in group.members:
-            # A group of a package may not be there, and comes with the package.
+            # A package's group is missing until the package is installed.
             command = shlex.join(join(root, member, [name]))
             yield f"if {_has(root, 'group', name)}; then {command}; fi"
 
 
 def own_groups(kept: Records) -> list[str]:
-    """Return the groups that are made when they are missing."""
+    """Return the groups that a restore creates if they are missing."""
     primary = {user.gid for user in kept.users.values()}
     return [name for name, each in kept.groups.items() if each.gid in primary or not each.is_system]
 
@@ -155,7 +155,7 @@ def _pattern(name: str) -> str:
 
 
 def _escaped(name: str) -> str:
-    return re.sub(r"[][\\.*^$]", r"\\\g<0>", name)  # in grep's basic patterns + is a plain sign
+    return re.sub(r"[][\\.*^$]", r"\\\g<0>", name)  # "+" is literal in grep's basic regex
 
 
 def _range(first: int, count: int) -> str:

@@ -1,7 +1,8 @@
-"""Accounts and groups of the hub's server, as its files in ``etc`` tell them.
+"""Accounts and groups of the hub's server, as listed in its files in ``etc``.
 
-Read from the files below the hub's root and not asked of the system, so that a folder will do.
-What cannot be understood is left out and counted: nothing of it may reach a command.
+They are read from the files below the hub's root instead of queried from the system, so that any
+folder can be the root. Malformed records are skipped and counted: nothing from them may reach a
+command.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import Any
 
 from tljh_runbook.hub.core import files
 
-FIRST, LAST = 1000, 59999  # the numbers that useradd gives to people
+FIRST, LAST = 1000, 59999  # the IDs that useradd assigns to people
 NOBODY = 65534
-# Wider than `useradd` asks for: LDAP, Samba and --badname make such names, and only digits too.
+# Broader than `useradd` accepts: LDAP, Samba and --badname create such names, even all-digit ones.
 _NAME = re.compile(r"\w[\w.@+\\-]{0,63}")
-_SECRET = re.compile(r"[!*]+|!?[!-9;-~]{8,512}")  # a hash, or a lock; a : would end the field
+_SECRET = re.compile(r"[!*]+|!?[!-9;-~]{8,512}")  # a hash, or a lock; a ":" would end the field
 _AGING = ("changed", "min", "max", "warn", "inactive", "expire")
 
 
 @dataclass(frozen=True)
 class User:
-    """One account; ``aging`` are the days in its shadow record that are set."""
+    """One account; ``aging`` holds the password aging fields, in days, set in its shadow record."""
 
     name: str
     uid: int
@@ -41,7 +42,7 @@ class User:
 
 @dataclass(frozen=True)
 class Group:
-    """One group and its members, besides those whose own group it is."""
+    """One group and its members, except users who have it as their primary group."""
 
     name: str
     gid: int
@@ -49,19 +50,19 @@ class Group:
 
     @property
     def is_system(self) -> bool:
-        """Its number was chosen by a package, and is another on the next server."""
+        """Whether a package chose its ID, which then differs on another server."""
         return not FIRST <= self.gid <= LAST
 
 
 @dataclass
 class Records:
-    """Accounts and groups by name. ``passwords`` holds hashes; None when they may not be read."""
+    """Accounts and groups by name; ``passwords`` holds hashes, None without permission to read."""
 
     users: dict[str, User] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     passwords: dict[str, str] | None = field(default_factory=dict, repr=False)
     skipped: dict[str, str] = field(default_factory=dict)
-    """What could not be understood: file, line and name, and why."""
+    """Records that could not be parsed: file, line and name, and why."""
 
     def to_json(self) -> dict[str, Any]:
         """Return accounts and groups as data, without any password."""
@@ -78,7 +79,7 @@ class Records:
 
 
 def exist(root: Path) -> bool:
-    """Say whether there are accounts of its own below a root."""
+    """Return whether ``root`` has accounts of its own."""
     return (root / "etc" / "passwd").is_file()
 
 
@@ -92,7 +93,7 @@ def read(root: Path) -> Records:
         }
     except PermissionError:
         shadow, found.passwords = {}, None
-    found.skipped = {}  # a shadow without its account, or the other way round, is no loss
+    found.skipped = {}  # a shadow record without an account, or vice versa, is no loss
     ranges = _ranges(etc / "subuid"), _ranges(etc / "subgid")
     for line in _lines(etc / "passwd", found, 7):
         user = _user(line, shadow.get(line[0], []), *ranges)
@@ -103,7 +104,7 @@ def read(root: Path) -> Records:
 
 
 def not_kept(every: Records, kept: Records, hub_users: Iterable[str]) -> dict[str, str]:
-    """Return which accounts of the hub are not among those kept, and why."""
+    """Return which of the hub's accounts are not saved, and why."""
     reasons = dict(kept.skipped)
     for name in hub_users:
         names = (system_name(f"jupyter-{name}"), name)
@@ -118,8 +119,8 @@ def not_kept(every: Records, kept: Records, hub_users: Iterable[str]) -> dict[st
 def of_hub(found: Records, hub_users: Iterable[str], root: Path, homes: Path) -> Records:
     """Return the accounts of the hub's users, with their groups.
 
-    They are those whom the hub knows, and those who live where its users live: an account may be
-    made before its owner first logs in.  Members are named only as far as they are kept.
+    Those are the users that the hub knows, and those whose home directory is below ``homes``: an
+    account may be created before its owner first logs in. Groups list only members that are saved.
     """
     names = {each for name in hub_users for each in (name, system_name(f"jupyter-{name}"))}
     users = {
@@ -141,7 +142,7 @@ def of_hub(found: Records, hub_users: Iterable[str], root: Path, homes: Path) ->
 
 
 def system_name(name: str) -> str:
-    """Return the account's name as TLJH makes it: cut, with a hash, when it is long.
+    """Return the account's name as TLJH generates it: truncated, with a hash, if it is long.
 
     From ``tljh/normalize.py``.
     """
@@ -156,7 +157,7 @@ def _lives_in(user: User, root: Path, homes: Path) -> bool:
 
 
 def _lines(path: Path, found: Records, fields: int) -> Iterator[list[str]]:
-    """Yield the records of one file; what has no good name or too few fields is counted."""
+    """Yield the records of one file; skip and count those with a bad name or number of fields."""
     with suppress(FileNotFoundError):
         for line in files.read(path).decode(errors="replace").split("\n"):
             parts = line.split(":")
@@ -167,7 +168,7 @@ def _lines(path: Path, found: Records, fields: int) -> Iterator[list[str]]:
 
 
 def _enter(found: Records, table: dict[str, Any], record: Any, name: str) -> None:
-    """Enter a record; of two of one name the first counts, as it does for the system."""
+    """Add a record; of two with the same name the first counts, as it does for the system."""
     if record is None or name in table:
         _skip(found, "passwd and group", name, "a second one, or its fields are not understood")
     else:
@@ -206,7 +207,7 @@ def _group(line: list[str]) -> Group | None:
 
 
 def _ranges(path: Path) -> dict[str, list[list[int]]]:
-    """Return by name the first number of each range, and how many there are."""
+    """Return the first ID and the size of each range, by user name."""
     found: dict[str, list[list[int]]] = {}
     for name, *numbers in _lines(path, Records(), 3):
         first, count = map(_number, numbers)
@@ -217,4 +218,4 @@ def _ranges(path: Path) -> dict[str, list[list[int]]]:
 
 def _number(text: str) -> int | None:
     good = text.isascii() and text.isdecimal() and len(text) <= 10
-    return int(text) if good and int(text) < (1 << 32) - 1 else None  # the last one means none
+    return int(text) if good and int(text) < (1 << 32) - 1 else None  # the last one means "none"

@@ -1,4 +1,4 @@
-"""How much of a disk each user may take, where quotas are set up; asked of repquota."""
+"""Disk quotas of the users, as reported by repquota, if quotas are set up."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ REPORT = ["repquota", "--all", "--user", "--verbose", "--no-names", "--raw-grace
 MOUNTS = Path("/proc/self/mounts")
 SECONDS = 60
 _DEVICE = re.compile(r"\*\*\* Report for user quotas on device (/\S+)")
-# number, flags; used, soft, hard, grace of blocks of 1 KiB, and the same of files
+# UID, flags; used, soft, hard, grace for blocks of 1 KiB, then the same for files
 _LINE = re.compile(r"#(\d+)\s+[-+]{2}\s+\d+\s+(\d+)\s+(\d+)\s+\S+\s+\d+\s+(\d+)\s+(\d+)\s+\S+\s*")
 
 
 @dataclass(frozen=True)
 class Quota:
-    """Soft and hard limit of blocks (KiB) and of files of one user on one file system."""
+    """Soft and hard limits for blocks (KiB) and for files, of one user on one file system."""
 
     user: str
     mount: str
@@ -32,29 +32,32 @@ class Quota:
         return cls(data["user"], data["mount"], tuple(data["limits"]))
 
     def command(self) -> list[str]:
-        """Return what sets it again."""
+        """Return the command that sets it."""
         return ["setquota", "-u", self.user, *map(str, self.limits), self.mount]
 
 
 def of(users: Iterable[User], root: Path) -> list[Quota]:
-    """Return the limits that are set for these users; none where there are no quotas."""
+    """Return the limits that are set for these users; none if quotas are not set up."""
     return read(*_asked(root), {user.uid: _told(user) for user in users})
 
 
 def _told(user: User) -> str:
-    """Return a user as setquota is told: it takes a name of digits for a number."""
+    """Return the user's name for setquota, or the UID if the name is all digits.
+
+    setquota would treat such a name as a UID.
+    """
     return str(user.uid) if user.name.isdecimal() else user.name
 
 
 def mounts(root: Path) -> set[str]:
-    """Return where quotas are switched on."""
+    """Return the mount points where quotas are enabled."""
     report, mounted = _asked(root)
     begins = filter(None, map(_DEVICE.fullmatch, report.splitlines()))
     return {_places(mounted).get(each[1], "") for each in begins} - {""}
 
 
 def read(report: str, mounted: str, names: dict[int, str]) -> list[Quota]:
-    """Return what a report says of the users in ``names``, by number."""
+    """Return the limits that a report lists for the users in ``names``, which is keyed by UID."""
     places, found, place = _places(mounted), [], ""
     for line in report.splitlines():
         if begins := _DEVICE.fullmatch(line):
@@ -67,13 +70,13 @@ def read(report: str, mounted: str, names: dict[int, str]) -> list[Quota]:
 
 
 def _places(mounted: str) -> dict[str, str]:
-    """Return by device where it was mounted first; odd names, which are escaped, are left out."""
+    """Return the first mount point of each device, without unusual names, which are escaped."""
     lines = [line.split() for line in reversed(mounted.splitlines())]
     return {fields[0]: fields[1] for fields in lines if "\\" not in fields[1]}
 
 
 def _asked(root: Path) -> tuple[str, str]:
-    """Return the report and the mounts of the system; a folder has no disks of its own."""
+    """Return the quota report and the mounts of the system; empty if the root is just a folder."""
     if root != Path("/"):
         return "", ""
     try:

@@ -1,1 +1,1 @@
-"""Backups: snapshots are made, restored and removed."""
+"""Backups: creating, restoring and removing snapshots."""

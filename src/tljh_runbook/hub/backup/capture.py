@@ -1,4 +1,4 @@
-"""Making a snapshot: every component captured, checked and sealed, or nothing at all."""
+"""Making a snapshot: capture, checksum and verify every component, or leave nothing behind."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tljh_runbook.hub.versions import versions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RESERVE = 16 << 20  # bytes left free on the disk whatever a snapshot takes
+RESERVE = 16 << 20  # bytes that a snapshot always leaves free on the disk
 
 
 def create(source: Source, components: Iterable[Component], say: Say = lambda _: None) -> Snapshot:
-    """Make a snapshot while no other run works on the hub.
+    """Make a snapshot while holding the hub's lock.
 
     Raises `Busy` and what `make` raises.
     """
@@ -51,10 +51,10 @@ def make(
     say: Say = lambda _: None,
     begin: Say | None = None,
 ) -> Snapshot:
-    """Capture ``components`` while the hub runs, check and seal them; return the snapshot.
+    """Capture ``components`` while the hub runs, checksum and verify them; return the snapshot.
 
-    The caller holds the hub's lock. ``begin`` is told what begins, and ``say`` how far it is.
-    Whatever goes wrong leaves no snapshot and nothing half written.
+    The caller holds the hub's lock. ``begin`` is called when a phase starts, ``say`` with its
+    progress. A failure leaves no snapshot and no partial files.
     Raises `NoSpace`, `AccessDenied` and what a component raises.
     """
     wanted = tuple(components)

@@ -1,4 +1,4 @@
-"""What is to be restored: from which snapshot, which components, which paths."""
+"""Selection of what to restore: the snapshot, the components and the paths."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tljh_runbook.hub.snapshots.snapshot import Snapshot
 from tljh_runbook.hub.user_data import user_data_restore
 
 USER_DATA = "user-data"
-STATE = {"config", "database"}  # what every snapshot of a whole hub holds
+STATE = {"config", "database"}  # components that every snapshot of a whole hub holds
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for; ``before`` is in seconds since 1970."""
+    """A request to restore something; ``before`` is in seconds since 1970."""
 
     components: tuple[str, ...] = ()
     user: str | None = None
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is restored; without ``paths`` all of the components."""
+    """What to restore; without ``paths``, everything in the components."""
 
     kept: Snapshot
     components: tuple[Component, ...]
@@ -48,9 +48,9 @@ class Choice:
 
 
 def moment(text: str) -> float:
-    """Return the end of a day, or a moment, in seconds since 1970; raises `ValueError`.
+    """Return the end of a day, or a time, in seconds since 1970. Raises `ValueError`.
 
-    The clock is the server's own. ``text`` is ``2026-01-15``, or with ``22:00`` behind it.
+    ``text`` is ``2026-01-15`` or ``2026-01-15 22:00``, in the server's local time.
     """
     found = datetime.fromisoformat(text)
     if len(text) <= len("2026-01-15"):
@@ -59,7 +59,7 @@ def moment(text: str) -> float:
 
 
 def choose(source: Source, request: Request) -> Choice:
-    """Return what a request means: of the snapshot it names, else of the newest that holds it.
+    """Return what to restore: from the named snapshot, otherwise from the newest that holds it.
 
     Raises `NotKept`, `SnapshotMissing`, `SnapshotDamaged`, `StepUnknown`.
     """
@@ -76,7 +76,7 @@ def choose(source: Source, request: Request) -> Choice:
         try:
             return _of(source, kept, request)
         except NotKept as error:
-            refused = refused or error  # that of the newest one tells most
+            refused = refused or error  # the newest snapshot's error is the most useful
     raise refused or SnapshotMissing(
         f"No snapshot in {source.backups} is one of {source.hub.prefix}, made in time and of the "
         "whole hub. Nothing was changed.",
@@ -85,7 +85,7 @@ def choose(source: Source, request: Request) -> Choice:
 
 
 def _readable(source: Source) -> list[Snapshot]:
-    """Return the snapshots whose manifests can be read, the newest first."""
+    """Return the snapshots whose manifests can be read, newest first."""
     found = []
     for path in reversed(snapshot.listed(source.backups)):
         try:
@@ -101,7 +101,7 @@ def _in_time(kept: Manifest, source: Source, before: float | None) -> bool:
 
 
 def _of(source: Source, kept: Snapshot, request: Request) -> Choice:
-    """Return what a request means of one snapshot. Raises `NotKept`."""
+    """Return what to restore from one snapshot. Raises `NotKept`."""
     paths = _places(kept.manifest, request)
     if paths:
         holding = _holding(kept.manifest, paths)
@@ -121,7 +121,7 @@ def _of(source: Source, kept: Snapshot, request: Request) -> Choice:
 
 
 def _places(kept: Manifest, request: Request) -> tuple[Path, ...]:
-    """Return the asked paths from / on; with a user, from the user's home on."""
+    """Return the requested paths as absolute paths; with a user, resolve them in the home."""
     if request.user is None:
         return tuple(Path(os.path.abspath(path)) for path in request.paths)  # noqa: PTH100
     home = _home(kept, request.user)

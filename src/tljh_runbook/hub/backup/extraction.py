@@ -1,4 +1,4 @@
-"""What was kept, written into a folder of its own, to look at it there."""
+"""Extraction of saved files to a separate folder, to inspect them there."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tljh_runbook.hub.user_data import user_data_restore
 
 
 def extract(restoration: Restoration, components: Iterable[Component], folder: Path) -> list[Path]:
-    """Write what was kept into a new folder, to look at it there; return the files.
+    """Write saved files to a new folder to inspect them there; return their paths.
 
     Users' files are not in the list: there may be millions.
 
-    Each lies under the whole path that it has on the hub. Raises `SettingsInvalid` when the folder
-    is there already and holds something, or when another user could lead root elsewhere.
+    Each file is stored under its full path on the hub. Raises `SettingsInvalid` if the folder
+    exists and is not empty, or if another user could redirect root's writes.
     """
     _require_empty(folder)
     _require_trusted(folder)
     written = []
     with files.disk_errors(folder, "What was written so far is in it; nothing else was changed."):
         files.make_private(folder)
-        _require_trusted(folder)  # in /tmp, another user may have made it meanwhile
+        _require_trusted(folder)  # in /tmp, another user may have created it meanwhile
         _require_empty(folder)
         chosen = tuple(components)
         _write_user_data(restoration, chosen, folder)
@@ -49,9 +49,9 @@ def _require_empty(folder: Path) -> None:
 
 
 def _require_trusted(folder: Path) -> None:
-    """Raise `SettingsInvalid` where another user owns, may replace or may fill the folder.
+    """Raise `SettingsInvalid` if another user owns, can replace or can write to the folder.
 
-    What is not there yet is made, and belongs to root then.
+    A folder that does not exist yet will be created, and then belongs to root.
     """
     reason = trust.doubt_new(folder)
     if not reason and folder.exists() and os.geteuid() == 0 and folder.stat().st_mode & 0o022:
@@ -68,5 +68,5 @@ def _write_user_data(
 ) -> None:
     kept = restoration.kept.manifest.components.get(choice.USER_DATA, {})
     if kept.get("kept") and any(each.name == choice.USER_DATA for each in components):
-        folder.rmdir()  # restic is given a folder that was made for it
+        folder.rmdir()  # the restic restore creates the folder itself
         user_data_restore.write_out(restoration, kept, folder)

@@ -1,4 +1,4 @@
-"""Restoring a snapshot: planned, prepared, carried out while the hub is stopped, proved."""
+"""Restoring a snapshot: plan, prepare, carry out while the hub is stopped, verify."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tljh_runbook.hub.servers import running
 from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 from tljh_runbook.hub.system import services
 
-ROUTES = 60  # seconds in which a healthy hub gives the proxy its routes to user servers
+ROUTES = 60  # seconds within which a healthy hub adds the proxy's routes to user servers
 MARK = "restore.json"
 AGAIN = "Run the same restore again: it goes on."
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was restored; ``replaced`` are the folders that keep what was in the place."""
+    """What was restored; ``replaced`` are the folders that retain the replaced files."""
 
     actions: list[Action]
     seconds: float
     replaced: list[Path]
     restarted: bool = False
     servers: dict[str, bool] = field(default_factory=dict)
-    """User servers that ran before, and whether they answer again."""
+    """The user servers that ran before, and whether they respond again."""
     different: list[str] = field(default_factory=list)
-    """What stays different from the snapshot, although it was restored: a line each."""
+    """What still differs from the snapshot after the restore, one line each."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -49,12 +49,12 @@ class Outcome:
 
 
 def told(action: Action) -> dict[str, str]:
-    """Return what a script may know of an action."""
+    """Return an action's fields for the JSON output."""
     return {"what": action.what, "before": action.before, "after": action.after}
 
 
 def plan(restoration: Restoration, components: Iterable[Component]) -> list[Action]:
-    """Return what restoring takes, in the order in which it is done. Looks only."""
+    """Return the actions of a restore, in the order in which they run. Read-only."""
     found: list[Action] = []
     wanted = tuple(components)
     restoration = replace(restoration, components=frozenset(each.name for each in wanted))
@@ -65,7 +65,7 @@ def plan(restoration: Restoration, components: Iterable[Component]) -> list[Acti
 
 
 def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
-    """Carry the actions out while no other run works on the hub.
+    """Carry out the actions while holding the hub's lock.
 
     Raises `Busy` and what `give_back` raises.
     """
@@ -74,11 +74,11 @@ def carry_out(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
 
 
 def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
-    """Carry the actions out; the hub is stopped only for those that need it.
+    """Carry out the actions; the hub is stopped only for those that need it.
 
-    The proxy keeps running, and users' servers answer, unless an action says otherwise.
+    The proxy keeps running, and users' servers stay available, unless an action says otherwise.
 
-    The caller holds the hub's lock. When an action fails, those that went before it while the hub
+    The caller holds the hub's lock. If an action fails, the earlier ones that ran while the hub
     was stopped are undone. Raises `HubUnhealthy` and what an action raises.
     """
     start = time.monotonic()
@@ -105,7 +105,7 @@ def give_back(restoration: Restoration, actions: Sequence[Action]) -> Outcome:
 
 
 def cut_off(work: Path) -> dict[str, Any] | None:
-    """Return what is known of a restore that did not come to its end."""
+    """Return what is recorded about an interrupted restore, or None."""
     try:
         known: dict[str, Any] = json.loads(files.read(work / MARK))
     except FileNotFoundError:
@@ -117,7 +117,7 @@ def cut_off(work: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[None]:
-    """Prepare every action before the first is carried out; remove what is left beside."""
+    """Prepare every action before the first is carried out; remove staged files at the end."""
     begun: list[Action] = []
     try:
         with _disk_errors(restoration, "Nothing was changed."):
@@ -132,13 +132,13 @@ def _prepared(restoration: Restoration, actions: Sequence[Action]) -> Iterator[N
 
 
 def _disk_errors(restoration: Restoration, state: str) -> AbstractContextManager[None]:
-    """Turn errors of the system into ones for a person: a restore writes to several disks."""
+    """Translate system errors for administrators: a restore writes to several disks."""
     hub = restoration.source.hub
     return files.disk_errors(hub.prefix, state, hub.work, restoration.replaced)
 
 
 def _while_running(restoration: Restoration, actions: Sequence[Action]) -> RestoreFailed | None:
-    """Carry out what needs no stop. A home that refuses does not keep the hub from coming back."""
+    """Carry out actions that need no stop; if a home fails, the hub is still restored."""
     refused = None
     state = "What was restored so far is in its place."
     with _disk_errors(restoration, state):
@@ -180,7 +180,7 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
         _undo(restoration, done, error)
         raise
     finally:
-        if manager.stale():  # units that were put back after they had been read
+        if manager.stale():  # an undo changed units after systemd had read them
             manager.reload()
         restoration.phase("Starting the hub")
         manager.start(services.PROXY)
@@ -188,11 +188,11 @@ def _while_stopped(restoration: Restoration, actions: Sequence[Action]) -> None:
 
 
 def _undo(restoration: Restoration, done: Sequence[Action], error: BaseException) -> None:
-    """Undo what was done while the hub was stopped, the last first."""
+    """Undo what was done while the hub was stopped, last action first."""
     if any(action.undo is None for action in done):
-        return  # software was changed: only doing it again helps, and the mark says so
+        return  # software changes cannot be undone; `MARK` says to run it again
     with _disk_errors(restoration, f"Part of it is restored. {AGAIN}"):
-        for action in reversed(done):  # then all is as before, and nothing is to be gone on with
+        for action in reversed(done):  # leaves the hub as before, with nothing to resume
             restoration.phase(f"Undoing {action.what}")
             if action.undo:
                 action.undo()
@@ -202,13 +202,13 @@ def _undo(restoration: Restoration, done: Sequence[Action], error: BaseException
 
 
 def _replaced(restoration: Restoration, actions: Sequence[Action]) -> list[Path]:
-    """Return the folders that keep what was replaced."""
+    """Return the folders that retain what was replaced."""
     folders = [restoration.replaced, *(each.replaced for each in actions if each.replaced)]
     return [folder for folder in folders if folder.exists()]
 
 
 def _mark(restoration: Restoration) -> None:
-    """Remember that a restore has started: only one that ends removes the mark."""
+    """Write the state file of a restore; it is removed only when the restore finishes."""
     known = {"snapshot": restoration.kept.path.name, "typed": restoration.typed}
     path = restoration.source.hub.work / MARK
     with files.disk_errors(path.parent, "The hub runs as before."):
@@ -218,7 +218,7 @@ def _mark(restoration: Restoration) -> None:
 
 
 def _answering(restoration: Restoration) -> dict[str, Any]:
-    """Return the user servers that answer now; none where the hub cannot tell any more."""
+    """Return the user servers that respond now; none if the hub can no longer list them."""
     try:
         measured = running.measure(restoration.source)
     except RunbookError:
@@ -227,16 +227,16 @@ def _answering(restoration: Restoration) -> dict[str, Any]:
 
 
 def _wait_for_servers(restoration: Restoration, before: dict[str, Any]) -> dict[str, bool]:
-    """Wait until the hub leads to the user servers again; say which it leads to.
+    """Wait until the hub routes to the user servers again; return which ones it routes to.
 
-    Where the hub could not tell any more who ran, its database that was restored does.
+    If the hub could not list the running servers before, take them from the restored database.
     """
     deadline = time.monotonic() + ROUTES
     while True:
         now = running.measure(restoration.source)
         wanted = before or {name: {**each, "answers": True} for name, each in _alive(now)}
         same = {name: running.same(was, now.get(name)) for name, was in wanted.items()}
-        # Of a server that its database does not name the hub will not know later either.
+        # The hub will never learn of a server that is not in its database, so do not wait.
         waiting = [name for name, found in same.items() if not found and name in now]
         if not waiting or time.monotonic() > deadline:
             return same

@@ -10,7 +10,7 @@ from tljh_runbook.hub.system.services import Services
 
 
 def render(manifest: Manifest, components: Sequence[Component], services: Services) -> str:
-    """Return the notes for one snapshot."""
+    """Return the text of ``RESTORE.md`` for one snapshot."""
     wanted = "\n".join(f"- {name} {label}" for name, label in manifest.labels.items())
     running = [each for each in components if each.order < STOPPED]
     stopped = [each for each in components if each.order >= STOPPED]

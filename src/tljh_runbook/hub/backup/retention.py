@@ -1,4 +1,4 @@
-"""Which snapshots are kept when old ones are removed, and why."""
+"""Which snapshots are retained when old ones are removed, and why."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tljh_runbook.hub.user_data import replicas
 from tljh_runbook.hub.user_data.restic import repository
 
 REMOVED = ".removed-"
-MOMENT = "%Y%m%dT%H%M%SZ"  # how a snapshot is named
+MOMENT = "%Y%m%dT%H%M%SZ"  # the time format of snapshot names
 Say = Callable[[str], None]
-# A period is named by the time format that is equal for all moments in it.
+# All times in a period give the same text in its format.
 PERIODS = {"daily": "%Y-%m-%d", "weekly": "%G week %V", "monthly": "%Y-%m"}
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One snapshot, and why it is kept; without a reason it goes."""
+    """A snapshot and the reasons to retain it; without a reason, it is removed."""
 
     id: str
     size: int
@@ -42,10 +42,10 @@ class Judged:
 
 
 def judge(source: Source, needed: Mapping[str, str], say: Say = lambda _: None) -> list[Judged]:
-    """Say of every snapshot of this hub whether it is retained, oldest first.
+    """Return each snapshot with the reasons to retain it, oldest first.
 
-    ``needed`` names those that something else needs, and what that is. One that cannot be read is
-    retained: a person must look at it.
+    ``needed`` maps snapshots that are needed elsewhere to the reason. A snapshot that cannot be
+    read is retained: an administrator must look at it.
     """
     found: list[Snapshot] = []
     reasons: dict[str, list[str]] = {}
@@ -66,10 +66,10 @@ def judge(source: Source, needed: Mapping[str, str], say: Say = lambda _: None) 
 
 
 def remove(source: Source, judged: Sequence[Judged], say: Say = lambda _: None) -> None:
-    """Remove the snapshots that nothing keeps, then the user data that only they named.
+    """Remove the snapshots that are not retained, then the user data that only they reference.
 
-    A snapshot that is half removed is not listed any more. Raises what `repository.opened` raises
-    when its repository cannot be had; the snapshots are removed by then.
+    A partly removed snapshot is no longer listed. Raises what `repository.opened` raises if the
+    repository is unavailable; by then, the snapshots have been removed.
     """
     with (
         files.disk_errors(source.backups, "What was removed so far is gone, the rest is whole."),
@@ -87,11 +87,11 @@ def remove(source: Source, judged: Sequence[Judged], say: Say = lambda _: None) 
 
 
 def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str]]:
-    """Return name and reason of what the settings keep.
+    """Return the name and reason of each snapshot that the settings retain.
 
-    Snapshots of different components are counted apart: ten of the configuration alone do not
-    push out the last one of everything. Nor do those in which homes were missing push out those
-    that hold them.
+    Snapshots with different components are counted separately: ten of the configuration alone do
+    not displace the last one of everything. Likewise, snapshots in which homes were missing do not
+    displace those that have them.
     """
     kinds: dict[tuple[object, ...], list[str]] = {}
     for each in reversed(found):
@@ -101,7 +101,7 @@ def _scheduled(found: list[Snapshot], keep: KeepSettings) -> list[tuple[str, str
 
 
 def _chosen(newest_first: Sequence[str], keep: KeepSettings) -> list[tuple[str, str]]:
-    """Return name and reason of what the settings keep of snapshots of one kind."""
+    """Return the name and reason of each snapshot of one kind that the settings retain."""
     kept = [(name, "last") for name in newest_first[: keep.last]]
     for period, form in PERIODS.items():
         kept += _last_of_each(newest_first, form, period, getattr(keep, period))
@@ -111,7 +111,7 @@ def _chosen(newest_first: Sequence[str], keep: KeepSettings) -> list[tuple[str, 
 def _last_of_each(
     newest_first: Sequence[str], form: str, period: str, count: int
 ) -> list[tuple[str, str]]:
-    """Return the last snapshot of each of the newest ``count`` periods that have one."""
+    """Return the last snapshot in each of the newest ``count`` periods that have one."""
     last: dict[str, str] = {}
     for name in newest_first:
         moment = time.strptime(name.partition("-")[0], MOMENT)
@@ -120,10 +120,10 @@ def _last_of_each(
 
 
 def _forget(source: Source, judged: Sequence[Judged], say: Say) -> None:
-    """Remove what no remaining snapshot names from the repository of user data.
+    """Remove data that no remaining snapshot references from the user data repository.
 
-    A snapshot that is only there, from before this server was made new, is kept as long as the
-    settings keep one of its age.
+    A snapshot that exists only there, from before this server was reinstalled, is retained as long
+    as the settings retain one of its age.
     """
     say("Removing user data that no snapshot names")
     opened = repository.opened(source)
@@ -133,7 +133,7 @@ def _forget(source: Source, judged: Sequence[Judged], say: Say) -> None:
 
 
 def _needed(found: list[Snapshot], elsewhere: Mapping[str, str], say: Say) -> list[tuple[str, str]]:
-    """Return name and reason of what is kept whatever the settings say."""
+    """Return the name and reason of each snapshot retained regardless of the settings."""
     needed = list(elsewhere.items())
     upgraded = [each for each in found if each.reports.is_dir()]
     needed += [(each.path.name, "going back from the last upgrade") for each in upgraded[-1:]]
@@ -143,7 +143,7 @@ def _needed(found: list[Snapshot], elsewhere: Mapping[str, str], say: Say) -> li
 
 
 def _newest_whole(found: list[Snapshot], say: Say) -> list[str]:
-    """Return the newest snapshot of all components that are kept at all, when it verifies."""
+    """Return the newest snapshot that verifies, of those with the most components."""
     most = max((len(each.manifest.held) for each in found), default=0)
     whole = [each for each in found if len(each.manifest.held) == most]
     good = [each for each in whole if not each.lost]

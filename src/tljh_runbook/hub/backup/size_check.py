@@ -1,4 +1,4 @@
-"""What the last snapshot held and a new one does not: a loss that nobody may have noticed."""
+"""Size regression check: find what the previous snapshot held and a new one does not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CONFIG = "config/config/config.yaml"
 
 
 def told(source: Source, made: Snapshot) -> str:
-    """Return a warning that names what was lost since the snapshot before, or ''.
+    """Return a warning that lists what was lost since the previous snapshot, or ''.
 
-    A backup of a broken hub is whole, and the newest: it must not pass for a good one.
+    A backup of a broken hub is valid and the newest, but must not pass for a good one.
     """
     lost = [
         loss
@@ -33,7 +33,7 @@ def told(source: Source, made: Snapshot) -> str:
 
 
 def _last(source: Source, made: Snapshot, component: str) -> Manifest | None:
-    """Return the snapshot of a component before this one."""
+    """Return the manifest of the previous snapshot that holds a component."""
     listed = snapshot.listed(source.backups)
     for path in reversed(listed[: listed.index(made.path)]):
         try:

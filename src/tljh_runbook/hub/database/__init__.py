@@ -1,1 +1,1 @@
-"""The hub's databases: where they are, what they hold, how they are copied."""
+"""The hub's databases: where they are, what they contain, and how they are copied."""

@@ -1,9 +1,10 @@
-"""Where the hub's databases really lie.
+"""Where the hub's databases actually are.
 
-A plugin that was once imported by hand left an empty database in that folder, and an
-administrator may have moved one.  So the running hub is asked: its working directory, its
-environment, and the files that its processes hold open; a stopped one by its service manager.
-A file that lies where the hub once had its database must not pass for it.
+A plugin that was once imported manually leaves an empty database in the current folder, and an
+administrator may have moved one. So the running hub is examined: its working directory, its
+environment, and the files that its processes hold open. If the hub is stopped, the service manager
+knows its directory and environment. An old file where the hub once had its database must not be
+mistaken for the current one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.system import processes, services
 from tljh_runbook.hub.system.services import Services
 
-# name -> file in the hub's working directory, environment variable that moves it
+# name -> file in the hub's working directory, environment variable that overrides it
 KNOWN = {
     "jupyterhub": ("jupyterhub.sqlite", None),
     "plasma": ("tljh_plasma.sqlite", "TLJH_PLASMA_DB_URL"),
@@ -40,7 +41,7 @@ HUB_TABLES = {"users", "spawners", "alembic_version"}
 
 @dataclass(frozen=True)
 class _Life:
-    """What the hub's process runs with, or will run with."""
+    """What the hub's process runs with, or will run with once it is started."""
 
     pid: int | None
     directory: Path
@@ -48,10 +49,10 @@ class _Life:
 
 
 def find(hub: Hub, manager: Services, settings: Settings) -> dict[str, Database]:
-    """Return where each database is that the hub has, by name.
+    """Return the location of each of the hub's databases, by name.
 
-    Raises `DatabaseMissing` when the hub's own is not found, or one that is named; and
-    `DatabaseForeign` for kinds that cannot be kept.
+    Raises `DatabaseMissing` if JupyterHub's own, or one in the settings, is not found, and
+    `DatabaseForeign` for kinds that cannot be backed up.
     """
     life = _life(hub, manager)
     places = {name: _place(name, hub, life, settings) for name in KNOWN}
@@ -77,10 +78,10 @@ def find(hub: Hub, manager: Services, settings: Settings) -> dict[str, Database]
 
 
 def copy(database: Database, target: Path) -> None:
-    """Write a sound copy, or a dump, of a database to ``target``.
+    """Write an intact copy, or a dump, of a database to ``target``.
 
-    A full disk can leave an empty file, which SQLite takes for sound: `DatabaseDamaged` here.
-    Raises what `sqlite_copy.copy` and `postgres_dump.dump` raise.
+    Raises what `sqlite_copy.copy` and `postgres_dump.dump` raise, and `DatabaseDamaged` for an
+    empty file: a full disk can leave one, and SQLite considers it valid.
     """
     if isinstance(database, Server):
         rows = postgres_dump.dump(database, target).rows
@@ -97,12 +98,12 @@ def copy(database: Database, target: Path) -> None:
 
 
 def at(address: str, name: str, directory: Path) -> Database:
-    """Return the database that a path, or an address as SQLAlchemy reads it, means.
+    """Return the database at a path or a SQLAlchemy URL.
 
-    Raises `DatabaseForeign` for kinds that cannot be kept; an address may hold a password, so it
-    is never shown.
+    Raises `DatabaseForeign` for kinds that cannot be backed up; its message never shows the
+    address, which may contain a password.
     """
-    if "://" not in address:  # JupyterHub takes a bare name for a file
+    if "://" not in address:  # JupyterHub treats a bare name as a file
         return directory / address
     kind, _, rest = address.partition("://")
     dialect = kind.split("+")[0]
@@ -122,14 +123,14 @@ def _life(hub: Hub, manager: Services) -> _Life:
     pid, declared = manager.pid(services.HUB), manager.declared(services.HUB)
     if pid:
         directory = processes.working_directory(pid) or hub.state
-        # For some milliseconds after a start the process is still systemd's own, in its root.
+        # For a few milliseconds after a start the process is still systemd's own, in "/".
         if directory != Path("/") or declared.directory is None:
             return _Life(pid, directory, processes.environment(pid))
     return _Life(None, declared.directory or hub.state, declared.environment)
 
 
 def _place(name: str, hub: Hub, life: _Life, settings: Settings) -> tuple[Database, bool]:
-    """Return where a database is, and whether somebody named that place."""
+    """Return where a database is, and whether an administrator has set that location."""
     file, variable = KNOWN[name]
     usual = life.directory / file
     url = settings.databases.get(name) or life.environment.get(variable or "")
@@ -160,8 +161,8 @@ def _name_it(name: str) -> str:
 
 
 def _opened(pid: int, usual: Path, name: str) -> Path:
-    """Return ``usual``, or the one that the hub's processes hold open in its place."""
-    # Users' servers may be children, too, and what they open is theirs to name.
+    """Return ``usual``, or the database that the hub's processes hold open instead."""
+    # Users' servers may be children, too, and can open files of any name.
     own = [
         each for each in processes.children(pid) if processes.owner(each) == processes.owner(pid)
     ]
@@ -178,7 +179,7 @@ def _opened(pid: int, usual: Path, name: str) -> Path:
 
 
 def _refuse_server(pid: int, usual: Path) -> None:
-    """Raise `DatabaseMissing` when the hub talks to a server and does not use its usual file."""
+    """Raise `DatabaseMissing` if the hub is connected to a database server, not using its file."""
     for port in processes.peers(pid) & SERVERS.keys():
         raise DatabaseMissing(
             f"The hub talks to a {SERVERS[port]} server and does not hold {usual} open, which may "
@@ -188,7 +189,7 @@ def _refuse_server(pid: int, usual: Path) -> None:
 
 
 def _held(pid: int) -> list[Path]:
-    """Return the files that the hub's main process holds open and that are a hub's database."""
+    """Return the files that the hub's main process holds open and that are hub databases."""
     return sorted(path for path in processes.open_files(pid) if _is_hubs(path))
 
 

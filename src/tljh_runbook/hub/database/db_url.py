@@ -1,7 +1,7 @@
-"""Which database JupyterHub's configuration names, read without running it.
+"""The database in JupyterHub's configuration, found without running the configuration.
 
-The configuration is Python, and running it would start what it starts.  So only what is written
-out is believed; what is computed is said to be unknown.
+The configuration is Python, and running it would have side effects. So only a literal value is
+used; a computed one is reported as unknown.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ OPTIONS = ("--db=", "--JupyterHub.db_url=")
 
 @dataclass(frozen=True)
 class Told:
-    """What one place says: ``url`` is None where it is computed."""
+    """The setting in one place; ``url`` is None if it is computed."""
 
     where: str
     url: str | None
 
 
 def told(hub: Hub, command_line: list[str]) -> Told | None:
-    """Return what counts: the command line, else the last file, else ``config.yaml``."""
+    """Return the effective setting: from the command line, the last file, or ``config.yaml``.
+
+    The first of these that has one counts.
+    """
     for word in reversed(command_line):
         for option in OPTIONS:
             if word.startswith(option):
@@ -38,9 +41,9 @@ def told(hub: Hub, command_line: list[str]) -> Told | None:
     found = [each for file in files for each in _in_file(file)]
     if found:
         return found[-1]
-    # TLJH hands on every class that stands below `auth`.
+    # TLJH passes the settings of every class below `auth` to JupyterHub.
     named = None
-    with suppress(ConfigBroken):  # what JupyterHub cannot read either names nothing
+    with suppress(ConfigBroken):  # JupyterHub cannot read the file either, so it sets nothing
         named = config.read(hub).get(f"auth.JupyterHub.{NAME}")
     return Told(str(hub.config_file), str(named)) if named else None
 
@@ -48,7 +51,7 @@ def told(hub: Hub, command_line: list[str]) -> Told | None:
 def _in_file(file: Path) -> Iterator[Told]:
     try:
         data = file.read_bytes()
-    except FileNotFoundError:  # a link that leads nowhere
+    except FileNotFoundError:  # a dangling symlink
         return
     if NAME.encode() not in data:
         return
@@ -71,7 +74,7 @@ def _assigned(node: ast.stmt) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _names(node: ast.AST) -> bool:
-    """Say whether a piece of a program means the setting, in whatever way."""
+    """Return whether a syntax node refers to the setting, in any form."""
     if isinstance(node, ast.Attribute) and node.attr == NAME:
         return isinstance(node.value, ast.Attribute) and node.value.attr == "JupyterHub"
     if isinstance(node, ast.keyword):

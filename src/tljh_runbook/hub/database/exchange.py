@@ -1,7 +1,7 @@
-"""SQLite databases restored to their place; the hub's own keeps the servers that run.
+"""Restoring SQLite databases in place; the hub's own database retains the running servers.
 
-A hub deletes the proxy's route of each server that its database does not name. So a database that
-is older than a server would cut its user off, while the server itself runs on.
+A hub deletes the proxy route of each server that is not in its database. So a database that is
+older than a server would disconnect its user, while the server itself keeps running.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tljh_runbook.hub.snapshots.exchange import Place
 from tljh_runbook.hub.snapshots.manifest import Entry
 from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 
-NAMED = 5  # users that a line names; of more it says how many
+NAMED = 5  # users that a message names; it only counts the rest
 
 
 def actions(
     restoration: Restoration, entries: Iterable[Entry], own: str | None
 ) -> Iterator[Action]:
-    """Yield an action for each SQLite database that is not on the hub as it was saved.
+    """Yield an action for each SQLite database that differs from the saved one.
 
-    ``own`` is the path of the hub's own database, where that is a file.
+    ``own`` is the path of the hub's own database, if that is a file.
     """
     return exchange.actions_of(
         (_HubDatabase if each.origin == own else _Database)(restoration, each)
@@ -37,12 +37,13 @@ def actions(
 
 
 class _Database(Place):
-    """A SQLite database and its place: what SQLite has beside the file is part of it."""
+    """A SQLite database and its place, including the files that SQLite has beside it."""
 
     beside = sqlite.BESIDE
 
     def stage(self) -> None:
-        sqlite.remove(self._staged)  # with the journal that a cut may have left: of another copy
+        # An interrupted run may have left the journal of another copy.
+        sqlite.remove(self._staged)
         super().stage()
 
     def discard(self) -> None:
@@ -56,7 +57,8 @@ class _Database(Place):
         if replacement.fold(replaced):
             self._replace(exchange.stage_copy(replaced, self.target))
             return
-        for live in self._names():  # nobody can read it; the file first, or the new one suffers
+        # It is unreadable. The file goes first, or its log would damage the new one.
+        for live in self._names():
             other = exchange.kept(self._restoration.replaced, live)
             if os.path.lexists(other):
                 exchange.copy_file(other, live)
@@ -66,10 +68,10 @@ class _HubDatabase(_Database):
     """The hub's own database."""
 
     def after(self) -> str:
-        """Name the servers that were started since, and warn of those that cannot be entered."""
+        """Name the servers started since the snapshot; warn if they cannot be added."""
         try:
             started, unfit = self._compared()
-        except (sqlite3.Error, RunbookError, OSError):  # none there, not readable, or no room
+        except (sqlite3.Error, RunbookError, OSError):  # missing, unreadable, or no space
             return super().after()
         if unfit:
             self._restoration.notes.append(
@@ -87,8 +89,8 @@ class _HubDatabase(_Database):
         self._replace(self._staged)
 
     def _compared(self) -> tuple[list[str], str]:
-        """Return whose servers were started since, and why they cannot be entered."""
-        with tempfile.TemporaryDirectory() as folder:  # SQLite writes beside what it reads
+        """Return the servers started since the snapshot, and why they cannot be added."""
+        with tempfile.TemporaryDirectory() as folder:  # SQLite writes beside the file it reads
             saved = Path(folder) / "saved"
             exchange.write_copy(self._restoration.kept.path / self._entry.path, saved, self._entry)
             started = running_servers.started_since(saved, self.target)
@@ -96,10 +98,10 @@ class _HubDatabase(_Database):
         return [each.label for each in started], unfit
 
     def _enter_servers(self) -> None:
-        """Enter the servers that run; restore the database as it was saved where that fails."""
+        """Add the running servers; restore the database as it was saved if that fails."""
         try:
             running_servers.enter(self._staged, self.target)
-        except (sqlite3.Error, RunbookError):  # the preview named them; no restore waits for them
+        except (sqlite3.Error, RunbookError):  # the preview named them; they do not block a restore
             self.stage()
 
 

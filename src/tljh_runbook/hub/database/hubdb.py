@@ -1,4 +1,4 @@
-"""What the hub's own database says of users, groups and running servers."""
+"""Users, groups and running servers in the hub's own database."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tljh_runbook.hub.database.sql import Database
 
 @dataclass(frozen=True)
 class Server:
-    """A running user server; ``base`` is its path on the hub, ``state`` what its spawner keeps.
+    """A running user server; ``base`` is its path on the hub, ``state`` is its spawner's state.
 
-    ``at`` is where it listens: one that was started again is another, even in the same unit.
+    ``at`` is the address it listens on, so that a restarted server counts as a different one, even
+    in the same unit.
     """
 
     user: str
@@ -60,7 +61,7 @@ def groups(database: Database) -> dict[str, list[str]]:
 
 
 def services(database: Database) -> dict[str, str]:
-    """Return the path on the hub of each service that has pages, by the service's name."""
+    """Return the path on the hub of each service that has web pages, by service name."""
     pages = (
         "SELECT services.name, servers.base_url FROM services"
         " JOIN servers ON servers.id = services._server_id ORDER BY services.name"
@@ -69,7 +70,7 @@ def services(database: Database) -> dict[str, str]:
 
 
 def servers(database: Database) -> list[Server]:
-    """Return every user server that the hub takes for running."""
+    """Return every user server that is running according to the hub."""
     running = (
         "SELECT users.name, spawners.name, servers.base_url, spawners.state, ip, port FROM spawners"
         " JOIN users ON users.id = spawners.user_id JOIN servers ON servers.id = server_id"
@@ -88,10 +89,10 @@ def servers(database: Database) -> list[Server]:
 
 
 def stops(database: Database) -> dict[str, float]:
-    """Return when the hub has stopped each server that does not run, by the server's label.
+    """Return when the hub stopped each server that is not running, by server label.
 
-    In seconds since 1970. JupyterHub notes a stop as the last activity, in UTC; a server that never
-    ran has none.
+    In seconds since 1970. JupyterHub records a stop as the last activity, in UTC; a server that
+    never ran has none.
     """
     stopped = (
         "SELECT users.name, spawners.name, spawners.last_activity FROM spawners"

@@ -1,4 +1,4 @@
-"""Databases on a PostgreSQL server, asked through its own programs."""
+"""Databases on a PostgreSQL server, queried through its own programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tljh_runbook.errors import DatabaseMissing, NoSpace, RunbookError, ToolMiss
 from tljh_runbook.hub.database.postgres_address import Server
 
 PSQL = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
-# A value per column, in order, whatever the columns are called: names may be there twice.
+# One value per column, in order, whatever the columns are called: names may occur twice.
 _AS_JSON = (
     "SELECT coalesce(json_agg((SELECT json_agg(value) FROM json_each(row_to_json(found)))), '[]')"
     " FROM ({query}) AS found"
@@ -23,13 +23,13 @@ _TABLES = (
 
 
 def query(server: Server, sql: str) -> list[tuple[Any, ...]]:
-    """Return what one SELECT finds; a statement that would write is refused."""
+    """Return the rows that one SELECT finds; a statement that would write is refused."""
     said = run([*PSQL, "--command", _AS_JSON.format(query=sql)], server)
     return [tuple(row) for row in json.loads(said)]
 
 
 def rows(server: Server) -> dict[str, int]:
-    """Return the number of rows of each table, all at one moment."""
+    """Return the number of rows in each table, all from the same moment."""
     counts = [
         f"SELECT {text(short(schema, table))}, count(*) FROM {quoted}"  # noqa: S608 - as quoted by the server
         for schema, table, quoted, _ in query(server, _TABLES)
@@ -38,18 +38,18 @@ def rows(server: Server) -> dict[str, int]:
 
 
 def own_tables(server: Server) -> dict[str, str]:
-    """Return the tables of the user itself by short name, with their names as SQL writes them."""
+    """Return the tables that the current user owns: short name to name quoted for SQL."""
     found = query(server, _TABLES)
     return {short(schema, table): quoted for schema, table, quoted, own in found if own}
 
 
 def size(server: Server) -> int:
-    """Return how many bytes the database takes on its server."""
+    """Return the size of the database on its server, in bytes."""
     return int(query(server, "SELECT pg_database_size(current_database())")[0][0])
 
 
 def short(schema: str, table: str) -> str:
-    """Return a table's name, without the schema that is there by itself."""
+    """Return a table's name, without the default schema."""
     return table if schema == "public" else f"{schema}.{table}"
 
 
@@ -61,9 +61,9 @@ def run(
     output: int | None = None,
     given: IO[bytes] | None = None,
 ) -> str:
-    """Run one of PostgreSQL's programs on a database; return what it says.
+    """Run one of PostgreSQL's programs on a database; return its output.
 
-    Raises `ToolMissing`, `NoSpace`, and `DatabaseMissing` with the program's own words.
+    Raises `ToolMissing`, `NoSpace`, and `DatabaseMissing` with the program's own message.
     """
     try:
         done = subprocess.run(
@@ -106,5 +106,5 @@ def _failed(program: str, said: str, server: Server) -> RunbookError:
 
 
 def text(value: str) -> str:
-    """Return a value as SQL writes it."""
+    """Return a value as a SQL string literal."""
     return "'" + value.replace("'", "''") + "'"

@@ -1,7 +1,7 @@
-"""Addresses of databases on PostgreSQL servers, as settings and configurations write them.
+"""Addresses of databases on PostgreSQL servers, as written in settings and configurations.
 
-Settings and password travel in the environment, which only root and the user itself can read;
-never in a command line, which everybody can.
+Settings and password are passed in the environment, which only root and the user itself can read;
+never on a command line, which anyone can read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tljh_runbook.errors import DatabaseForeign
 SCHEMES = {"postgresql", "postgres"}
 CONNECT_SECONDS = "30"
 LOCK_WAIT = "30s"  # how long a restore waits for a lock that another program holds
-# What may stand behind the question mark of an address, and the variable that libpq reads.
+# Parameters after the question mark of an address, and the variables that libpq reads.
 PARAMETERS = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
@@ -41,7 +41,7 @@ _READ_ONLY = "-c default_transaction_read_only=on"
 
 @dataclass(frozen=True)
 class Server:
-    """One database on a PostgreSQL server: libpq's variables, and the password apart."""
+    """One database on a PostgreSQL server: libpq's variables, and the password separately."""
 
     variables: dict[str, str]
     password: str = field(default="", repr=False)
@@ -59,7 +59,7 @@ class Server:
         return self.variables.get("PGDATABASE") or self.variables.get("PGUSER") or ""
 
     def environment(self, *, writing: bool = False) -> dict[str, str]:
-        """Return what PostgreSQL's programs need to know; they may only read unless told."""
+        """Return the environment for PostgreSQL's programs, read-only unless ``writing``."""
         own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         secret = {"PGPASSWORD": self.password} if self.password else {}
         options = f"-c lock_timeout={LOCK_WAIT}" if writing else _READ_ONLY
@@ -73,7 +73,7 @@ class Server:
 
 
 def parse(url: str) -> Server:
-    """Return the database that an address names. Raises `DatabaseForeign`, never showing it."""
+    """Parse the address of a database. Raises `DatabaseForeign`, which never shows the address."""
     try:
         parts = urlsplit(url)
         given = {
@@ -84,7 +84,7 @@ def parse(url: str) -> Server:
         }
         given |= dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
         password = unquote(parts.password or "")
-    except ValueError:  # it quotes what it could not read, which may be the password
+    except ValueError:  # it quotes what it could not parse, which may be the password
         raise _foreign("cannot be read") from None
     password = given.pop("password", password)
     for name in given:
@@ -94,13 +94,13 @@ def parse(url: str) -> Server:
 
 
 def passfile(server: Server) -> str:
-    """Return the password as libpq reads it from a file."""
+    """Return the password in the format of libpq's password file."""
     escaped = server.password.replace("\\", "\\\\").replace(":", "\\:")
     return f"*:*:*:*:{escaped}\n"
 
 
 def kept(variables: dict[str, str], file: Path) -> Server:
-    """Return a database as a snapshot remembers it, its password in ``file`` if it has one."""
+    """Return a database as recorded in a snapshot, with its password in ``file`` if it has one."""
     secret = {"PGPASSFILE": str(file)} if file.exists() else {}
     return Server({**variables, **secret})
 

@@ -1,4 +1,4 @@
-"""Dumps of PostgreSQL databases: made while the hub runs, read back, restored."""
+"""Dumps of PostgreSQL databases: create them while the hub runs, read them back, restore them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tljh_runbook.errors import DatabaseDamaged, DatabaseMissing, RestoreFailed
 from tljh_runbook.hub.database import postgres
 from tljh_runbook.hub.database.postgres_address import Server
 
-# Where a table's rows begin in a dump written out as text, one line each.
+# The start of a table's rows in a plain-text dump, one line per row.
 _COPY = re.compile(rb"COPY (.+?) \(.*\) FROM stdin;\n")
 _EXTENSION = re.compile(rb"\d+; \d+ \d+ (COMMENT - )?EXTENSION ")
 _END = b"\\.\n"
-# What differs from dump to dump of the same content.
+# Starts of lines that differ between dumps of the same content.
 _PASSING = (b"--", b"SET ", b"SELECT pg_catalog.set_config", b"\\restrict", b"\\unrestrict")
 _DUMP = ["pg_dump", "--format=custom", "--lock-wait-timeout=30000"]  # milliseconds
 _RESTORE = ["--clean", "--if-exists", "--no-owner"]
@@ -29,7 +29,7 @@ _RESTORE = ["--clean", "--if-exists", "--no-owner"]
 
 @dataclass
 class Contents:
-    """What is in a dump; ``sha256`` tells whether two hold the same."""
+    """The content of a dump; two dumps with the same ``sha256`` have the same content."""
 
     rows: dict[str, int] = field(default_factory=dict)
     revision: str | None = None
@@ -37,9 +37,9 @@ class Contents:
 
 
 def dump(server: Server, target: Path) -> Contents:
-    """Write a dump, of one moment, to one new file (mode 0600), and read all of it back.
+    """Write a consistent dump to one new file (mode 0600), and read all of it back.
 
-    Any failure leaves no target. Raises what `postgres.run` raises, and `DatabaseDamaged`.
+    If that fails, the file is removed. Raises what `postgres.run` raises, and `DatabaseDamaged`.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(target, flags, 0o600)
@@ -55,7 +55,7 @@ def dump(server: Server, target: Path) -> Contents:
 
 
 def contents(path: Path) -> Contents:
-    """Return what is in a dump, every byte of it read. Raises `DatabaseDamaged`."""
+    """Read a whole dump and return its content. Raises `DatabaseDamaged`."""
     found, sha = Contents(), hashlib.sha256()
     with _as_text(path) as lines:
         table = ""
@@ -78,16 +78,16 @@ def contents(path: Path) -> Contents:
 
 
 def restore(server: Server, path: Path, then: str = "") -> None:
-    """Make a database be what a dump holds, in one transaction: wholly or not at all.
+    """Restore a database from a dump in one transaction: completely or not at all.
 
-    ``then`` is SQL that is a part of it.
+    ``then`` is SQL that is part of the transaction.
 
-    Tables of the same schemas that the dump does not know, as a newer hub makes them, go: they
-    would hold on to those that are exchanged.  Raises `RestoreFailed`.
+    The user's own tables that are not in the dump, such as those of a newer hub, are dropped: they
+    may depend on tables that are replaced. Raises `RestoreFailed`.
     """
     known = contents(path).rows
     newer = [quoted for name, quoted in postgres.own_tables(server).items() if name not in known]
-    # Through a file: a program that reads half a script would commit it.
+    # Through a file: if psql could only read half of the script, it would commit that.
     with tempfile.TemporaryFile() as script:
         script.writelines(f"DROP TABLE {name} CASCADE;\n".encode() for name in newer)
         script.flush()
@@ -107,7 +107,7 @@ def restore(server: Server, path: Path, then: str = "") -> None:
 
 
 def _write_out(path: Path, script: IO[bytes]) -> None:
-    """Write all that a dump holds as SQL, but extensions: they belong to the server's own user."""
+    """Write a dump as SQL, without extensions, which belong to the server's superuser."""
     listed = _pg_restore(path, ["--list"], subprocess.PIPE).splitlines(keepends=True)
     with tempfile.NamedTemporaryFile() as chosen:
         chosen.writelines(line for line in listed if not _EXTENSION.match(line))
@@ -140,7 +140,7 @@ def _as_text(path: Path) -> Iterator[Iterator[bytes]]:
 
 
 def _name(written: str) -> str:
-    """Return the short name of a table from how SQL writes it."""
+    """Return the short name of a table from its name in SQL."""
     schema, _, table = written.partition(".")
     plain = [part[1:-1].replace('""', '"') if part[:1] == '"' else part for part in (schema, table)]
     return postgres.short(*plain)

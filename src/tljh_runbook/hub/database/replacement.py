@@ -1,10 +1,11 @@
-"""Put a SQLite database in the place of another: at every instant it is the old or the new one.
+"""Replace one SQLite database with another: at any time, either the old or the new one is there.
 
-A database is more than its file. A ``-wal`` holds what was committed and is not in the file yet, a
-hot ``-journal`` what a writer that died had half overwritten. SQLite plays either into whatever
-file has that name: beside a new file they destroy it, and without them the old one has lost rows.
-So SQLite itself first brings them into the old file, which a cut does not harm. Then the file is
-alone, and one rename is all. Source: https://www.sqlite.org/howtocorrupt.html, section 1.4.
+A database is more than its file. A ``-wal`` contains what was committed but is not in the file yet,
+a hot ``-journal`` contains the pages that a crashed writer had half overwritten. SQLite applies
+either to whatever file has that name: a new file beside them would be corrupted, and the old one
+would lose rows without them. So SQLite itself first applies them to the old file, which is safe to
+interrupt. Then the database is a single file, and one rename replaces it. Source:
+https://www.sqlite.org/howtocorrupt.html, section 1.4.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from tljh_runbook.hub.database import sqlite
 
 
 def fold(live: Path) -> bool:
-    """Bring log and journal of a database that nobody uses into its file.
+    """Apply the log and journal of a database that is not in use to its file.
 
-    Returns whether the file is alone with its content now: SQLite cannot read one that is damaged,
-    or that is none, and leaves what is beside it as it is. Raises `Busy`, `NoSpace`,
-    `AccessDenied`; then the content is as it was.
+    Returns whether the database is a single file now. SQLite cannot read a file that is damaged or
+    not a database, and leaves the files beside it unchanged. Raises `Busy`, `NoSpace`,
+    `AccessDenied`; the content is then unchanged.
     """
-    if live.is_symlink():  # what it leads to keeps its log elsewhere
+    if live.is_symlink():  # the log is beside the file that it points to
         return False
     try:
         with sqlite.plainly(live), closing(sqlite.connect(sqlite.found(live), "rw")) as connection:
-            # Alone, or not at all: whoever has it open would write to a file without a name.
+            # Exclusive, because a program that has it open would go on writing to a deleted file.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("BEGIN EXCLUSIVE")  # rolls a hot journal back
+            connection.execute("BEGIN EXCLUSIVE")  # rolls back a hot journal
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except (DatabaseDamaged, DatabaseMissing):
@@ -39,16 +40,16 @@ def fold(live: Path) -> bool:
 
 
 def replace(live: Path, new: Path) -> None:
-    """Put ``new``, a whole database in one file on the same disk, in the place of ``live``.
+    """Replace ``live`` with ``new``, a complete database in one file on the same disk.
 
-    The caller has folded ``live``, and has a copy of it and of what is beside it. Where it could
-    not be folded nobody can read it, and what is beside it goes first.
+    The caller has called `fold` on ``live``, and has a copy of it and of the files beside it. If
+    `fold` returns False, the database is unreadable, and the files beside it are removed first.
     """
     if not fold(live):
         _remove_beside(live)
     new.replace(live)
     files.sync_folder(live.parent)
-    _remove_beside(live)  # empty by now, and never read again
+    _remove_beside(live)  # already empty, and never read again
 
 
 def _remove_beside(live: Path) -> None:

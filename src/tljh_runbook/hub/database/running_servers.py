@@ -1,7 +1,8 @@
-"""User servers that were started since the hub's database was saved: enter them into that copy.
+"""User servers started after the hub's database was saved, and how to add them to that copy.
 
 A hub finds a running server by its rows: those of its user and its spawner, its address, and the
-tokens by which the two know each other. A token is kept as a hash, so it is the same in both.
+tokens with which the two authenticate to each other. A token is stored as a hash, so it is the same
+in both databases.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from tljh_runbook.hub.database import hubdb
 from tljh_runbook.hub.database.hubdb import Server
 
-# As JupyterHub notes the token that it gives to a server.
+# JupyterHub's note on the token that it gives to a server.
 NOTE = "Server at "
 FIND = (
     "SELECT spawners.id, users.id, server_id, oauth_client_id FROM newer.spawners"
@@ -24,7 +25,7 @@ FIND = (
 
 @dataclass(frozen=True)
 class _Found:
-    """The numbers of a server's rows in the newer database."""
+    """The IDs of a server's rows in the newer database."""
 
     spawner: int
     user: int
@@ -33,13 +34,13 @@ class _Found:
 
 
 def started_since(old: Path, newer: Path) -> list[Server]:
-    """Return the servers that run and that the older database does not know as they are."""
+    """Return the running servers that are missing from the older database, or differ there."""
     known = {each.label: each for each in hubdb.servers(old)}
     return [each for each in hubdb.servers(newer) if known.get(each.label) != each]
 
 
 def enter(old: Path, newer: Path) -> None:
-    """Enter all of them into the older database, or none. Raises `sqlite3.Error`."""
+    """Add all of them to the older database, or none. Raises `sqlite3.Error`."""
     found = started_since(old, newer)
     if found:
         with closing(sqlite3.connect(old, uri=True)) as connection:
@@ -47,7 +48,7 @@ def enter(old: Path, newer: Path) -> None:
 
 
 def unfit(old: Path, newer: Path) -> str:
-    """Try it on a copy in memory; say why the two do not fit, nothing where they do."""
+    """Try to add them on a copy in memory; return why that fails, or '' if it works."""
     with (
         closing(sqlite3.connect(f"{old.as_uri()}?mode=ro", uri=True)) as origin,
         closing(sqlite3.connect(":memory:", uri=True)) as copy,
@@ -70,7 +71,7 @@ def _enter_all(connection: sqlite3.Connection, newer: Path, servers: list[Server
 def _enter_one(connection: sqlite3.Connection, server: Server) -> None:
     found = _Found(*connection.execute(FIND, (server.user, server.name)).fetchone())
     user = _user(connection, server.user, found.user)
-    if found.client:  # its secret is the server's token: that of an earlier one opens nothing
+    if found.client:  # its secret is the server's token, so an earlier one is invalid
         connection.execute("DELETE FROM main.oauth_clients WHERE identifier = ?", (found.client,))
         _copy(connection, "oauth_clients", "identifier = ?", found.client)
     number = _copy(connection, "servers", "id = ?", found.server)
@@ -92,9 +93,9 @@ def _enter_one(connection: sqlite3.Connection, server: Server) -> None:
 
 
 def _user(connection: sqlite3.Connection, name: str, number: int) -> int:
-    """Return the user's number in the older database, where the user is entered if missing.
+    """Return the user's ID in the older database; add the user if missing.
 
-    Not as an admin: who became one since is what a database may be restored for.
+    Never as an admin: the purpose of the restore may be to remove an unwanted admin.
     """
     known = connection.execute("SELECT id FROM main.users WHERE name = ?", (name,)).fetchone()
     return int(known[0]) if known else _copy(connection, "users", "id = ?", number, admin=0)
@@ -103,7 +104,7 @@ def _user(connection: sqlite3.Connection, name: str, number: int) -> int:
 def _copy(
     connection: sqlite3.Connection, table: str, which: str, value: int | str, **given: int
 ) -> int:
-    """Copy a row, with the columns that both know, and a number of its own; return that."""
+    """Copy a row, with the columns that both databases have; return its new ID."""
     both = _columns(connection, "newer", table) & _columns(connection, "main", table)
     taken = sorted(both - {"id", *given})
     names = ", ".join(f'"{name}"' for name in (*taken, *given))

@@ -1,4 +1,4 @@
-"""One way to ask a database, be it a file of SQLite or on a PostgreSQL server."""
+"""Queries that work for both SQLite files and databases on a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ Database = Path | Server
 
 
 def query(database: Database, sql: str) -> list[tuple[Any, ...]]:
-    """Return what one SELECT finds; a statement that would write is refused."""
+    """Return the rows that one SELECT finds; a statement that would write is refused."""
     if isinstance(database, Server):
         return postgres.query(database, sql)
     return sqlite.query(database, sql)
 
 
 def rows(database: Database) -> dict[str, int]:
-    """Return the number of rows of each table, all at one moment."""
+    """Return the number of rows in each table, all from the same moment."""
     return postgres.rows(database) if isinstance(database, Server) else sqlite.rows(database)
 
 
 def size(database: Database) -> int:
-    """Return how many bytes a database takes where it lies."""
+    """Return the size of a database where it is stored, in bytes."""
     if isinstance(database, Server):
         return postgres.size(database)
     log = sqlite.beside(database, "-wal")

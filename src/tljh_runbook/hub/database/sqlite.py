@@ -1,7 +1,7 @@
-"""Questions to SQLite databases that other programs may be writing to.
+"""Queries on SQLite databases that other programs may be writing to.
 
-Every question is asked in a read transaction that changes nothing, and every error of SQLite is
-said in words that help.
+Every query runs in a read transaction that changes nothing, and every SQLite error is turned into
+a helpful message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tljh_runbook.errors import (
 from tljh_runbook.hub.core import disk
 
 WAIT_SECONDS = 30.0
-"""How long to wait for a writer that keeps the whole database locked."""
+"""How long to wait for a writer that has locked the whole database."""
 
 _ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
     "locked": (
@@ -68,15 +68,15 @@ _ERRORS: dict[str, tuple[type[RunbookError], str, str]] = {
     ),
 }
 BESIDE = ("-wal", "-shm", "-journal")
-_PAGE_BYTES = 65536  # the largest page that SQLite knows
+_PAGE_BYTES = 65536  # SQLite's largest page size
 
 
 def check(path: Path) -> None:
     """Run SQLite's ``integrity_check``; raise ``DatabaseDamaged`` with the first finding.
 
-    Foreign keys are not checked: SQLite does not enforce them by default, and real hubs break them.
-    An empty file is a sound database without tables.  Takes up to 20 s per GB, during which writers
-    to a live database wait: check a copy instead.
+    Foreign keys are not checked: SQLite does not enforce them by default, and real hubs violate
+    them. An empty file is a valid database without tables. Takes up to 20 s per GB, during which
+    writers to a live database wait: check a copy instead.
     """
     with reading(found(path)) as connection:
         wrong = integrity(connection)
@@ -85,7 +85,7 @@ def check(path: Path) -> None:
 
 
 def revision(path: Path) -> str | None:
-    """Return the Alembic revision of the schema, or None where Alembic keeps none."""
+    """Return the Alembic revision of the schema, or None if there is none."""
     with reading(found(path)) as connection:
         if "alembic_version" not in _tables(connection):
             return None
@@ -94,19 +94,19 @@ def revision(path: Path) -> str | None:
 
 
 def journal_mode(path: Path) -> str:
-    """Return ``wal`` or ``delete``, the two that a database file itself remembers."""
+    """Return ``wal`` or ``delete``, the two modes that are stored in the database file itself."""
     with reading(found(path)) as connection:
         return mode_of(connection)
 
 
 def rows(path: Path) -> dict[str, int]:
-    """Return the number of rows of each table, all at one moment."""
+    """Return the number of rows in each table, all from the same moment."""
     with reading(found(path)) as connection:
         return {table: _count(connection, table) for table in _tables(connection)}
 
 
 def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Return what one SELECT finds; a statement that would write is refused."""
+    """Return the rows that one SELECT finds; a statement that would write is refused."""
     with reading(found(path)) as connection:
         return connection.execute(sql).fetchall()
 
@@ -114,9 +114,9 @@ def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Hold a read transaction, in which the committed content does not change."""
-    # Who may not write can neither fold the log in nor delete it on closing: a log that is there
-    # stays as it is.  Without a log, "rw" rolls back a hot journal, and removes on closing the
-    # empty -wal and -shm that it had to make.  Neither ever creates a database.
+    # A read-only connection can neither apply the log nor delete it on closing, so an existing log
+    # is left unchanged. Without a log, "rw" rolls back a hot journal, and on closing removes the
+    # empty -wal and -shm that it had to create. Neither mode ever creates a database.
     mode = "ro" if beside(path, "-wal").exists() else "rw"
     with plainly(path), closing(connect(path, mode)) as connection:
         connection.execute("PRAGMA query_only = ON")
@@ -150,7 +150,7 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 
 def found(path: Path) -> Path:
-    """Follow links as SQLite does, which keeps its log beside the file itself."""
+    """Resolve symlinks as SQLite does, whose log is beside the file itself."""
     with plainly(path):
         real = path.resolve()
         if not real.is_file():
@@ -163,14 +163,14 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a copy of our own that nobody reads, with all that SQLite has beside it."""
+    """Remove a copy of our own that is not in use, with all files that SQLite has beside it."""
     for suffix in ("", *BESIDE):
         beside(path, suffix).unlink(missing_ok=True)
 
 
 @contextmanager
 def plainly(path: Path) -> Iterator[None]:
-    """Say SQLite's and the system's errors about a file in words that help."""
+    """Turn SQLite's and the system's errors about a file into helpful messages."""
     try:
         yield
     except sqlite3.Error as error:
@@ -187,7 +187,7 @@ def _explained(said: str, path: Path) -> RunbookError:
             return told(key, path, said)
     if not path.exists():
         return told("missing", path)
-    # On a full disk SQLite may only say "disk I/O error" or "unable to open database file".
+    # On a full disk SQLite may only report "disk I/O error" or "unable to open database file".
     if "malformed" not in said and is_full(path):
         return told("full", path)
     return told("readonly" if "unable to open" in said else "damaged", path, said)
@@ -201,7 +201,7 @@ def told(key: str, path: Path, said: str = "") -> RunbookError:
     if key == "full":
         return disk.full("What was started was removed again.", path)
     kind, message, hint = _ERRORS[key]
-    # A name of undecodable bytes could not be printed as it is.
+    # A name with undecodable bytes could not be printed unescaped.
     name, folder = (os.fsencode(p).decode(errors="backslashreplace") for p in (path, path.parent))
     words = {"name": name, "said": said, "path": shlex.quote(name), "folder": shlex.quote(folder)}
     return kind(message.format(**words), hint=hint.format(**words))

@@ -1,24 +1,26 @@
-"""Take consistent copies of SQLite databases while other programs write to them.
+"""Consistent copies of SQLite databases, made while other programs write to them.
 
-A plain ``cp`` of a database in use tears it, and ``Connection.backup`` makes a busy hub wait four
-times as long.  So this process holds a read transaction while *another* process copies the bytes:
-POSIX locks belong to a process and fall when it closes any descriptor of the file, so nothing in
-this process may open the source meanwhile.  Why the bytes are then those of a committed state:
+A plain ``cp`` of a database in use gives a torn copy, and ``Connection.backup`` makes a busy hub
+wait four times as long. So this process holds a read transaction while *another* process copies the
+bytes: POSIX locks belong to a process and are released when it closes any descriptor of the file,
+so nothing in this process may open the source in the meantime. This is why the copied bytes are
+those of a committed state:
 
-*Rollback journal.*  While a reader holds SHARED nobody gets EXCLUSIVE, without which SQLite does
-not write to the file: it stands still, and no journal is needed.  A *hot* journal, left by a writer
-that died, is rolled back by the first read, before the copy, as by any other reader.
+*Rollback journal.* While a reader holds SHARED, nobody gets EXCLUSIVE, without which SQLite does
+not write to the file: it does not change, and no journal is needed. A *hot* journal, left by a
+writer that died, is rolled back by the first read, before the copy, as by any other reader.
 
-*WAL*, our snapshot ending at frame N.  Frames are chained by checksums under the salt of the log's
-header, so a log copied from front to back is read as a whole number of transactions.
+*WAL*, with our read transaction ending at frame N. Frames are chained by checksums under the salt
+in the log's header, so a log copied from front to back is read as a whole number of transactions.
 
-- Read mark > 0: the log cannot start over and checkpoints stop at N.  A page that one of them was
-  just writing to the main file is whole in frames 1..N, all of which precede the copy.
-- Read mark 0, the main file held the whole log: nobody may write to it, but the log may start over
-  or be cut while it is copied.  The old frames up to there would hide newer pages of the main file,
-  which no integrity check sees.  But a new header comes first: where log and copy have the same
-  header *after* the copy, the log did not start over.  Cut once and begun once, it cannot start
-  over again before a checkpoint, which we keep out: the third try succeeds.
+- Read mark > 0: the log cannot restart, and checkpoints stop at N. A page that a checkpoint was
+  just writing to the main file is complete in frames 1..N, all of which precede the copy.
+- Read mark 0, when the main file contained the whole log: nobody may write to the main file, but
+  the log may restart or be truncated while it is copied. The old frames up to that point would hide
+  newer pages of the main file, which no integrity check detects. But a new header is written first:
+  if log and copy have the same header *after* the copy, the log did not restart. After it was
+  truncated once and restarted once, it cannot restart again before a checkpoint, which our lock
+  prevents: the third try succeeds.
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ _WAL_HEADER_BYTES = 32
 def copy(source: Path, target: Path) -> None:
     """Write the committed state of a database, possibly in use, to one new file (mode 0600).
 
-    The copy has passed ``integrity_check``, keeps the journal mode and is fsynced; its directory
-    is not.  Any failure leaves no target.  The source is not written to, except that a hot journal
-    is rolled back.  Writers wait as long as ``cp`` takes; no other thread may open the source.
+    The copy has passed ``integrity_check``, has the same journal mode and is fsynced; its directory
+    is not. A copy that fails is removed. The source is not written to, except that a hot journal is
+    rolled back. Writers wait as long as ``cp`` takes; no other thread may open the source.
 
     Raises ``DatabaseMissing``, ``DatabaseDamaged``, ``Busy``, ``AccessDenied``, ``NoSpace``, and
-    ``FileExistsError`` where the target, or a journal beside it, exists.
+    ``FileExistsError`` if the target, or a journal beside it, exists.
     """
     source = sqlite.found(source)
     with sqlite.plainly(target):
@@ -62,22 +64,22 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _copied_by_child(source: Path, target: Path) -> bool:
-    """Tell whether a child process made a sound copy; the caller has another way if not."""
+    """Return whether a child process made an intact copy; otherwise the caller lets SQLite copy."""
     before = _identity(source)
     with sqlite.reading(source) as connection:
         wal = sqlite.mode_of(connection) == "wal"
         copied = _run_cp(source, target) and (not wal or _log_copied(source, target))
-    # A source renamed away and replaced was not the file that we held the lock on.
+    # If the source was renamed away and replaced, it is not the file that we had locked.
     return copied and before == _identity(source) and not _sealing_faults(target)
 
 
 def _log_copied(source: Path, target: Path) -> bool:
-    """Copy the write-ahead log until it did not start over meanwhile (see the module's text)."""
+    """Copy the write-ahead log, again if it restarted meanwhile (see the module docstring)."""
     log, log_copy = sqlite.beside(source, "-wal"), sqlite.beside(target, "-wal")
     for _ in range(3):
         log_copy.unlink(missing_ok=True)
         _create(log_copy)
-        # SQLite never locks the log itself, so opening and closing it here drops no lock.
+        # SQLite never locks the log itself, so opening and closing it here releases no lock.
         if _run_cp(log, log_copy) and _head(log) == _head(log_copy):
             return True
     return False
@@ -85,7 +87,7 @@ def _log_copied(source: Path, target: Path) -> bool:
 
 def _copy_by_sqlite(source: Path, target: Path) -> None:
     """Copy through SQLite itself: slower, but it depends on nothing else."""
-    # The read transaction comes first: backup() itself would wait for a lock without end.
+    # The read transaction comes first: backup() itself would wait for a lock indefinitely.
     with (
         sqlite.reading(source) as held,
         sqlite.plainly(target),
@@ -99,7 +101,7 @@ def _copy_by_sqlite(source: Path, target: Path) -> None:
 
 
 def _run_cp(source: Path, target: Path) -> bool:
-    """Copy bytes in a child process, by descriptor, so that no planted link is followed."""
+    """Copy bytes in a child process, to a descriptor, so that no planted symlink is followed."""
     descriptor = os.open(target, os.O_WRONLY | os.O_NOFOLLOW)
     command = ["cp", "--reflink=auto", "--", os.fspath(source), f"/proc/self/fd/{descriptor}"]
     environment = {**os.environ, "LC_ALL": "C"}
@@ -117,14 +119,14 @@ def _run_cp(source: Path, target: Path) -> bool:
 
 
 def _sealing_faults(target: Path) -> list[str]:
-    """Bring the copy into one file; return what is wrong with it."""
+    """Turn the copy into a single file; return what is wrong with it."""
     try:
         with closing(sqlite.connect(target, "rw")) as connection:
-            # Alone with the file, SQLite needs no -shm; _sync makes it durable in one go.
+            # With exclusive access SQLite needs no -shm; `_sync` flushes the file once at the end.
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA synchronous = OFF")
-            # The log itself goes when the connection closes: to empty it now would wait for a disk
-            # that still takes the copy (ext4), and the check is what there is to do meanwhile.
+            # The log itself is deleted when the connection closes. Truncating it now would wait for
+            # a disk that is still writing the copy (ext4); the check can run in the meantime.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             wrong = sqlite.integrity(connection)
     except sqlite3.Error as error:
@@ -134,7 +136,7 @@ def _sealing_faults(target: Path) -> list[str]:
 
 
 def _refuse_leftovers(target: Path) -> None:
-    # A journal lying beside the copy would be taken for its own and played into it.
+    # SQLite would take a journal beside the copy for the copy's own and apply it.
     for suffix in sqlite.BESIDE:
         if os.path.lexists(sqlite.beside(target, suffix)):
             raise FileExistsError(

@@ -1,1 +1,1 @@
-"""Whether the hub is healthy, where it answers, and its configuration as it loads."""
+"""The hub's health, its address, and its configuration as loaded."""

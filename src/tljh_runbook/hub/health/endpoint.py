@@ -1,9 +1,10 @@
-"""Where the hub answers: asked of the running proxy and hub, then read in the configuration.
+"""The hub's address: taken from the running proxy and hub, otherwise from the configuration.
 
 An administrator may set the address in files that the runbook does not read: a plugin, a file in
-`jupyterhub_config.d`, the proxy's own. The kernel knows where the proxy listens whichever file said
-so, and the running hub tells its base URL to everybody who asks for `/`. Of what does not run, the
-configuration as it loads tells it, and last of all ``config.yaml``.
+`jupyterhub_config.d`, the proxy's own file. The kernel knows where the proxy listens, whichever
+file configures it, and the running hub reveals its base URL to anyone who requests `/`. If the hub
+or the proxy is down, the address comes from the configuration as loaded, and as a last resort from
+``config.yaml``.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from tljh_runbook.hub.health import entry_points, loaded
 from tljh_runbook.hub.system import http_client, processes, services
 from tljh_runbook.hub.system.services import Services
 
-HUB = "hub/"  # below the base URL: all pages of JupyterHub itself
+HUB = "hub/"  # path of JupyterHub's own pages below the base URL
 TIMEOUT = 2.0  # seconds that one candidate may take to answer
-# How to reach what listens everywhere: a socket of IPv6 takes IPv4, too, unless told otherwise.
+# Loopback addresses for wildcard sockets: an IPv6 socket accepts IPv4 as well by default.
 LOOPBACK = {"0.0.0.0": ["127.0.0.1"], "::": ["127.0.0.1", "::1"]}  # noqa: S104 - as the kernel says
 
 
 def of(
     hub: Hub, manager: Services, as_loaded: Callable[[Address], Address] = lambda it: it
 ) -> Address:
-    """Return where the hub answers; where it does not answer, where it is configured to.
+    """Return the address where the hub answers, or its configured address if it does not answer.
 
-    ``as_loaded`` corrects what ``config.yaml`` says where hub and proxy do not tell.
-    Raises `ConfigBroken`.
+    ``as_loaded`` corrects the address from ``config.yaml`` if the hub or the proxy does not reveal
+    its own. Raises `ConfigBroken`.
     """
     base, sockets = _base(manager), listening(manager)
     configured = config.address(hub)
@@ -45,10 +46,10 @@ def of(
 
 
 def found(source: Source) -> Address:
-    """Return where the hub answers, or will answer once it runs, whichever file or plugin says so.
+    """Return where the hub answers, or will once it runs, whichever file or plugin sets it.
 
-    It takes seconds to load the configuration: only a hub that does not run, or tells nothing, is
-    asked in this way. Raises `ConfigBroken`.
+    Loading the configuration takes seconds, so this is done only if the hub or the proxy is down or
+    does not reveal its address. Raises `ConfigBroken`.
     """
 
     def as_loaded(configured: Address) -> Address:
@@ -62,18 +63,18 @@ def found(source: Source) -> Address:
 
 
 def listening(manager: Services) -> list[Socket]:
-    """Return where the running proxy listens; nothing where it does not run."""
+    """Return the sockets that the running proxy listens on; none if it is down."""
     pid = manager.pid(services.PROXY)
     return processes.listening(pid) if pid else []
 
 
 def ask(address: Address) -> http_client.Answer:
-    """Ask the hub's API, as anybody may."""
+    """Request the hub's API, without logging in."""
     return http_client.get(address.url("hub/api/"), timeout=TIMEOUT)
 
 
 def version(answer: http_client.Answer) -> str:
-    """Return the version that a hub's API names; nothing where something else has answered."""
+    """Return the version from the answer of a hub's API; '' if something else answered."""
     try:
         return str(json.loads(answer.body)["version"]) if answer.ok else ""
     except (ValueError, KeyError, TypeError):
@@ -81,9 +82,10 @@ def version(answer: http_client.Answer) -> str:
 
 
 def _candidates(configured: Address, sockets: list[Socket]) -> Iterator[Address]:
-    """Yield where the hub may answer, the likeliest first.
+    """Yield the addresses where the hub may answer, most likely first.
 
-    The configured address is one only if our own proxy listens there: another hub may.
+    The configured address is skipped if our proxy is known to listen elsewhere: another hub may be
+    using it.
     """
     hosts = {host for each in sockets if each.port == configured.port for host in _hosts(each)}
     if not sockets or configured.host in hosts:
@@ -95,15 +97,15 @@ def _candidates(configured: Address, sockets: list[Socket]) -> Iterator[Address]
 
 
 def _hosts(one: Socket) -> list[str]:
-    """Return the names under which a socket of this machine may be reached from it."""
+    """Return the hosts by which a socket can be reached from this machine."""
     hosts = LOOPBACK.get(one.host, [one.host])
     return [f"[{it}]" if ":" in it else it for it in hosts]
 
 
 def _base(manager: Services) -> str:
-    """Return the base URL as the running hub tells it; nothing where it does not.
+    """Return the base URL that the running hub reveals; '' if it does not.
 
-    Whoever asks JupyterHub itself for a page outside its base URL is sent to the one inside.
+    JupyterHub redirects a request for a page outside its base URL to the same page inside it.
     """
     pid = manager.pid(services.HUB)
     sockets = processes.listening(pid) if pid else []

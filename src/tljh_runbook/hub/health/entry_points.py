@@ -1,4 +1,4 @@
-"""Where traefik is to listen: as TLJH's settings say, and as its own file does.
+"""Where traefik should listen: according to TLJH's settings, and to its own configuration file.
 
 TLJH writes ``traefik.toml`` from ``config.yaml`` and the files in ``traefik_config.d``; an
 administrator may have edited it since.
@@ -15,7 +15,7 @@ from tljh_runbook.hub.core import config, files, toml
 from tljh_runbook.hub.core.address import Socket
 from tljh_runbook.hub.core.layout import Hub
 
-ALL = "::"  # how the kernel names all addresses of both families
+ALL = "::"  # the kernel's wildcard address for IPv4 and IPv6
 STATIC = Path("state/traefik.toml")
 MORE = Path("config/traefik_config.d")
 TABLE = "entryPoints"
@@ -24,7 +24,7 @@ Entries = dict[str, Socket]
 
 
 def configured(hub: Hub) -> Entries:
-    """Return where TLJH would have the proxy listen. Raises `ConfigBroken`."""
+    """Return where TLJH's settings make the proxy listen. Raises `ConfigBroken`."""
     names = ["http", "https"] if config.read(hub).get("https.enabled") else ["http"]
     found = {name: config.entry(hub, name) for name in names}
     for path in sorted((hub.prefix / MORE).glob("*.toml")):
@@ -39,7 +39,7 @@ def configured(hub: Hub) -> Entries:
 
 
 def written(hub: Hub, python: Path) -> Entries:
-    """Return where a hub's `traefik.toml` has the proxy listen; nothing where it does not say."""
+    """Return where a hub's `traefik.toml` makes the proxy listen; empty if it cannot be read."""
     try:
         return entries(toml.parse(files.read(hub.prefix / STATIC).decode(), python))
     except (OSError, ValueError):
@@ -47,7 +47,7 @@ def written(hub: Hub, python: Path) -> Entries:
 
 
 def entries(values: Mapping[str, Any]) -> Entries:
-    """Return the entry points of a static configuration of traefik that name an address."""
+    """Return the entry points in a static traefik configuration that have an address."""
     points = values.get(TABLE) or {}
     told = {name: str(point.get("address") or "") for name, point in points.items()}
     return {name: _socket(address) for name, address in told.items() if ":" in address}

@@ -1,4 +1,4 @@
-"""Is the hub healthy? Never only an open port: a crash-looping hub has one."""
+"""Health checks of the hub. An open port is not enough: a hub in a crash loop has one, too."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tljh_runbook.hub.health import endpoint
 from tljh_runbook.hub.system import cause, http_client, hub_log, processes, services
 from tljh_runbook.hub.system.services import Services
 
-PAUSE = 0.5  # seconds between two looks
-LEAST = 2.0  # seconds for which services are followed, whatever their age
-QUICK = 0.1  # and while a hub is awaited
+PAUSE = 0.5  # seconds between two checks
+LEAST = 2.0  # minimum seconds to watch the services, whatever their uptime
+QUICK = 0.1  # seconds between two checks while waiting for the hub
 LOGIN = "hub/login"
-FOLLOWED = 5  # redirects between JupyterHub's own pages; a login that works needs two
-REFUSED = {401, 403}  # what a login page answers that leaves the login to another program
-LINES = 2000  # of the hub's log: it writes one for each question that it is asked meanwhile
-CRASHES = 3  # processes after which a hub that is still not healthy will not become it
+FOLLOWED = 5  # redirects between JupyterHub's own pages; a working login needs two
+REFUSED = {401, 403}  # answers of a login page that leaves the login to another program
+LINES = 2000  # lines of the hub's log to read, including one for each request of these checks
+CRASHES = 3  # processes after which a hub that is still unhealthy will not recover
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at a hub; ``wrong`` is empty when it is healthy."""
+    """The result of one health check; ``wrong`` is empty if the hub is healthy."""
 
     version: str
     wrong: tuple[str, ...]
@@ -39,7 +39,7 @@ class Look:
 
 
 def look(hub: Hub, manager: Services) -> Look:
-    """Ask both services, the hub's API and its login page, all through the proxy."""
+    """Check both services, and the hub's API and login page through the proxy."""
     pid = manager.pid(services.HUB)
     stopped = [
         f"the service {name} does not run"
@@ -48,14 +48,14 @@ def look(hub: Hub, manager: Services) -> Look:
     ]
     try:
         address = endpoint.of(hub, manager)
-    except ConfigBroken:  # for an instant this is so while the installer writes it
+    except ConfigBroken:  # briefly the case while the installer writes it
         return Look("", (*stopped, f"{hub.config_file} cannot be read"), pid)
     version, wrong = _asked(address)
     return Look(version, (*stopped, *wrong), pid)
 
 
 def require(hub: Hub, manager: Services) -> Look:
-    """Look at a hub that is to be healthy now. Raises `HubUnhealthy`."""
+    """Check a hub that has to be healthy now. Raises `HubUnhealthy`."""
     seen = look(hub, manager)
     if not seen.healthy:
         raise HubUnhealthy(
@@ -75,11 +75,11 @@ def _asked(address: Address) -> tuple[str, list[str]]:
 
 
 def _login(address: Address) -> str:
-    """Return what is wrong with the login page; nothing where it can be used.
+    """Return what is wrong with the login page; '' if it can be used.
 
-    An authenticator that sends a visitor elsewhere, or refuses one whom another program has not
-    logged in (REMOTE_USER, Shibboleth), has answered, too. Redirects are followed to JupyterHub's
-    own pages only: that of an authenticator may log in whoever asks for it.
+    A redirect by an authenticator to another site counts as available, and so does a refusal
+    because another program handles the login (REMOTE_USER, Shibboleth). Redirects are followed to
+    JupyterHub's own pages only: an authenticator's page may log in anyone who requests it.
     """
     own = {address.url(name) for name in ("", "hub/", "hub/home", LOGIN)}
     url = address.url(LOGIN)
@@ -96,10 +96,10 @@ def _login(address: Address) -> str:
 def wait(
     hub: Hub, manager: Services, seconds: float, first: Callable[[], object] = lambda: None
 ) -> Look:
-    """Wait until the hub is healthy and stays it, twice in a row with the same process.
+    """Wait until the hub is healthy in two consecutive checks, with the same process.
 
-    ``first`` is called once, as soon as the hub is healthy: nobody can have changed anything yet.
-    Raises `HubUnhealthy` after ``seconds``, and as soon as it has crashed again and again.
+    ``first`` is called once, as soon as the hub is healthy, before anyone can change anything.
+    Raises `HubUnhealthy` after ``seconds``, or as soon as the hub has crashed repeatedly.
     """
     start, looked = time.monotonic(), False
     before = look(hub, manager)
@@ -127,23 +127,23 @@ def stay(
     unsteady: Collection[str] = (),
     waiting_since: float | None = None,
 ) -> None:
-    """Wait until the hub and its services have stayed up for so long as the settings say.
+    """Wait until the hub and its services have stayed up for as long as the settings require.
 
-    A hub that crashes in a loop answers now and then, and a service that dies takes the hub with
-    it. ``unsteady`` are the services that did not stay up before either. ``waiting_since``, in
-    seconds of the monotonic clock, is when the hub was started: what its log says from then on may
-    be the cause. Raises `HubUnhealthy`.
+    A hub in a crash loop answers from time to time, and a service that dies takes the hub down with
+    it. ``unsteady`` lists services that did not stay up before either. ``waiting_since``, in
+    seconds of the monotonic clock, is when the hub was started: its log from then on may name the
+    cause. Raises `HubUnhealthy`.
     """
     start, pids, seen = time.monotonic(), set[int | None](), set[str]()
     while True:
         ages = _ages(manager)
         seen |= ages.keys() - set(unsteady)
-        # A service that is just being started again has no process for a moment.
+        # A service that is being restarted has no process for a moment.
         young = sorted(each for each in seen if ages.get(each, 0.0) < settings.healthy_for)
         pids |= {manager.pid(services.HUB)}
         passed = time.monotonic() - start
         steady = not young and passed >= min(LEAST, settings.healthy_for)
-        # One that was just started again has a process long before it answers.
+        # A hub that was just restarted has a process long before it answers.
         wrong = look(hub, manager).wrong if steady and settings.healthy_for else ()
         if steady and not wrong:
             return
@@ -154,18 +154,18 @@ def stay(
 
 
 def unsteady(manager: Services, seconds: float) -> list[str]:
-    """Return the hub's services that have been up for less than so many seconds."""
+    """Return the hub's services that have been up for less than ``seconds``."""
     return [name for name, age in _ages(manager).items() if age < seconds and name != services.HUB]
 
 
 def _ages(manager: Services) -> dict[str, float]:
-    """Return for how many seconds the hub and each of its services have been up, by name."""
+    """Return the uptime of the hub and each of its services, in seconds, by name."""
     hub = manager.pid(services.HUB)
     if not hub:
         return {services.HUB: 0.0}
     ages = {services.HUB: processes.age(hub)}
     for pid in processes.children(hub)[1:]:
-        # JupyterHub names a service so in its environment; users' servers have no such name.
+        # JupyterHub sets this variable for a service; users' servers do not have it.
         name = processes.environment(pid).get("JUPYTERHUB_SERVICE_NAME")
         if name:
             ages[name] = max(processes.age(pid), ages.get(name, 0.0))
@@ -186,6 +186,6 @@ def _said(answer: http_client.Answer) -> str:
 
 
 def _reason(manager: Services, seconds: float) -> str:
-    """Return what the hub's log of the last ``seconds`` names as the cause; '' for none."""
+    """Return the cause that the hub's log of the last ``seconds`` names; '' for none."""
     named = cause.known(hub_log.tail(manager, time.time() - seconds - 1, LINES))
     return f" Its log says: {named.rstrip('.')}." if named else ""

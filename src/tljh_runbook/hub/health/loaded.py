@@ -1,7 +1,7 @@
-"""The hub's configuration as its own Python loads it, whichever file or plugin sets what.
+"""The hub's configuration as its own Python loads it, whichever file or plugin sets a value.
 
-It is loaded in an isolated mount namespace: what it writes below the hub's prefix is thrown away,
-and the homes are read-only. The hub is not started: it would look after the users' servers.
+It is loaded in an isolated mount namespace: anything it writes below the hub's prefix is discarded,
+and the home directories are read-only. The hub is not started: it would manage the users' servers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tljh_runbook.hub.system.namespace import View
 from tljh_runbook.hub.versions import interpreter, versions
 
 CONFIG = "tljh/jupyterhub_config.py"
-# What the hub does first of all: read its settings, have the plugins change them, and import what
-# they name.
+# The first steps of a starting hub: read its settings, let the plugins change them, and import the
+# classes that they name.
 LOAD = """\
 import json
 import sys
@@ -39,18 +39,18 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the configuration sets, or why it does not load."""
+    """The settings in the configuration, or the reason why it does not load."""
 
     base_url: str = ""
     wrong: str = ""
-    """The cause, with file and line where an administrator's own file raises."""
+    """The cause, with file and line if an administrator's own file raises the error."""
     unknown: str = ""
-    """Why it could not be tried."""
+    """The reason why it was not loaded at all."""
     output: str = ""
 
 
 def present(source: Source) -> Loaded:
-    """Load the live configuration with the installed version; nothing of the hub changes."""
+    """Load the live configuration with the installed version, without changing the hub."""
     if why := interpreter.gone(source.hub):
         return Loaded(unknown=why)
     file = config_file(source.hub, source.hub)
@@ -64,7 +64,7 @@ def present(source: Source) -> Loaded:
 
 
 def load(source: Source, view: View, file: str, more: dict[str, str] | None = None) -> Loaded:
-    """Load the configuration ``file`` in a view. ``more`` is added to the environment."""
+    """Load the configuration ``file`` in a namespace; ``more`` is added to the environment."""
     environment, directory = surroundings(source)
     command = view.command([str(source.hub.python), "-c", LOAD, file], directory)
     ended = child.run(command, environment | (more or {}), source.hub.work)
@@ -77,12 +77,12 @@ def load(source: Source, view: View, file: str, more: dict[str, str] | None = No
 
 @contextmanager
 def live(source: Source) -> Iterator[tuple[Path, View]]:
-    """Yield a private folder and the live hub as a view; what is written there goes to the folder.
+    """Yield a private folder, and a mount namespace that redirects writes to the live hub into it.
 
-    Raises `OSError` where this server allows no such view.
+    Raises `OSError` if such a namespace is not possible on this server.
     """
     for name in OWN:
-        if os.path.ismount(source.hub.prefix / name):  # an overlay of the prefix would hide it
+        if os.path.ismount(source.hub.prefix / name):  # an overlay on the prefix would hide it
             raise OSError(f"{source.hub.prefix / name} is a disk of its own")
     parent = namespace.place([source.hub.work, *namespace.memory()])
     if isinstance(parent, str):
@@ -102,7 +102,7 @@ def live(source: Source) -> Iterator[tuple[Path, View]]:
 
 @contextmanager
 def folder(parent: Path) -> Iterator[Path]:
-    """Make a folder that only we may read, and remove it with all that is in it."""
+    """Create a folder that only we may read; remove it and its content afterwards."""
     own = Path(tempfile.mkdtemp(dir=parent, prefix="view-"))
     try:
         yield own
@@ -111,7 +111,7 @@ def folder(parent: Path) -> Iterator[Path]:
 
 
 def config_file(installed: Hub, seen: Hub) -> str:
-    """Return TLJH's configuration file in ``installed`` under its name in ``seen``; '' for none."""
+    """Return the path that TLJH's configuration file in ``installed`` has in ``seen``, or ''."""
     for folder in versions.site_packages(installed):
         if (folder / CONFIG).exists():
             return str(seen.environment / (folder / CONFIG).relative_to(installed.environment))
@@ -119,10 +119,10 @@ def config_file(installed: Hub, seen: Hub) -> str:
 
 
 def surroundings(source: Source) -> tuple[dict[str, str], Path]:
-    """Return the environment and the working directory in which the hub runs."""
+    """Return the environment and the working directory that the hub runs with."""
     declared = source.services.declared(services.HUB)
     path = declared.environment.get("PATH") or os.defpath
-    # JupyterHub looks for its own tools there.
+    # JupyterHub looks for its own programs in the environment's bin folder.
     own = {"PATH": f"{source.hub.environment / 'bin'}{os.pathsep}{path}"}
     environment = interpreter.environment(source.hub) | declared.environment | own
     return environment, declared.directory or source.hub.state

@@ -1,4 +1,4 @@
-"""The environments of a hub: Docker images, and what the plugin has recorded of their builds."""
+"""The environments of a hub: Docker images, and the plugin's records of their builds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tljh_runbook.hub.database.postgres_address import Server
 from tljh_runbook.hub.system import docker
 from tljh_runbook.hub.system.docker import Image
 
-# The plugin lists the images with both.
+# The plugin lists the images that have both labels.
 BUILT = "repo2docker.ref"
 NAMED = "tljh_repo2docker.image_name"
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
@@ -26,7 +26,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 class Environment:
     """One environment; ``id`` is None without an image, ``status`` without a record.
 
-    ``size`` in bytes, ``memory`` and ``cpu`` as they were typed.
+    ``size`` is in bytes; ``memory`` and ``cpu`` are as they were typed.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Environment:
 
     @property
     def source(self) -> str:
-        """What it is built from, fit to be shown: without a password in the address."""
+        """What it is built from, safe to display: without a password in the address."""
         return f"{_CREDENTIALS.sub('', self.repository)} at {self.ref}"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the plugin's database says of one build."""
+    """One build, as recorded in the plugin's database."""
 
     name: str
     status: str
@@ -65,7 +65,7 @@ def images() -> list[Image]:
 
 
 def records(source: Source) -> list[Record]:
-    """Return what the plugin has recorded, by name."""
+    """Return the plugin's records, sorted by name."""
     place = databases.find(source.hub, source.services, source.settings).get("repo2docker")
     if place is None or "images" not in sql.rows(place):
         return []
@@ -75,14 +75,14 @@ def records(source: Source) -> list[Record]:
 
 
 def _has_about(place: Path | Server) -> bool:
-    """Say whether the plugin's version records more than name and status."""
+    """Return whether the plugin's version records more than name and status."""
     if isinstance(place, Server):
-        return True  # those that came with this database do
+        return True  # versions that support PostgreSQL do
     return ("image_meta",) in sqlite.query(place, "SELECT name FROM pragma_table_info('images')")
 
 
 def every(images: Iterable[Image], records: Iterable[Record]) -> list[Environment]:
-    """Put images and records of the same name together; those that are alone stay so."""
+    """Combine images and records of the same name; include those without a counterpart."""
     recorded = {record.name: record for record in records}
     built = [_environment(image, recorded.pop(image.labels[NAMED], None)) for image in images]
     return built + [_environment(None, record) for record in recorded.values()]
@@ -93,7 +93,7 @@ def _environment(image: Image | None, record: Record | None) -> Environment:
     about = record.about if record else {}
 
     def told(name: str, kind: str = "tljh_repo2docker") -> str:
-        # What an image says of itself holds for it; its record may be of a newer build.
+        # The image's own labels come first, because its record may be of a newer build.
         value = labels.get(f"{kind}.{name}") or about.get(name) or ""
         return value if isinstance(value, str) else json.dumps(value)
 

@@ -1,4 +1,4 @@
-"""One Docker image in a file: saved, checked, loaded again."""
+"""A Docker image as a file: save it, check it, load it again."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tljh_runbook.errors import DockerFailed
 from tljh_runbook.hub.system import docker
 from tljh_runbook.hub.system.docker import Image
 
-SLOWEST = 4 << 20  # bytes a second: images move faster than this, or do not move at all
+SLOWEST = 4 << 20  # bytes per second: a transfer that is slower than this is stuck
 
 
 def write(image: Image, path: Path) -> None:
-    """Write an image to a file that must not exist yet, whole and on the disk.
+    """Write a complete image to a new file, and flush that to disk.
 
-    Raises `DockerFailed`, and OSError when the disk is full.
+    Raises `DockerFailed`, and OSError if the disk is full or the file exists.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
@@ -29,22 +29,22 @@ def write(image: Image, path: Path) -> None:
 
 
 def save(image: Image, file: IO[bytes]) -> None:
-    """Write an image to an open file, without a tag: those that it has may move meanwhile.
+    """Write an image to an open file, without its tags: they may be moved in the meantime.
 
-    Raises `DockerFailed` when it is gone, and OSError when the disk of ``file`` is full.
+    Raises `DockerFailed` if the image is gone, and OSError if the disk of ``file`` is full.
     """
     wait = docker.WAIT + image.size / SLOWEST
     done = docker.run(["image", "save", "--", image.id], wait=wait, stdout=file)
-    # The engine has a disk of its own; what it says of that one is told as it is.
+    # Docker's own disk may be full as well; an error about that one is reported unchanged.
     if "no space left on device" in done.stderr and "daemon" not in done.stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     docker.checked(done)
 
 
 def require_whole(file: Path) -> None:
-    """Raise `DockerFailed` when a saved image lacks a layer.
+    """Raise `DockerFailed` if a saved image lacks a layer.
 
-    An engine that fails half way may end the stream as if all were well.
+    If Docker fails halfway, it may end the stream as if nothing had happened.
     """
     try:
         with tarfile.open(file, "r:") as saved:
@@ -59,7 +59,7 @@ def require_whole(file: Path) -> None:
 
 
 def load(image: str, file: IO[bytes], size: int) -> None:
-    """Load a saved image, ``size`` bytes of it. Raises `DockerFailed` when it is not that one."""
+    """Load a saved image of ``size`` bytes. Raises `DockerFailed`, also if it gets another ID."""
     docker.checked(
         docker.run(["image", "load", "--quiet"], wait=docker.WAIT + size / SLOWEST, stdin=file)
     )

@@ -1,4 +1,4 @@
-"""One run at a time: an advisory lock that the kernel drops when its holder dies."""
+"""One run at a time: an advisory lock that the kernel releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.core.layout import Hub
 
 NAME = "lock"
-PATIENCE = 1.0  # seconds: `held` takes the lock for an instant, and must not look like a run
+PATIENCE = 1.0  # seconds: `held` takes the lock briefly, which must not look like a run
 
 
 @contextmanager
 def hold(hub: Hub, what: str, name: str = NAME, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the hub's lock while ``what`` is done.
 
-    A lock with another ``name`` is one beside it, for runs that are in the way of their like only.
-    Raises `Busy` where another run holds it for longer than ``patience``, in seconds.
+    A lock with another ``name`` is separate, for runs that only conflict with their own kind.
+    Raises `Busy` if another run still holds the lock after ``patience`` seconds.
     """
     files.make_private(hub.work)
     file = hub.work / name
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    os.set_inheritable(descriptor, True)  # for the installer, which may outlive us
+    os.set_inheritable(descriptor, True)  # for the installer, which may outlive this process
     try:
         deadline = time.monotonic() + patience
         while not _taken(descriptor):
@@ -47,13 +47,13 @@ def hold(hub: Hub, what: str, name: str = NAME, patience: float = PATIENCE) -> I
 
 
 def held(hub: Hub, name: str = NAME) -> bool:
-    """Say whether some run holds the hub's lock, or the one with another ``name``."""
+    """Return whether a run holds the hub's lock, or the one with another ``name``."""
     try:
         descriptor = os.open(hub.work / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        return not _taken(descriptor, fcntl.LOCK_SH)  # two that ask are not in each other's way
+        return not _taken(descriptor, fcntl.LOCK_SH)  # two checks do not block each other
     finally:
         os.close(descriptor)
 

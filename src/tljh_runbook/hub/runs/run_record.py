@@ -1,6 +1,7 @@
-"""How the scheduled runs went: one file for each task, on disk before anything is done.
+"""Results of the scheduled runs: one file per task, on disk before the run does anything.
 
-A file without an end is that of a run which goes on, or was cut off: its lock tells which.
+A file without an end belongs to a run that is still running or was interrupted; its lock tells
+which.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ SHAPE: Mapping[str, type | tuple[type, ...]] = {
     "success": (dict, type(None)),
     "invocation": str,
 }
-"""What a record holds; ``code`` is None before its end, ``success`` is the last one, ever."""
+"""The fields of a record; ``code`` is None until the run ends, ``success`` is the last one ever."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """How one task stands: when it is due, whether it runs now, how it went."""
+    """The status of one task: when it is due, whether it is running, how its last run went."""
 
     task: str
     timer: Timer
@@ -50,7 +51,7 @@ class Seen:
 
     @property
     def cut_off(self) -> bool:
-        """Whether the last run was ended before it could say how it went."""
+        """Whether the last run was interrupted before it could record its result."""
         return self.last is not None and not self.running and self.last["code"] is None
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class Seen:
 
 
 class Record:
-    """The record of a run that is at work."""
+    """The record of a run in progress."""
 
     def __init__(self, hub: Hub, task: str) -> None:
         before = read(hub, task)
@@ -78,17 +79,17 @@ class Record:
             "error": None,
             "notes": [],
             "success": before["success"] if before else None,
-            # Which start of its unit it is, so that `notice` knows an older record.
+            # systemd's ID of this start of the unit, by which `notice` detects an older record.
             "invocation": os.environ.get("INVOCATION_ID", ""),
         }
 
     def succeed(self, snapshot: str, size: int, user_data: int) -> None:
-        """Enter what is good from now on, whatever becomes of the rest; sizes are in bytes."""
+        """Record a success, which remains valid if the run fails later; sizes are in bytes."""
         good = {"at": now(), "snapshot": snapshot, "size": size, "user_data": user_data}
         self.values["success"] = good
 
     def end(self, error: BaseException | None) -> None:
-        """Enter how the run ended."""
+        """Record how the run ended."""
         said = told(error, str(self.values["task"]))
         self.values |= {
             "seconds": round(time.monotonic() - self._start, 1),
@@ -97,15 +98,15 @@ class Record:
         }
 
     def write(self) -> None:
-        """Bring the record to the disk. Raises `OSError`."""
+        """Write the record to disk. Raises `OSError`."""
         files.replace(self._file, (json.dumps(self.values, indent=2) + "\n").encode())
 
 
 @contextmanager
 def begun(hub: Hub, task: str) -> Iterator[Record]:
-    """Hold the task's own lock, which tells others that its run goes on.
+    """Yield a new record while holding the task's lock, which shows others that it is running.
 
-    Raises `Busy` where the same task runs: its record is left alone.
+    Raises `Busy` if the same task is already running; its record is then left unchanged.
     """
     with lock.hold(hub, f"the scheduled {task}", _lock(task)):
         files.make_private(hub.work / FOLDER)
@@ -113,12 +114,12 @@ def begun(hub: Hub, task: str) -> Iterator[Record]:
 
 
 def running(hub: Hub, task: str) -> bool:
-    """Say whether the task's run goes on."""
+    """Return whether the task is running."""
     return lock.held(hub, _lock(task))
 
 
 def read(hub: Hub, task: str) -> Values | None:
-    """Return how the last run of a task stands; None where none is known."""
+    """Return the record of a task's last run; None if there is no valid one."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         values = json.loads(files.read(_file(hub, task)))
         if all(isinstance(values[name], kind) for name, kind in SHAPE.items()):
@@ -127,7 +128,7 @@ def read(hub: Hub, task: str) -> Values | None:
 
 
 def told(error: BaseException | None, task: str) -> Values | None:
-    """Return the error that ended a run as data; None where there was none."""
+    """Return the error that ended a run as data; None if there was none."""
     match error:
         case None:
             return None
@@ -140,14 +141,15 @@ def told(error: BaseException | None, task: str) -> Values | None:
         case KeyboardInterrupt():
             said, code = "It was stopped from outside, by Ctrl-C.", INTERRUPTED
         case _:
-            # Its words are for the journal alone: nobody knows what they tell, and this is sent.
+            # This record is sent to others. The error's text may contain anything, so it only goes
+            # to the journal.
             said, code = f"Unexpected: {type(error).__name__}.", 1
     hint = f"Run it again, and see what it says: tljh-runbook scheduled {task}"
     return {"message": said, "hint": hint, "code": code}
 
 
 def now() -> str:
-    """Return the moment, in UTC."""
+    """Return the current time, in UTC."""
     return time.strftime(MOMENT, time.gmtime())
 
 
@@ -160,11 +162,11 @@ def _lock(task: str) -> str:
 
 
 def unit(task: str) -> str:
-    """Return the name of the unit that runs a task, and of its timer."""
+    """Return the name of the unit that runs a task, which is also the name of its timer."""
     return f"tljh-runbook-{task}"
 
 
 def seen(hub: Hub, task: str, due: Timer = timer.NONE) -> Seen:
-    """Return how a task stands, by its record."""
-    runs = running(hub, task)  # asked first: what ends meanwhile has its end by then
+    """Return the status of a task according to its record."""
+    runs = running(hub, task)  # checked first: a run that ends in between has recorded its end
     return Seen(task, due, runs, read(hub, task))

@@ -1,4 +1,4 @@
-"""The transient systemd unit of a run: no terminal, login or connection ends what runs in it."""
+"""The transient systemd unit of a run; it outlives the terminal, the login and the connection."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tljh_runbook.hub.runs.journal import NAMES
 from tljh_runbook.hub.system import services
 
 GONE = {"inactive", "failed"}
-# Of the terminal, the login or the unit that a run is started from, and not of the run.
+# Variables of the terminal, login or unit that starts a run; they must not reach the run.
 FOREIGN = re.compile(
     r"_|PWD|OLDPWD|SHLVL|TERM|COLUMNS|LINES|MAIL|DISPLAY|WINDOWID|DBUS_\w+|XDG_\w+|SSH_\w+|SUDO_\w+"
     r"|LISTEN_\w+|NOTIFY_SOCKET|WATCHDOG_\w+|INVOCATION_ID|JOURNAL_STREAM|MAINPID|SYSTEMD_\w+"
 )
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What systemd takes for no text: it would refuse the whole file.
+# Unicode noncharacters: systemd would reject the whole file because of them.
 NO_SIGNS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
 UNFIT = re.compile(f"[\ud800-\udfff\ufdd0-\ufdef{NO_SIGNS}]")
 ESCAPED = re.compile(r'[\\"`$]')
-AGAIN = 60  # seconds until a command that was killed is started again
-STOP = 180  # seconds in which a run that is ended may start the hub again
-RESUME = 1800  # seconds in which an upgrade that was killed may be resumed
+AGAIN = 60  # seconds until a command that was killed is restarted
+STOP = 180  # seconds that a run has to start the hub again when it is stopped
+RESUME = 1800  # seconds that resuming an upgrade may take after it was killed
 
 
 def make_way(task: str) -> None:
-    """See that a unit of a task may be started, and forget one that has failed.
+    """Make sure that a task's unit can be started; reset one that has failed.
 
-    Raises `AccessDenied`, `Busy` where one runs, and `ServicesUnreachable` where systemd does not:
-    there, it could not restart the hub either.
+    Raises `AccessDenied`, `Busy` if it is running, and `ServicesUnreachable` if systemd is not:
+    without systemd, the run could not restart the hub either.
     """
     _require_root(task)
     found = _state(task)
@@ -45,33 +45,33 @@ def make_way(task: str) -> None:
 
 
 def name(task: str) -> str:
-    """Return the name of the unit in which a task runs."""
+    """Return the name of the unit that a task runs in."""
     return f"tljh-runbook-run-{task}.service"
 
 
 def start(
     hub: Hub, task: str, command: Sequence[str], log: Path, after: Sequence[str] = ()
 ) -> None:
-    """Start ``command`` in the unit of its task; what it writes goes to the file ``log``.
+    """Start ``command`` in its task's unit, with its output appended to the file ``log``.
 
-    systemd runs ``after`` when the command has ended, also when it was killed. Raises `Busy`,
+    systemd runs ``after`` when the command has ended, even if it was killed. Raises `Busy`,
     `ServicesUnreachable`.
     """
     file = hub.work / f"{task}.env"
-    file.unlink(missing_ok=True)  # of a start that was killed
+    file.unlink(missing_ok=True)  # left over if an earlier start was killed
     try:
         environment = os.environ | {"TLJH_INSTALL_PREFIX": str(hub.prefix)}
         files.write_new(file, environment_file(environment))
         _systemd_run(task, [*_options(task, file, log, after), "--", *_words(command)])
     finally:
-        file.unlink(missing_ok=True)  # it is read by now, and may hold a password
+        file.unlink(missing_ok=True)  # systemd has read it, and it may contain a password
 
 
 def start_at(what: str, command: Sequence[str], moment: str, *, passed: bool) -> None:
-    """Have ``command`` started at a moment (UTC, ISO 8601); at once where it has ``passed``.
+    """Schedule ``command`` for a time (UTC, ISO 8601); start it now if that has ``passed``.
 
-    systemd holds the timer, so no process of ours has to live until then; a reboot ends it. One
-    that is there already stays. Raises `ServicesUnreachable`.
+    systemd holds the timer, so no process of ours has to stay alive until then; a reboot cancels
+    it. An existing timer is left unchanged. Raises `ServicesUnreachable`.
     """
     unit = f"tljh-runbook-{what}"
     active = ("show", "--property=ActiveState", "--value", f"{unit}.timer", f"{unit}.service")
@@ -79,19 +79,19 @@ def start_at(what: str, command: Sequence[str], moment: str, *, passed: bool) ->
         return
     calendar = moment.replace("T", " ").replace("Z", " UTC")
     when = [] if passed else [f"--on-calendar={calendar}", "--timer-property=AccuracySec=1s"]
-    # One that is killed while it waits is started again.
+    # Restart the command if it is killed while it waits.
     again = ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
     options = [f"--unit={unit}", "--collect", "--quiet", "--no-ask-password", *when, *again]
     _systemd_run("rollback", [*options, "--", *_words(command)])
 
 
 def runs(task: str) -> bool:
-    """Say whether the unit of a task is there, and has not ended."""
+    """Return whether a task's unit exists and has not ended."""
     return _state(task) not in GONE
 
 
 def environment_file(environment: Mapping[str, str]) -> bytes:
-    """Return what systemd reads as this environment, but for what belongs to a terminal.
+    """Return an environment file for systemd, without the variables of the terminal or login.
 
     See systemd.exec(5), EnvironmentFile=.
     """
@@ -129,15 +129,16 @@ def _state(task: str) -> str:
 
 def _options(task: str, file: Path, log: Path, after: Sequence[str]) -> list[str]:
     properties = {
-        "Type": "exec",  # systemd-run then returns when the command runs, or could not be run
-        # TLJH's installer ends what it began when its run is killed, and holds the hub's lock
-        # until then. A backup's helpers have nothing to end.
+        "Type": "exec",  # systemd-run then returns once the command runs, or could not be run
+        # TLJH's installer finishes what it started when its run is killed, and holds the hub's lock
+        # until then. A backup's child processes have nothing to finish.
         "KillMode": "control-group" if task == "backup" else "process",
-        "OOMPolicy": "continue",  # the run itself tells what failed
+        "OOMPolicy": "continue",  # the run itself reports what failed
         "TimeoutStopSec": str(RESUME if after else STOP),
-        # It is read again for what runs after the command: by then it is gone, which may not fail.
+        # The "-" ignores a missing file: systemd reads it again before it runs ExecStopPost=, when
+        # the file has been removed.
         "EnvironmentFile": f"-{file}",
-        "WorkingDirectory": str(_here()),  # what was typed may name files from here
+        "WorkingDirectory": str(_here()),  # arguments may be relative paths
         "StandardOutput": f"append:{log}",
         "StandardError": f"append:{log}",
     }
@@ -156,18 +157,18 @@ def _options(task: str, file: Path, log: Path, after: Sequence[str]) -> list[str
 def _here() -> Path:
     try:
         return Path.cwd()
-    except FileNotFoundError:  # it was removed
+    except FileNotFoundError:  # the directory was removed
         return Path("/")
 
 
 def _words(command: Sequence[str]) -> list[str]:
-    """Return a command as systemd takes it: it looks for variables behind the program."""
+    """Return a command with "$" escaped in its arguments, where systemd expands variables."""
     program, *words = command
     return [program, *(word.replace("$", "$$") for word in words)]
 
 
 def _quoted(word: str) -> str:
-    """Return a word as systemd reads it from a property: see systemd.service(5), Command lines."""
+    """Quote a word for a systemd property: see systemd.service(5), Command lines."""
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -190,7 +191,7 @@ def _systemd_run(task: str, words: Sequence[str]) -> None:
             hint="It comes with systemd: sudo apt-get install systemd",
         ) from error
     except subprocess.SubprocessError as error:
-        if runs(task):  # another one was faster
+        if runs(task):  # another run was faster
             raise _busy(task) from error
         output = getattr(error, "stderr", None) or str(error)
         raise ServicesUnreachable(

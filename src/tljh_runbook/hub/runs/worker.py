@@ -1,4 +1,4 @@
-"""A run's own process: a terminal that closes must not leave a hub half done."""
+"""A run's own process: closing the terminal must not leave a hub in an intermediate state."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.runs import journal, lock, unit
 from tljh_runbook.hub.runs.journal import NAMES, Event, Journal
 
-NOTES = 1 << 16  # bytes that a run may note of itself
-PAUSE = 0.2  # seconds between two looks into the journal
+NOTES = 1 << 16  # bytes that a run may write to its journal and log
+PAUSE = 0.2  # seconds between two reads of the journal
 Work = Callable[[Journal], None]
-"""What a run does: it tells the journal how it goes, and gives it the report."""
+"""The work of a run, which writes its progress and its report to the journal."""
 Explain = Callable[[Hub, str], RunCutOff]
-"""Says of a task's run that was cut off in which state it left the hub, and what to type."""
+"""Describes the state in which an interrupted run of a task left the hub, and what to type."""
 
 
 def cut_off(hub: Hub, task: str) -> RunCutOff:
-    """Return what is known of any run that has ended without an end in its journal."""
+    """Return the default error for a run that ended without an end in its journal."""
     return RunCutOff(f"The {NAMES[task]} was cut off before its end.", hint=where(hub, task))
 
 
@@ -41,11 +41,11 @@ def start(  # noqa: PLR0913 - what a run is, and what is known of it elsewhere
     after: Sequence[str] = (),
     explain: Explain = cut_off,
 ) -> None:
-    """Start ``program`` apart from this terminal; return when it has started its journal.
+    """Start ``program`` detached from this terminal; return when it has started its journal.
 
-    Behind the first of its ``words``, the command, it gets ``--worker`` and the run's name. Where
+    It gets ``--worker`` and the run's ID after the first of its ``words``, the subcommand. If
     systemd starts it, systemd runs the command ``after`` when its process has ended. Raises `Busy`
-    when another run works on the hub, what ``explain`` returns when it ends at once, and what
+    if another run is working on the hub, what ``explain`` returns if it ends immediately, and what
     `unit.start` raises.
     """
     hub, run = source.hub, secrets.token_hex(4)
@@ -55,16 +55,16 @@ def start(  # noqa: PLR0913 - what a run is, and what is known of it elsewhere
     alive = _started(source, task, command, after)
     while not _begun(hub, task, run):
         if not alive() and not _begun(hub, task, run):
-            with lock.hold(hub, f"the {NAMES[task]}"):  # another one may have started in between
+            with lock.hold(hub, f"the {NAMES[task]}"):  # another run may have started in between
                 raise explain(hub, task)
         time.sleep(PAUSE / 2)
 
 
 def record(hub: Hub, task: str, work: Work, run: str = "") -> None:
-    """Do ``work`` with the hub's lock and a journal that ends as it does.
+    """Do ``work`` while holding the hub's lock, and record how it ends in the journal.
 
-    What ends this process, or interrupts it, leaves the journal without an end: whoever reads it
-    sees that. Raises `Busy`, and what the work raises.
+    If this process is killed or interrupted, the journal has no end, and its readers can see that.
+    Raises `Busy`, and what the work raises.
     """
     with _recorded(hub, task, run) as log:
         log.phase("Begin")
@@ -81,8 +81,8 @@ def record(hub: Hub, task: str, work: Work, run: str = "") -> None:
 
 
 def run(hub: Hub, task: str, work: Work, run: str) -> int:
-    """Do ``work`` as the process that `start` has started; return its exit code."""
-    if task in {"upgrade", "rollback", "rehearse"}:  # `resume` rolls back what has to be
+    """Do ``work`` in the process that `start` has started; return its exit code."""
+    if task in {"upgrade", "rollback", "rehearse"}:  # `resume` rolls back what it must
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         record(hub, task, work, run)
@@ -102,10 +102,10 @@ def follow(
     *,
     explain: Explain = cut_off,
 ) -> Event:
-    """Call ``each`` for every event as it comes; return the last one.
+    """Call ``each`` for every event as it is recorded; return the last one.
 
-    A run that was killed is followed on as long as ``is_resumed`` says that it will go on. Raises
-    what ``explain`` returns when the run ends without a last event.
+    A run that was killed is still followed while ``is_resumed`` says that it will continue. Raises
+    what ``explain`` returns if the run ends without an end event.
     """
     seen: list[Event] = []
     while True:
@@ -123,7 +123,7 @@ def follow(
 
 
 def log_file(hub: Hub, task: str) -> Path:
-    """Return the file with what a run's process writes that has no place in its journal."""
+    """Return the file for the output of a run's process that does not belong in its journal."""
     return hub.work / f"{task}.log"
 
 
@@ -139,14 +139,14 @@ def _recorded(hub: Hub, task: str, run: str) -> Iterator[Journal]:
 def _started(
     source: Source, task: str, command: list[str], after: Sequence[str]
 ) -> Callable[[], bool]:
-    """Start a run's process; return what says whether it lives."""
+    """Start a run's process; return a function that says whether it is alive."""
     log, apart = log_file(source.hub, task), source.settings.services == "systemd"
     if apart:
         unit.make_way(task)
     with files.disk_errors(source.hub.work, "Nothing was changed."):
         log.unlink(missing_ok=True)
         files.write_new(log, b"")
-    if disk.free(source.hub.work) < NOTES:  # else it would end without a word
+    if disk.free(source.hub.work) < NOTES:  # otherwise it would end without a message
         raise disk.full("Nothing was changed.", source.hub.work)
     if apart:
         unit.start(source.hub, task, command, log, after)
@@ -154,7 +154,7 @@ def _started(
     with log.open("a") as output:
         process = subprocess.Popen(
             command,
-            # Whose it is, for ps(1).
+            # Lets ps(1) show which hub the process belongs to.
             env=os.environ | {"TLJH_INSTALL_PREFIX": str(source.hub.prefix)},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -169,5 +169,5 @@ def _begun(hub: Hub, task: str, run: str) -> bool:
 
 
 def where(hub: Hub, task: str) -> str:
-    """Say where the output of a run's process is."""
+    """Return a message that says where the output of a run's process is."""
     return f"What it wrote: {log_file(hub, task)}"

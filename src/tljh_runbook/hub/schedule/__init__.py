@@ -1,1 +1,1 @@
-"""What timers start: scheduled backups and verifications, and who is told of them."""
+"""What timers start: scheduled backups and verifications, and notifications about them."""

@@ -1,6 +1,6 @@
-"""How the scheduled runs went, as a file for Prometheus.
+"""The results of scheduled runs as Prometheus metrics.
 
-node_exporter's textfile collector reads it:
+node_exporter's textfile collector reads the file:
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -28,14 +28,14 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that may change, with its labels."""
+    """A gauge with its labelled samples."""
 
     name: str
     help: str
     samples: tuple[tuple[Labels, float], ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield it as Prometheus reads it; nothing without a sample."""
+        """Yield the lines in Prometheus text format, or nothing if there is no sample."""
         if self.samples:
             yield f"# HELP {self.name} {self.help}"
             yield f"# TYPE {self.name} gauge"
@@ -45,9 +45,9 @@ class Metric:
 
 
 def write(source: Source, tasks: Iterable[str]) -> bool:
-    """Write the metrics where the settings name a folder that is there; say whether it is.
+    """Write the metrics if the configured folder exists; return whether it does.
 
-    Others may own the folder: nothing in it is followed. Raises `OSError`.
+    Other users may own the folder, so links in it are not followed. Raises `OSError`.
     """
     folder = source.settings.scheduled.metrics
     if not folder or not Path(folder).is_dir():
@@ -62,7 +62,7 @@ def write(source: Source, tasks: Iterable[str]) -> bool:
 
 
 def of(source: Source, tasks: Iterable[str]) -> list[Metric]:
-    """Return what the records of ``tasks`` tell, and how many snapshots there are."""
+    """Return the metrics from the records of ``tasks``, and the number of snapshots."""
     hub = (("hub", str(source.hub.prefix)),)
     known = {task: run_record.read(source.hub, task) for task in tasks}
     ended = {task: each for task, each in known.items() if each and each["code"] is not None}
@@ -120,8 +120,8 @@ def _escaped(text: str) -> str:
 
 
 def _place(folder: int, data: bytes) -> None:
-    """Write a file under a name that nobody can know, then exchange it for the one that is read."""
-    new = f".{NAME}.{secrets.token_hex(8)}"  # the collector reads names that end in .prom
+    """Write to an unpredictable temporary name, then rename it over the metrics file."""
+    new = f".{NAME}.{secrets.token_hex(8)}"  # no .prom suffix, so the collector ignores it
     try:
         with os.fdopen(os.open(new, NEW, 0o600, dir_fd=folder), "wb") as file:
             file.write(data)

@@ -1,4 +1,4 @@
-"""Telling a person that a scheduled run has failed: in the system's journal, and by mail."""
+"""Notices that a scheduled run has failed, in the system journal and by mail."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ UNITS = {
     f"{run_record.unit(task)}{end}": task for task in run_record.TASKS for end in (".service", "")
 }
 PLACES = "/usr/sbin:/usr/lib:/usr/bin"
-PATIENCE = 60  # seconds that sendmail may take
+PATIENCE = 60  # timeout for sendmail in seconds
 
 
 def lines(hub: Hub, task: str) -> list[str]:
-    """Return what failed, why, and what to type, each in a line of its own."""
+    """Return what failed, why, and what to type, one line each."""
     seen = run_record.seen(hub, task)
     return [
         f"The scheduled {task} of {hub.prefix} on {socket.gethostname()} failed.",
@@ -49,17 +49,17 @@ def _advice(error: dict[str, Any]) -> list[str]:
 
 
 def _older(seen: Seen) -> bool:
-    """Say whether the record is of a run before the one that failed."""
+    """Return whether the record is of an earlier run than the one that failed."""
     last = seen.last or {}
-    failed = os.environ.get("MONITOR_INVOCATION_ID", "")  # systemd says it since version 251
+    failed = os.environ.get("MONITOR_INVOCATION_ID", "")  # set since systemd 251
     return last.get("code") == 0 or (failed != "" and last.get("invocation") != failed)
 
 
 def mail(to: str, told: list[str], attached: Mapping[str, bytes] | None = None) -> str:
-    """Send ``told`` to ``to`` on this server; return what went wrong, '' when nothing did.
+    """Mail the lines ``told`` to ``to`` from this server; return an error, '' on success.
 
-    ``attached`` holds files by name. Without a name, or the program `sendmail`, nothing is sent,
-    and nothing is wrong.
+    ``attached`` holds files by name. Without an address, or without `sendmail`, nothing is sent,
+    and that is not an error.
     """
     program = shutil.which("sendmail", path=PLACES)
     if not to or not program:
@@ -80,7 +80,7 @@ def mail(to: str, told: list[str], attached: Mapping[str, bytes] | None = None) 
 
 def _message(to: str, told: list[str], attached: Mapping[str, bytes]) -> bytes:
     message = EmailMessage()
-    # A header is one line, whatever the hub's folder is called.
+    # A header must be one line, and the hub's path may contain a line break.
     message["To"], message["Subject"] = to, f"tljh-runbook: {' '.join(told[0].split())}"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content("\n".join(told) + "\n")

@@ -1,6 +1,6 @@
-"""Telling a watchman elsewhere how a scheduled run goes, as healthchecks.io understands it.
+"""Pings to an external monitor about scheduled runs, in the format of healthchecks.io.
 
-Whoever knows the address can feign a success, so it is never shown: not in a message, not in argv.
+Anyone who knows the URL can fake a success, so it never appears in a message or in argv.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core import private_lines
 from tljh_runbook.hub.system import http_client
 
-TIMEOUT = 5.0  # seconds for each step of one request
-LIMIT = 10.0  # seconds for all of it: a name server or a slow answer must not hold up a run
-LONGEST = 1000  # signs of a message that are sent
+TIMEOUT = 5.0  # seconds for each step of a request
+LIMIT = 10.0  # seconds for the whole request: slow DNS or a slow answer must not delay a run
+LONGEST = 1000  # maximum length of a message in characters
 SETTING = "scheduled.ping_file"
 Warn = Callable[[str], None]
 
 
 @dataclass
 class Ping:
-    """The watchman of one task; without an ``url`` nobody is told anything."""
+    """The external monitor of one task; without a ``url``, no ping is sent."""
 
     url: str = field(repr=False)
     warn: Warn
 
     def start(self) -> None:
-        """Tell that the run begins."""
+        """Report that the run starts."""
         self._send("/start", "")
 
     def end(self, code: int, text: str) -> None:
-        """Tell how the run ended, and a short ``text`` for the person who looks at it."""
+        """Report how the run ended, with a short ``text`` for the administrator."""
         self._send("/fail" if code else "", text[:LONGEST])
 
     def _send(self, suffix: str, text: str) -> None:
@@ -48,7 +48,7 @@ class Ping:
 
 
 def of(source: Source, task: str, warn: Warn) -> Ping:
-    """Return the watchman that the settings name; what is wrong with its file is only a warning."""
+    """Return the monitor that the settings name; problems with its file are only warnings."""
     try:
         pairs = private_lines.read(source.settings.scheduled.ping_file, SETTING)
     except SettingsInvalid as error:
@@ -62,7 +62,7 @@ def of(source: Source, task: str, warn: Warn) -> Ping:
 
 
 def _silent(_: str) -> None:
-    """Say nothing: it has been said."""
+    """Ignore further warnings after the first one."""
 
 
 def _usable(url: str) -> bool:
@@ -73,13 +73,13 @@ def _usable(url: str) -> bool:
 
 
 def _extended(url: str, suffix: str) -> str:
-    """Return ``url`` with a longer path: what stands behind a question mark stays there."""
+    """Return ``url`` with ``suffix`` added to its path; the query string is unchanged."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + suffix))
 
 
 def _posted(url: str, data: bytes) -> str:
-    """Send ``data``; return what went wrong, after `LIMIT` seconds at the latest."""
+    """Send ``data`` and return the error, if any, after `LIMIT` seconds at most."""
     found = [f"no answer in {LIMIT:.0f} seconds"]
 
     def post() -> None:

@@ -1,6 +1,6 @@
-"""The message about an upgrade that changed something, was rolled back, or waits.
+"""The message about an upgrade that changed something, was rolled back or awaits confirmation.
 
-Upgrades may run at night, by a timer: whoever is named in the settings learns how one ended.
+A timer may run upgrades at night; the address in the settings is notified of the result.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from tljh_runbook.hub.runs import journal
 from tljh_runbook.hub.system import hub_log
 
 TASKS = ("upgrade", "rollback")
-LARGEST = 2 << 20  # bytes of a report that goes with a message
+LARGEST = 2 << 20  # maximum size of an attached report in bytes
 
 
 @dataclass(frozen=True)
 class Message:
-    """Lines of text, the first of which is the subject, and files by name."""
+    """A notification: its lines, the first of which is the subject, and attachments by name."""
 
     lines: list[str]
     attached: dict[str, bytes] = field(default_factory=dict)
 
 
 def message(source: Source, task: str) -> Message | None:
-    """Return what to tell of the last run of ``task``; None where nothing happened."""
+    """Return the message about the last run of ``task``; None if nothing happened."""
     end = journal.state(source.hub, task)["end"]
     if task not in TASKS or not end:
         return None
@@ -73,7 +73,7 @@ def _details(report: dict[str, Any], error: Any) -> Iterator[str]:
 
 
 def _page(report: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Yield the report as a page, where there is one of a reasonable size."""
+    """Yield the HTML report as an attachment, if it exists and is not too large."""
     page = Path(report["page"]) if report.get("page") else None
     try:
         if page and page.stat().st_size <= LARGEST:

@@ -1,6 +1,6 @@
-"""What runs without a person: the daily backup and the weekly verification.
+"""Unattended runs: the daily backup and the weekly verification.
 
-Nobody looks at a terminal then, so how a run went is recorded, and told to those who watch.
+Nobody watches a terminal then, so the result is recorded and reported to external monitoring.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 def look(source: Source) -> list[Seen]:
-    """Return how every task stands."""
+    """Return the status of every task."""
     return [
         run_record.seen(source.hub, task, source.services.timer(run_record.unit(task)))
         for task in TASKS
@@ -36,10 +36,9 @@ def look(source: Source) -> list[Seen]:
 
 
 def run(source: Source, task: str, say: Say, warn: Say) -> Values:
-    """Do the task, record how it goes, tell those who watch; return the record.
+    """Run the task, record and report the result, and return the record.
 
-    Raises what the task raises, when all that is done. What goes wrong with the telling is only a
-    warning.
+    Raises what the task raises, after reporting it. Errors in reporting are only warnings.
     """
     with run_record.begun(source.hub, task) as record:
         watchman = ping.of(source, task, warn)
@@ -56,7 +55,7 @@ def run(source: Source, task: str, say: Say, warn: Say) -> Values:
 
 @contextmanager
 def _ended(source: Source, record: Record, watchman: Ping, warn: Say) -> Iterator[None]:
-    """Record and tell the end, however it comes."""
+    """Record and report the end of the run, even if an exception ends it."""
     error: BaseException | None = None
     try:
         yield
@@ -76,7 +75,7 @@ def _ended(source: Source, record: Record, watchman: Ping, warn: Say) -> Iterato
 def _write(record: Record, warn: Say) -> None:
     try:
         record.write()
-    except OSError as error:  # a full disk must not stop a backup to another one
+    except OSError as error:  # a full disk must not stop a backup to another disk
         warn(f"How the run goes could not be recorded: {error.filename}: {error.strerror}.")
 
 
@@ -88,8 +87,8 @@ def _summary(values: Values) -> str:
 
 
 def _backup(source: Source, record: Record, say: Say) -> None:
-    """Make a snapshot of all components, then remove old ones as the settings say."""
-    layout.find(source.hub.prefix)  # what is left of a hub in ruins is no backup of it
+    """Make a snapshot of all components, then remove old ones according to the settings."""
+    layout.find(source.hub.prefix)  # don't back up what remains of a broken hub
     wanted = components.every()
     made = capture.create(source, wanted, say)
     record.values["notes"] = made.notes
@@ -124,7 +123,7 @@ def _require_whole(made: Snapshot, wanted: tuple[Component, ...]) -> None:
 
 
 def _verify(source: Source, record: Record, say: Say) -> None:
-    """Read the newest snapshot whole, and a sample of the users' files."""
+    """Verify the newest snapshot completely, and a sample of the users' files."""
     found = snapshot.verify(snapshot.find(source.backups, None), say)
     kept = _with_user_data(source)
     say("A sample of the user data")
@@ -133,7 +132,7 @@ def _verify(source: Source, record: Record, say: Say) -> None:
 
 
 def _with_user_data(source: Source) -> Manifest:
-    """Return the newest snapshot of this hub that holds user data."""
+    """Return the newest snapshot of this hub that contains user data."""
     for path in reversed(snapshot.listed(source.backups)):
         kept = snapshot.read(path).manifest
         if kept.hub == str(source.hub.prefix) and kept.components.get(USER_DATA, {}).get("kept"):

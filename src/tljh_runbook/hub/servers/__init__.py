@@ -1,1 +1,1 @@
-"""Users' servers: which run, how long they cannot be reached, and why they end."""
+"""Users' servers: which are running, their downtime, and why they ended."""

@@ -1,4 +1,4 @@
-"""Functions that run beside something, for as long as it lasts."""
+"""Functions that run in the background while a context is active."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 
 Work = Callable[[threading.Event], object]
-"""Runs until the event is set."""
+"""A function that runs until the event is set."""
 
 
 class Background:
-    """Runs each function in a thread of its own for as long as the context lasts."""
+    """Context manager that runs each function in its own thread."""
 
     def __init__(self, *works: Work) -> None:
         self._stop = threading.Event()

@@ -1,7 +1,7 @@
-"""Why a user server has ended: what systemd, Docker, the hub, the kernel and itself have recorded.
+"""Why a user server ended, according to systemd, Docker, the hub, the kernel and its own log.
 
-Of a plain process there are only its own last words, and the kernel's where it ran out of memory.
-The end of one of which there is neither, while the hub is down, counts as ours.
+For a plain process there are only its own last messages, and the kernel's if it ran out of memory.
+If there is neither and the hub was down when it ended, it counts as lost because of the upgrade.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from tljh_runbook.errors import DockerFailed
 from tljh_runbook.hub.system import docker, hub_log
 from tljh_runbook.hub.system.services import Services
 
-# What systemd writes into its journal (sd-messages.h).
+# IDs of messages that systemd writes to its journal (sd-messages.h).
 STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"  # a job to stop the unit has started
 OUT_OF_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
-EXITED = "98e322203f7a4ed290d09fe03c09fe15"  # its main process
+EXITED = "98e322203f7a4ed290d09fe03c09fe15"  # the unit's main process has exited
 SUCCEEDED = "7ad2d189f7e94e70a38c781354912448"  # the unit is no longer active
-LINES = 5000  # of the hub's log that are read
-WAIT = 20.0  # seconds that the journal may take to answer
-STOPS = {"2", "3", "9", "15"}  # signals that are meant to end a process
-# What JupyterHub writes at its start of a server that it gives up, with the server's name.
+LINES = 5000  # lines of the hub's log to read
+WAIT = 20.0  # seconds that journalctl may take
+STOPS = {"2", "3", "9", "15"}  # signals that are sent to end a process
+# What JupyterHub logs at startup about a server that it gives up, with the server's name.
 GIVEN_UP = (
     " does not appear to be running at ",
     "Failed to poll spawner for ",
     "Failed to cleanup ",
 )
-# What it writes first of all, and when it is asked to stop a server, with the server's address.
+# What it logs first of all, and when it is asked to stop a server, with the server's address.
 STARTS = "Running JupyterHub version"
 STOPS_SERVER = re.compile(r"\] Removing user .* from proxy \(.*?/user/(.+)\)$")
-# What the kernel writes when it kills a process for want of memory: "Memory cgroup" where its own
-# limit was reached, nothing before "Out" where the server as a whole had none left.
+# What the kernel logs when it kills a process for lack of memory: "Memory cgroup" if the process
+# reached its own limit, nothing before "Out" if the whole machine ran out of memory.
 KILLED = re.compile(r"(Memory cgroup out|Out) of memory: Kill(?:ed)? process (\d+) \(")
-# What Jupyter Server writes when it ends, but not when a signal ends it.
+# What Jupyter Server logs when it ends, unless a signal ends it.
 LAST_WORDS = {
     "Shutting down on /api/shutdown request": "its user shut it down",
     " seconds; shutting down.": "it had no kernels",
@@ -48,7 +48,7 @@ LAST_WORDS = {
 
 
 def own(server: dict[str, Any], manager: Services, since: float) -> str:
-    """Say how a server ended on its own; nothing where it did not, or where nobody knows.
+    """Return how a server ended on its own; '' if it did not, or if that is unknown.
 
     ``server`` is what `guarantees.servers` has measured, ``since`` is in seconds since 1970.
     """
@@ -70,13 +70,16 @@ def _of_its_keeper(server: dict[str, Any], manager: Services, since: float) -> s
 
 
 def of_words(lines: Iterable[str]) -> str:
-    """Read what a server itself has written."""
+    """Return how a server ended according to its own log."""
     found = (told for line in lines for words, told in LAST_WORDS.items() if words in line)
     return next(found, "")
 
 
 def of_container(events: Iterable[dict[str, Any]]) -> str:
-    """Read Docker's events: a container that is stopped is sent a signal before it dies."""
+    """Return how a container ended on its own, according to Docker's events; '' if it did not.
+
+    A container that is stopped is sent a signal before it dies.
+    """
     for event in events:
         about = event.get("Actor", {}).get("Attributes", {})
         if event.get("Action") == "kill" and about.get("signal") in STOPS:
@@ -89,7 +92,10 @@ def of_container(events: Iterable[dict[str, Any]]) -> str:
 
 
 def of_unit(entries: Iterable[dict[str, Any]]) -> str:
-    """Read what systemd wrote of a unit: one that is stopped has a job for it first."""
+    """Return how a unit ended on its own, according to systemd's journal; '' if it did not.
+
+    A unit that is stopped has a stop job first.
+    """
     for entry in entries:
         kind = entry.get("MESSAGE_ID")
         if kind == STOPPING:
@@ -105,11 +111,11 @@ def of_unit(entries: Iterable[dict[str, Any]]) -> str:
 
 
 def reached_its_limit(lines: Iterable[str], pid: int | None) -> bool | None:
-    """Read what the kernel wrote: whether it killed a process that reached its own limit of memory.
+    """Return whether the kernel killed a process because it reached its own memory limit.
 
-    False where the server as a whole had no memory left: the upgrade may have taken it. None where
-    the kernel did not kill the process. systemd and Docker do not tell the two apart, and with
-    control groups of version 1 systemd is not told at all.
+    False if the whole machine ran out of memory: the upgrade may have used it up. None if the
+    kernel did not kill the process. systemd and Docker do not distinguish the two cases, and with
+    cgroup v1 systemd is not notified at all.
     """
     found = (killed for line in lines if (killed := KILLED.search(line)))
     own = [killed[1].startswith("Memory") for killed in found if int(killed[2]) == pid]
@@ -117,15 +123,15 @@ def reached_its_limit(lines: Iterable[str], pid: int | None) -> bool | None:
 
 
 def said_by_hub(manager: Services, since: float) -> tuple[set[str], set[str]]:
-    """Return which servers, by label, the hub says that it has given up or was stopping.
+    """Return the labels of the servers that the hub's log says it gave up or was stopping.
 
-    JupyterHub asks every server that its database names when it starts. One that does not answer
-    where the hub looks for it is stopped; that is a loss, though the hub itself has done it. One
-    that it was asked to stop just before it was itself stopped may end any time later.
+    At startup, JupyterHub checks every server in its database. It stops a server that does not
+    answer at the expected address; that counts as a loss, although the hub itself did it. A server
+    that the hub was asked to stop just before it was itself stopped may end at any later time.
     """
     first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
     lines = hub_log.tail(manager, since, LINES).splitlines()
-    # As JupyterHub writes: [W 2026-11-30 16:03:22.123 JupyterHub app:2783] words
+    # JupyterHub's log format: [W 2026-11-30 16:03:22.123 JupyterHub app:2783] message
     told = [line for line in lines if line[3:22] >= first]
     earlier = takewhile(lambda line: STARTS not in line, told)
     return set(_given_up(told)), set(_stopping(earlier))
@@ -147,7 +153,7 @@ def _given_up(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _said(pid: int, manager: Services, since: float) -> Iterator[str]:
-    """Yield the lines that a process has written since then."""
+    """Yield the lines that a process has logged since ``since``."""
     if manager.servers_log:
         with suppress(OSError):
             text = manager.servers_log.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""How long the hub and the user servers were away: asked through the proxy, all the time."""
+"""Downtime of the hub and the user servers, measured by constant requests through the proxy."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ from tljh_runbook.hub.health import endpoint
 from tljh_runbook.hub.servers.background import Background
 from tljh_runbook.hub.system import http_client
 
-EVERY = 0.1  # seconds between two questions
-TIMEOUT = 2.0  # seconds after which a question counts as not answered
-SERVER, SERVICE = "server of ", "service "  # with these the names of such probes begin
+EVERY = 0.1  # seconds between two requests
+TIMEOUT = 2.0  # seconds after which a request counts as failed
+SERVER, SERVICE = "server of ", "service "  # prefixes of the names of such probes
 
 
 @dataclass(frozen=True)
 class Target:
-    """An address, and which answers to a question mean that what is behind it is there."""
+    """An address, and which answers mean that the program behind it is available."""
 
     url: str
     there: Callable[[http_client.Answer], bool] = lambda answer: answer.ok
     limit: int = http_client.LIMIT
-    """How many bytes of an answer are read."""
+    """How many bytes of an answer to read."""
 
 
 @dataclass
 class Outage:
-    """What one probe saw. Times are in seconds, and moments count from the probe's beginning."""
+    """The results of one probe, in seconds; points in time count from the start of the probe."""
 
     name: str
     asked: int = 0
     failed: int = 0
     gaps: list[tuple[float, float]] = field(default_factory=list)
-    """From when to when it was away."""
+    """Start and end of each downtime."""
     _last_answer: float = field(default=0.0, repr=False)
     _missing: bool = field(default=False, repr=False)
 
     @property
     def away(self) -> float:
-        """How long it was away, at most."""
+        """Total downtime, an upper bound."""
         return sum(end - begin for begin, end in self.gaps)
 
     def note(self, moment: float, ok: bool) -> None:
-        """Enter one question and whether it was answered.
+        """Record one request and whether it was answered.
 
-        Away counts from the last answer before to the first answer after, which is an upper bound.
+        Downtime lasts from the last answer before a failure to the first one after it, which is an
+        upper bound.
         """
         self.asked += 1
         if not ok:
@@ -62,24 +63,27 @@ class Outage:
         self._last_answer = moment
 
     def so_far(self, moment: float) -> list[tuple[float, float]]:
-        """Return the gaps, and the one that is still open at this ``moment``."""
+        """Return the gaps, including one that is still open at this ``moment``."""
         return [*self.gaps, (self._last_answer, moment)] if self._missing else list(self.gaps)
 
     def close(self, moment: float) -> None:
-        """End what it is away; at the end of all, what did not come back was away until now."""
+        """Close an open gap; downtime that has not ended counts until the end of the probe."""
         if self._missing:
             self.gaps.append((self._last_answer, moment))
             self._missing = False
 
     def to_json(self, *, until: float | None = None) -> dict[str, Any]:
-        """Return it as data; of a server that its user has left, only the gaps ``until`` then."""
+        """Return the results as data.
+
+        For a server that was stopped or ended on its own, only the gaps ``until`` then count.
+        """
         known = [gap for gap in self.gaps if until is None or gap[1] <= until]
         gaps = [[round(begin, 2), round(end, 2)] for begin, end in known]
         return {
             "name": self.name,
             "asked": self.asked,
             "failed": self.failed,
-            # Of the rounded ones: who adds up what is shown comes to the same.
+            # Added up after rounding, so that the gaps shown have the same sum.
             "away": round(sum(end - begin for begin, end in gaps), 2),
             "gaps": gaps,
             "left": until is not None,
@@ -87,12 +91,12 @@ class Outage:
 
 
 class Probe(Background):
-    """Asks each address ten times a second for as long as the context lasts."""
+    """Context manager that sends a request to each address ten times a second."""
 
     def __init__(self, targets: Mapping[str, Target]) -> None:
         self.outages = [Outage(name) for name in targets]
         self.began = ""
-        """When it began, in UTC."""
+        """When it started, in UTC."""
         self.seconds = 0.0
         """How long it lasted."""
         self._start = 0.0
@@ -110,7 +114,7 @@ class Probe(Background):
         self.seconds = self.now()
 
     def now(self) -> float:
-        """Return how many seconds ago it began."""
+        """Return how many seconds ago it started."""
         return time.monotonic() - self._start
 
     def _ask(self, outage: Outage, target: Target, stop: threading.Event) -> None:
@@ -122,13 +126,13 @@ class Probe(Background):
 
 
 def targets(source: Source) -> dict[str, Target]:
-    """Return what is probed: the hub's health page, the proxy, each service, each user server."""
+    """Return what to probe: the hub's health page, the proxy, each service, each user server."""
     address = endpoint.found(source)
     found = databases.find(source.hub, source.services, source.settings)["jupyterhub"]
     health = address.url("hub/health")
     return {
         "hub": Target(health),
-        "proxy": Target(health, lambda answer: answer.status != 0),  # any word is the proxy's
+        "proxy": Target(health, lambda answer: answer.status != 0),  # any answer is from the proxy
         **{
             f"{SERVICE}{name}": Target(address.at(base), lambda answer: answer.there)
             for name, base in hubdb.services(found).items()

@@ -1,4 +1,4 @@
-"""The users' servers that run: which process or container each is, and whether it answers."""
+"""The users' running servers: the process or container of each, and whether it answers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tljh_runbook.hub.system import docker, http_client, processes
 from tljh_runbook.hub.system.docker import Container
 from tljh_runbook.hub.system.services import Services
 
-AT_ONCE = 16  # servers that are asked at the same time
-DIRECT = 2.0  # seconds that a server may take to answer itself
+AT_ONCE = 16  # servers that are queried at the same time
+DIRECT = 2.0  # seconds that a server may take to answer a request that bypasses the proxy
 
 
 @dataclass(frozen=True)
 class Process:
-    """The process of a user server; ``pid`` is None where none is found.
+    """The process of a user server; ``pid`` is None if none was found.
 
-    ``ended`` where the system, systemd or Docker says that it does not run.
+    ``ended`` is true if the system, systemd or Docker says that it is not running.
     """
 
     pid: int | None
@@ -33,7 +33,7 @@ class Process:
 
 
 def measure(source: Source) -> dict[str, Any]:
-    """Return of each server, by its label, its process and whether it answers through the proxy.
+    """Return each server's process and whether it answers through the proxy, by server label.
 
     Raises what `databases.find` raises.
     """
@@ -41,7 +41,7 @@ def measure(source: Source) -> dict[str, Any]:
     address = endpoint.found(source)
     servers = hubdb.servers(found["jupyterhub"])
     known = processes_of(servers, source.services)
-    # All at once: users' programs answer as slowly as they like.
+    # In parallel, because users' programs may be slow to answer.
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = pool.map(
             lambda each: http_client.get(address.at(each.api), limit=http_client.SHORT).ok, servers
@@ -54,7 +54,7 @@ def measure(source: Source) -> dict[str, Any]:
             "container": _container(server),
             "unit": server.state.get("unit_name"),
             "answers": answer,
-            # Where it listens, behind no proxy.
+            # Whether it answers where it listens, without the proxy.
             "itself": own,
         }
         for server, answer, own in zip(servers, answers, itself, strict=True)
@@ -62,14 +62,14 @@ def measure(source: Source) -> dict[str, Any]:
 
 
 def same(was: dict[str, Any], now: dict[str, Any] | None) -> bool:
-    """Say whether a server that ran then runs now, as the same process, and answers if it did."""
+    """Return whether a server is still the same process, and still answers if it did before."""
     if now is None or any(was[each] != now[each] for each in ("pid", "started", "container")):
         return False
     return bool(now["answers"] or not was["answers"])
 
 
 def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[str, Process]:
-    """Return each server's process, by the server's label."""
+    """Return each server's process, by server label."""
     containers = _containers(servers)
     return {server.label: _process(server, containers, services) for server in servers}
 
@@ -77,13 +77,13 @@ def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[
 def _process(
     server: hubdb.Server, containers: dict[str, Container] | None, services: Services
 ) -> Process:
-    """Return a server's process; without one, its answer alone is judged."""
+    """Return a server's process; without one, only its answer counts."""
     container = _container(server)
     running = (containers or {}).get(container or "")
     if running:
         return Process(running.pid, running.started, ended=False)
     pid, unit = server.state.get("pid"), server.state.get("unit_name")
-    if not pid and unit:  # as SystemdSpawner keeps it
+    if not pid and unit:  # SystemdSpawner stores only the unit
         pid = services.pid(str(unit))
     if pid:
         started = processes.started(pid)
@@ -97,7 +97,7 @@ def _container(server: hubdb.Server) -> str | None:
 
 
 def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container] | None:
-    """Return those of the servers' containers that run; None where Docker does not tell."""
+    """Return the servers' running containers; None if Docker cannot be asked."""
     with suppress(*docker.AWAY, DockerFailed):
         return docker.containers(filter(None, map(_container, servers)))
     return None

@@ -1,7 +1,8 @@
-"""Watch a hub while it is swapped: who can be reached, and when the users' servers end.
+"""Monitoring of a hub during the swap: what can be reached, and when the users' servers end.
 
-The moments say whose doing an end was. While the hub answers, a server may be stopped by its user,
-by the culler, or end on its own. While the hub is down nobody can ask it for that.
+The time at which a server ends shows what caused it. While the hub answers, a server may be stopped
+by its user or by the culler, or end on its own. While the hub is down, nobody can ask it to stop
+one.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ from tljh_runbook.hub.servers.background import Background
 from tljh_runbook.hub.servers.probe import SERVER, Probe, Target
 from tljh_runbook.hub.system import processes
 
-EVERY = 0.1  # seconds between two looks at the processes
+EVERY = 0.1  # seconds between two checks of the processes
 HUB = "hub"  # the probe of the hub itself
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a watch has seen so far; moments are in seconds since it began."""
+    """What a watch has seen so far; times are in seconds since it started."""
 
     began: float
-    """When it began, in seconds since 1970."""
+    """When it started, in seconds since 1970."""
     down: tuple[tuple[float, float], ...] = ()
-    """When the hub did not answer: from its last answer before to the first one after."""
+    """When the hub was down: from its last answer before to the first one after."""
     ended: dict[str, float] = field(default_factory=dict)
-    """When the process of a user server was seen to have ended, by the server's label."""
+    """When the process of a user server was first found to have ended, by server label."""
 
     def while_down(self, moment: float | None) -> bool:
-        """Say whether at this moment nobody could ask the hub to stop a server."""
+        """Return whether the hub was down at this moment, so that nobody could stop a server."""
         return moment is not None and any(begin <= moment <= end for begin, end in self.down)
 
 
 class Watch(Background):
-    """Probes the targets and follows the servers' processes for as long as the context lasts."""
+    """Context manager that probes the targets and monitors the servers' processes."""
 
     def __init__(self, targets: Mapping[str, Target], servers: Mapping[str, Mapping[str, Any]]):
         self.probe = Probe(targets)
@@ -63,9 +64,10 @@ class Watch(Background):
         return Seen(self._began, down, dict(self._ended))
 
     def outages(self, servers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return what the probes saw, for the report; ``servers`` say which of them were left.
+        """Return the results of the probes for the report.
 
-        Of a server that its user has left only what was before counts: that is no downtime.
+        For a server that ``servers`` mark as ``left`` (stopped, or ended on its own), only the time
+        before that counts: what follows is not downtime.
         """
         found = []
         left = {label for label, each in servers.items() if each.get("left")}

@@ -1,1 +1,1 @@
-"""Snapshots on disk, and the safe placement of what they hold."""
+"""Snapshots on disk, and how their contents are restored safely."""

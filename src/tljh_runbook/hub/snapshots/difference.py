@@ -1,4 +1,4 @@
-"""What differs between two snapshots: versions, rows of databases, files."""
+"""The differences between two snapshots: versions, database row counts, files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tljh_runbook.hub.snapshots.manifest import Entry, Manifest
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not the same in both; '' stands for what is not there."""
+    """One difference; an empty string means that the item is missing on that side."""
 
     component: str
     what: str
@@ -26,7 +26,7 @@ class Difference:
 
 
 def between(older: Manifest, newer: Manifest) -> list[Difference]:
-    """Return what differs, component by component."""
+    """Return the differences, component by component."""
     found = [*_pairs("versions", older.labels, newer.labels)]
     for name in sorted({*older.components, *newer.components}):
         found += _pairs(name, _told(older, name), _told(newer, name))
@@ -34,12 +34,12 @@ def between(older: Manifest, newer: Manifest) -> list[Difference]:
 
 
 def _told(manifest: Manifest, component: str) -> dict[str, str]:
-    """Return what is compared of a component, as texts by name."""
+    """Return the values of a component that are compared, by name."""
     if component not in manifest.components:
         return {}
     told = {"": "kept"}
     told |= dict(_rows(manifest.components[component]))
-    # The proxy's routes and a database's bytes change all the time: rows tell what matters.
+    # Database bytes and the proxy's routes change all the time, so row counts are compared.
     return told | {entry.path: _file(entry) for entry in manifest.of(component)}
 
 

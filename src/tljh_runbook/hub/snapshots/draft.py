@@ -1,4 +1,4 @@
-"""A snapshot that is being written: each component's folder in it, and where it is until then."""
+"""A snapshot in progress: its component folders, and its path until it is complete."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ Say = Callable[[str], None]
 
 @dataclass
 class Folder:
-    """One component's place in a snapshot that is being written."""
+    """The folder of one component in a snapshot in progress."""
 
     snapshot: Path
     component: str
     hub: Hub
     kept_as: str
-    """The name of the snapshot once it is sealed."""
+    """The name of the snapshot once it is complete and checksummed."""
     alone: bool = False
-    """Whether this component is all that was asked for, so that without it there is nothing."""
+    """Whether this is the only requested component, so that without it there is no snapshot."""
     say: Say = lambda _: None
     entries: list[Entry] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
-    """What should be here and could not be read, and why."""
+    """What should be here but could not be read, and why."""
 
     def place(self, name: str) -> Path:
-        """Return where the file ``name`` goes, its folders made."""
+        """Return the path for the file ``name`` and create its folders."""
         path = self.snapshot / self.component / name
         for parent in reversed(path.relative_to(self.snapshot).parents):
-            # mkdir(parents=True) would give the mode to the last one only.
+            # mkdir(parents=True) would apply the mode to the last folder only.
             (self.snapshot / parent).mkdir(mode=0o700, exist_ok=True)
         return path
 
     def copy(self, origin: Path, name: str) -> None:
-        """Keep a copy of the small file ``origin``; one that cannot be read is noted.
+        """Save a copy of the small file ``origin``, or note that it can't be read.
 
-        Raises `FileNotFoundError` where it is gone, `PermissionError` where root could read it.
+        Raises `FileNotFoundError` if it is gone, `PermissionError` if root could read it.
         """
         try:
             data, status = files.steady(origin)
@@ -57,7 +57,7 @@ class Folder:
         self.record(name, origin, status)
 
     def cannot_read(self, origin: Path, error: OSError) -> None:
-        """Note what could not be read, unless it is gone or the reader is only not root."""
+        """Note what can't be read; raise ``error`` if it is gone or root could read it."""
         if isinstance(error, FileNotFoundError):
             raise error
         if isinstance(error, PermissionError) and os.geteuid() != 0:
@@ -65,12 +65,12 @@ class Folder:
         self.unread[str(origin)] = error.strerror or str(error)
 
     def write(self, name: str, text: str) -> None:
-        """Keep a text that is no file on the hub."""
+        """Save a text that is not a file on the hub."""
         files.write_new(self.place(name), text.encode())
         self.record(name, None, self.place(name).stat())
 
     def record(self, name: str, origin: Path | None, status: os.stat_result) -> None:
-        """Enter a file that was put at ``place(name)``, with its origin's mode and owner."""
+        """Add the file at ``place(name)`` to the entries, with the mode and owner of its origin."""
         path = f"{self.component}/{name}"
         size, sha = files.digest(self.snapshot / path)
         self.entries.append(
@@ -89,22 +89,22 @@ class Folder:
 
 
 def forget_partial(source: Source) -> None:
-    """Remove what a killed run left; the hub's lock says that none is at work."""
+    """Remove what a killed run left; the hub's lock ensures that no run is active."""
     for left in source.backups.glob(f"{_prefix(source)}*"):
         shutil.rmtree(left)
 
 
 def partial_place(source: Source, name: str) -> Path:
-    """Return where the snapshot ``name`` is put together."""
+    """Return the path at which the snapshot ``name`` is assembled."""
     return source.backups / f"{_prefix(source)}{name}"
 
 
 def _prefix(source: Source) -> str:
-    """Return how this hub's unfinished snapshots begin: others may share the folder."""
+    """Return the name prefix of this hub's unfinished snapshots; hubs may share the folder."""
     return f"{PARTIAL}{hashlib.sha256(bytes(source.hub.prefix)).hexdigest()[:8]}-"
 
 
 def bring_to_disk(partial: Path) -> None:
-    """Bring the entries of all folders of an unfinished snapshot to the disk."""
+    """Flush all folder entries of an unfinished snapshot to disk."""
     for folder, _, _ in os.walk(partial):
         files.sync_folder(Path(folder))

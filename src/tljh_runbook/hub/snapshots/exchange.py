@@ -1,4 +1,4 @@
-"""Files restored to their place: staged beside it, exchanged while the hub is stopped."""
+"""Restore of files: staged next to their target, swapped in while the hub is stopped."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STAGED = ".tljh-runbook-restore"
 
 
 def actions(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Action]:
-    """Yield an action for each file that is not on the hub as it was saved."""
+    """Yield an action for each file that differs from the snapshot."""
     return actions_of(Place(restoration, each) for each in entries if each.origin is not None)
 
 
 def actions_of(places: Iterable[Place]) -> Iterator[Action]:
-    """Yield an action for each place where something else is than was saved."""
+    """Yield an action for each place whose content differs from the snapshot."""
     for place in places:
         before = place.before()
         if before:
@@ -40,10 +40,10 @@ def actions_of(places: Iterable[Place]) -> Iterator[Action]:
 
 
 class Place:
-    """One file of a snapshot and its place on the hub."""
+    """One file of a snapshot and its path on the hub."""
 
     beside: tuple[str, ...] = ()
-    """The endings of files that belong to this one."""
+    """The suffixes of files that belong to this one."""
 
     def __init__(self, restoration: Restoration, entry: Entry) -> None:
         self._restoration = restoration
@@ -53,7 +53,7 @@ class Place:
         self._made: list[Path] = []
 
     def before(self) -> str:
-        """Say how the live file differs from the kept one; nothing when it does not."""
+        """Return how the live file differs from the saved one, or an empty string."""
         try:
             size, sha = files.digest(self.target)
             status = self.target.lstat()
@@ -70,17 +70,17 @@ class Place:
         return "" if owner == wanted else "another owner or mode"
 
     def after(self) -> str:
-        """Say in a few words what the place holds after the restore."""
+        """Describe in a few words what the file is after the restore."""
         return "as kept"
 
     def _has_more(self) -> bool:
-        """Say whether what belongs to the file holds changes that are not in it yet."""
+        """Return whether a file that belongs to this one holds changes not yet written to it."""
         return any(path.lstat().st_size for path in self._live()[1:])
 
     def stage(self) -> None:
-        """Write the kept file beside its place, whole and checked.
+        """Write the saved file next to its target, and verify it.
 
-        Raises `RestoreFailed` when a folder is in the place.
+        Raises `RestoreFailed` if the target is a folder.
         """
         if self.target.is_dir() and not self.target.is_symlink():
             raise RestoreFailed(
@@ -93,25 +93,25 @@ class Place:
         write_copy(origin, self._staged, self._entry)
 
     def discard(self) -> None:
-        """Take away what was staged, and folders that were made for it."""
+        """Remove the staged file and the folders created for it."""
         self._staged.unlink(missing_ok=True)
         for folder in reversed(self._made):
             try:
                 folder.rmdir()
-            except OSError:  # something is in it by now
+            except OSError:  # not empty any more
                 return
 
     def exchange(self) -> None:
-        """Keep what is in the place, then put the staged file there."""
+        """Back up the live file, then move the staged file into place."""
         self._keep()
         self._replace(self._staged)
 
     def put_back(self) -> None:
-        """Put what was replaced into its place again."""
+        """Move the replaced file back into place."""
         replaced = kept(self._restoration.replaced, self.target)
         if os.path.lexists(replaced):
             self._return(replaced)
-        elif not self._staged.exists():  # it was restored, where nothing had been
+        elif not self._staged.exists():  # there was no file before the restore
             self.target.unlink(missing_ok=True)
         files.sync_folder(self.target.parent)
 
@@ -133,7 +133,7 @@ class Place:
         return [path for path in self._names() if os.path.lexists(path)]
 
     def _make_parents(self) -> None:
-        # TLJH's own folders are for root alone; what lies elsewhere must be found by others.
+        # TLJH's own folders are private to root; folders elsewhere must be accessible to others.
         hub = self._restoration.source.hub
         mode = 0o700 if self.target.is_relative_to(hub.prefix) else 0o755
         for parent in reversed(self.target.parents):
@@ -143,14 +143,14 @@ class Place:
 
 
 def folder_mode(hub: Hub, folder: Path, usual: int) -> int:
-    """Return the mode that a folder is made with: the prefix itself is open to everybody."""
+    """Return the mode for a new folder; the prefix itself is readable by everyone."""
     return 0o755 if folder == hub.prefix else usual
 
 
 def write_copy(origin: Path, target: Path, entry: Entry) -> None:
-    """Write a sealed file again, with owner, mode and time, on the disk and checked.
+    """Copy a checksummed file with owner, mode and mtime, flush it to disk and verify it.
 
-    Raises `SnapshotDamaged` when it is not as sealed.
+    Raises `SnapshotDamaged` if the checksum does not match.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with (
@@ -174,9 +174,9 @@ def write_copy(origin: Path, target: Path, entry: Entry) -> None:
 
 
 def keep(replaced: Path, live: Path) -> None:
-    """Keep ``live`` as it is in the folder ``replaced``, under its whole path, on the disk.
+    """Copy ``live`` to the folder ``replaced``, under its whole path, and flush it to disk.
 
-    Raises `RestoreFailed` when something is kept there already: it is never overwritten.
+    Raises `RestoreFailed` if there is a copy already: it is never overwritten.
     """
     target = kept(replaced, live)
     if os.path.lexists(target):
@@ -189,23 +189,23 @@ def keep(replaced: Path, live: Path) -> None:
 
 
 def kept(replaced: Path, live: Path) -> Path:
-    """Return where ``live`` is kept in the folder ``replaced``."""
+    """Return the path of the copy of ``live`` in the folder ``replaced``."""
     return replaced / str(live).lstrip("/")
 
 
 def copy_file(origin: Path, target: Path) -> None:
-    """Copy a file, or a link as a link, with mode, owner and times; on the disk, then renamed."""
+    """Copy a file, or a link as a link, with mode, owner and times; atomic and flushed to disk."""
     stage_copy(origin, target).replace(target)
     files.sync_folder(target.parent)
 
 
 def staged_name(target: Path) -> Path:
-    """Return where a file waits, on the same disk, that is to come to ``target``."""
+    """Return the path, on the same disk, of the staged copy of ``target``."""
     return target.with_name(f".{target.name}{STAGED}")
 
 
 def stage_copy(origin: Path, target: Path) -> Path:
-    """Copy a file as `copy_file` does, and leave it where it waits for its place; return where."""
+    """Copy a file as `copy_file` does, but leave it staged; return its path."""
     new = staged_name(target)
     new.unlink(missing_ok=True)
     shutil.copy2(origin, new, follow_symlinks=False)

@@ -1,7 +1,7 @@
-"""What is in ``state/`` and ``config/``: files, databases, links, and what is left out and why.
+"""The contents of ``state/`` and ``config/``: files, databases, links, and what is left out.
 
-Nothing there is passed over silently.  A link is recorded as a link; what it leads to is a part of
-the hub as well, for example a ``jupyterhub_config.d`` that is a checkout elsewhere.
+Nothing there is skipped silently.  A link is recorded as a link; its target is also part of the
+hub, for example if ``jupyterhub_config.d`` is a checkout elsewhere.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from pathlib import Path
 from tljh_runbook.hub.core import files, trust
 from tljh_runbook.hub.core.layout import Hub
 
-LARGEST = 16 << 20  # bytes: a larger file is neither a setting nor a secret
-MOST = 2000  # entries in a folder that a link leads to
+LARGEST = 16 << 20  # bytes; a larger file is neither configuration nor a secret
+MOST = 2000  # maximum number of entries in a linked folder
 SQLITE = b"SQLite format 3\0"
-BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database file
+BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite creates next to a database
 ENDINGS = {
     ".lock": "a lock, created again when needed",
     ".log": "a log",
     ".pid": "a process number, wrong after a restart",
 }
-# As JupyterHub names the copy that it makes before it migrates (jupyterhub/dbutil.py).
+# JupyterHub's name for the copy it makes before a migration (jupyterhub/dbutil.py).
 MIGRATED = re.compile(r".+\.sqlite\.\d{4}-\d\d-\d\d-\d{6}\S*")
 KINDS = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe"}
 
 
 @dataclass
 class Inventory:
-    """All that was found. Files and databases: where each is, and its name in a snapshot."""
+    """Everything that was found. Files and databases: their path, and their name in a snapshot."""
 
     files: dict[Path, str] = field(default_factory=dict)
     databases: dict[Path, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    """Where each link is, and what it says."""
+    """The path of each link, and its target."""
     folders: dict[str, list[int]] = field(default_factory=dict)
-    """Mode, owner and group of each folder below the two, empty ones as well."""
+    """Mode, owner and group of each folder below the two, including empty ones."""
     left_out: dict[str, str] = field(default_factory=dict)
     """What is left out on purpose, and why."""
     unread: dict[str, str] = field(default_factory=dict)
-    """What should be in the snapshot and cannot be read, and why."""
+    """What should be in the snapshot but can't be read, and why."""
 
 
 def of(hub: Hub) -> Inventory:
-    """Return what is in the two folders, and what links in them lead to."""
+    """Return the contents of the two folders, and of the targets of links in them."""
     trees = (hub.config, hub.state)
     return _Search(Inventory(), tuple(Path(os.path.realpath(each)) for each in trees)).run(trees)
 
 
 class _Search:
-    """Enters what it finds into an inventory, and each folder once."""
+    """A search that adds what it finds to an inventory, and follows each link target once."""
 
     def __init__(self, found: Inventory, trees: tuple[Path, ...]) -> None:
         self._found = found
@@ -71,7 +71,7 @@ class _Search:
         return self._found
 
     def _enter(self, path: Path, name: str) -> None:
-        with suppress(FileNotFoundError):  # the proxy's rules come and go
+        with suppress(FileNotFoundError):  # the proxy's rules change all the time
             status = path.lstat()
             if stat.S_ISLNK(status.st_mode):
                 self._follow(path, name)
@@ -108,11 +108,11 @@ class _Search:
         try:
             with os.fdopen(files.open_regular(path), "rb") as file:
                 return file.read(len(SQLITE)) == SQLITE
-        except OSError:  # whoever copies it says why it cannot be read
+        except OSError:  # the copy reports why it can't be read
             return False
 
     def _follow(self, link: Path, name: str) -> None:
-        """Record a link, and enter what it leads to unless that is found by itself."""
+        """Record a link, and add its target unless the search covers that anyway."""
         self._found.links[str(link)] = os.readlink(link)  # noqa: PTH115 - as it says, also //x
         target = Path(os.path.realpath(link))
         if self._is_inside(target) or target in self._followed:
@@ -128,11 +128,11 @@ class _Search:
             self._enter(target, name)
 
     def _is_inside(self, path: Path) -> bool:
-        """Say whether a path is entered by itself."""
+        """Return whether the search covers a path anyway."""
         return any(path.is_relative_to(tree) for tree in self._trees)
 
     def _unfit(self, target: Path) -> str:
-        """Say why what a link leads to is not copied."""
+        """Return why the target of a link is not copied, or an empty string."""
         if not target.exists():
             return "nothing is there"
         if target.is_dir() and len(list(islice(self._tree(target), MOST + 1))) > MOST:
@@ -140,7 +140,7 @@ class _Search:
         return ""
 
     def _tree(self, folder: Path) -> Iterator[Path]:
-        """Yield all that is below a folder, following no link; a ``.git`` as a whole."""
+        """Yield everything below a folder without following links; ``.git`` as a single entry."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -152,13 +152,13 @@ class _Search:
                 yield from self._tree(folder / entry.name)
 
     def _cannot_read(self, path: Path, error: OSError) -> None:
-        """Note what cannot be read. Raises ``error`` where root could read it."""
+        """Record a path that can't be read. Raises ``error`` if root could read it."""
         if isinstance(error, PermissionError) and os.geteuid() != 0:
             raise error
         self._found.unread[str(path)] = error.strerror or str(error)
 
     def _enter_linked(self, path: Path, name: str) -> None:
-        """Enter what is in a folder elsewhere, in which users may be able to write."""
+        """Add an entry of a linked folder, to which users may have write access."""
         if self._is_inside(path):
             return
         if path.name == ".git":

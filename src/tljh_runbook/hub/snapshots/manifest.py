@@ -1,4 +1,4 @@
-"""The seal of a snapshot: what is in it, byte by byte, and where it came from."""
+"""The manifest of a snapshot: its files with their checksums, and where they came from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CREATED = "%Y-%m-%dT%H:%M:%SZ"
 NAME = "manifest.json"
 SUMS = "SHA256SUMS"
 NOTES = "RESTORE.md"
-REPORTS = "reports"  # written after the seal: what upgrades that started from here did
+REPORTS = "reports"  # not checksummed: reports of upgrades that started from this snapshot
 RESERVED = frozenset({NAME, SUMS, NOTES, REPORTS})
 
 
@@ -40,23 +40,23 @@ class Entry:
 
     @property
     def install_line(self) -> str:
-        """The command that puts the file back by hand, typed in the snapshot's folder."""
+        """The command that restores the file by hand, run from the snapshot's folder."""
         owned = f"install -m {self.mode:04o} -o {self.uid} -g {self.gid}"
         return f"{owned} {shlex.quote(self.path)} {shlex.quote(self.origin or '')}"
 
     @property
     def gone(self) -> bool:
-        """Whether nothing is any more where the file came from."""
+        """Whether the original file no longer exists."""
         return not os.path.lexists(self.origin or "")
 
     def below(self, paths: Sequence[Path]) -> bool:
-        """Say whether the file came from one of ``paths``, or from below one."""
+        """Return whether the file came from one of ``paths`` or from below one."""
         return any(Path(self.origin).is_relative_to(path) for path in paths if self.origin)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``manifest.json`` says."""
+    """The contents of ``manifest.json``."""
 
     id: str
     created: str
@@ -69,21 +69,21 @@ class Manifest:
     files: tuple[Entry, ...]
     notes_sha256: str
     sequence: int = 0
-    """Its place in the order in which snapshots were taken; 0 where none was recorded.
+    """The position in the order in which snapshots were taken; 0 if none was recorded.
 
-    The clock of a server may be wrong, so neither the name nor ``created`` tells the order.
+    A server's clock may be wrong, so the order does not depend on the name or on ``created``.
     """
     format: int = field(default=FORMAT)
 
     @property
     def held(self) -> set[str]:
-        """The components that are really in it: what could not be kept is only named."""
+        """The components that the snapshot contains; one that could not be saved is only listed."""
         details = self.components.items()
         return {name for name, each in details if each.get("kept", True)}
 
     @property
     def size(self) -> int:
-        """The size of all files, in bytes."""
+        """The total size of all files, in bytes."""
         return sum(entry.size for entry in self.files)
 
     def of(self, component: str) -> list[Entry]:
@@ -125,7 +125,7 @@ def read(data: bytes, what: str) -> Manifest:
 
 
 def sequence(data: bytes) -> int | None:
-    """Return the sequence in a manifest, also one of a newer format; None if it is unreadable."""
+    """Return the sequence in a manifest of any format, even a newer one; None if unreadable."""
     try:
         number = json.loads(data).get("sequence", 0)
     except (ValueError, AttributeError):
@@ -134,13 +134,13 @@ def sequence(data: bytes) -> int | None:
 
 
 def sealed(manifest: Manifest, manifest_sha256: str) -> dict[str, str]:
-    """Return the SHA-256 of every sealed file, by path."""
+    """Return the SHA-256 of every checksummed file, by path."""
     found = {entry.path: entry.sha256 for entry in manifest.files}
     return found | {NAME: manifest_sha256, NOTES: manifest.notes_sha256}
 
 
 def sums(wanted: dict[str, str]) -> bytes:
-    """Return the content of ``SHA256SUMS``, as ``sha256sum -c`` reads it."""
+    """Return the content of ``SHA256SUMS``, in the format of ``sha256sum -c``."""
     return os.fsencode("".join(_line(path, sha) for path, sha in sorted(wanted.items())))
 
 

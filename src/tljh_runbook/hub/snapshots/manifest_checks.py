@@ -1,7 +1,7 @@
-"""What a manifest may say: a snapshot that was stolen, changed and put back is not trusted.
+"""Checks for the values in a manifest, so that a tampered snapshot is not trusted.
 
-A seal tells damage, not malice: whoever can write in the folder of backups can seal anything. So
-each value is checked before any of it is used.
+Checksums detect damage, not tampering: anyone who can write to the backup folder can also write
+valid checksums. So every value is checked before any of them is used.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-LARGEST_ID = (1 << 32) - 2  # of a user or group; the next number means "leave it as it is"
-LARGEST = (1 << 63) - 1  # of what the system counts in 64 bits
-FILE_MODE = 0o1777  # neither set-user-id nor set-group-id: no file of a hub needs them
+LARGEST_ID = (1 << 32) - 2  # largest uid or gid; chown takes the next number as "don't change"
+LARGEST = (1 << 63) - 1  # largest signed 64-bit integer
+FILE_MODE = 0o1777  # no setuid or setgid: no file of a hub needs them
 FOLDER_MODE = 0o7777
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def require_sound(values: dict[str, Any], reserved: frozenset[str]) -> None:
-    """Check the parsed ``manifest.json``; ``reserved`` are names that no file in it may have.
+    """Check the parsed ``manifest.json``; no file in it may use a name from ``reserved``.
 
-    Raises `ValueError`, and `KeyError`, `TypeError` or `AttributeError` where something is of
-    another type.
+    Raises `ValueError`, or `KeyError`, `TypeError` or `AttributeError` if a value is missing or has
+    the wrong type.
     """
     for wrong in _faults(values, reserved):
         raise ValueError(wrong)
@@ -65,14 +65,14 @@ def _is_text(value: object) -> bool:
 
 
 def _is_place(path: object) -> bool:
-    """Say whether ``path`` is absolute, without ``..`` and the like, and not the root itself."""
+    """Return whether ``path`` is absolute and normalized, and is not the root itself."""
     if not (_is_text(path) and isinstance(path, str)):
         return False
     return path.startswith("/") and not path.startswith("//") and _is_plain(path) and path != "/"
 
 
 def _is_inside(path: object, component: object) -> bool:
-    """Say whether ``path`` is relative, and below the folder of its component."""
+    """Return whether ``path`` is relative and inside the folder of its component."""
     if not (_is_text(path) and isinstance(path, str)):
         return False
     first, _, rest = path.partition("/")

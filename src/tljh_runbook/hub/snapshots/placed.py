@@ -1,4 +1,4 @@
-"""Links and folders of a snapshot put back in their place: what no file of it brings along."""
+"""Restore of the links and folders in a snapshot, which its files do not recreate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 def links(
     restoration: Restoration, kept: dict[str, str], *, missing_only: bool = False
 ) -> Iterator[Action]:
-    """Yield an action for each link that is missing, or leads elsewhere.
+    """Yield an action for each link that is missing or has another target.
 
-    A file or a folder in its place may be what replaced it on purpose: a note names it.
+    A file or folder at its path may have replaced it on purpose, so it is only noted.
     """
     for name, target in _wanted(restoration, kept).items():
         link = Path(name)
@@ -38,7 +38,7 @@ def links(
 
 
 def folders(restoration: Restoration, kept: dict[str, list[int]]) -> Iterator[Action]:
-    """Yield an action for each folder that is missing, with its mode (4 octal digits) and owner."""
+    """Yield an action for each missing folder, with its mode (4 octal digits) and owner."""
     for name, (mode, uid, gid) in _wanted(restoration, kept).items():
         if not os.path.lexists(name):
             yield Action(
@@ -52,12 +52,12 @@ def folders(restoration: Restoration, kept: dict[str, list[int]]) -> Iterator[Ac
 
 
 def unsafe_parents(path: Path) -> str:
-    """Say why nothing should be written in a folder; what is missing of it is made by root."""
+    """Return why it is unsafe to write to the folder of ``path``; root creates missing parents."""
     return trust.doubt_new(path.parent)
 
 
 def safe(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield the files that nobody else could lead astray; a note names each other one."""
+    """Yield the files whose parent folders no other user can redirect; note all others."""
     for entry in entries:
         if why := unsafe_parents(Path(entry.origin or "/")):
             restoration.notes.append(f"{entry.origin} is not restored: {why}.")
@@ -66,7 +66,7 @@ def safe(restoration: Restoration, entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def links_by_hand(kept: dict[str, str]) -> Iterator[str]:
-    """Yield the shell commands that make the links where nothing is."""
+    """Yield the shell commands that create the links where nothing exists."""
     for link, target in kept.items():
         place = shlex.quote(link)
         yield f"mkdir -p {shlex.quote(str(Path(link).parent))}"
@@ -74,13 +74,13 @@ def links_by_hand(kept: dict[str, str]) -> Iterator[str]:
 
 
 def folders_by_hand(kept: dict[str, list[int]]) -> Iterator[str]:
-    """Yield the shell commands that make the folders, or give them their mode and owner."""
+    """Yield the shell commands that create the folders or set their mode and owner."""
     for name, (mode, uid, gid) in kept.items():
         yield f"install -d -m {mode:04o} -o {uid} -g {gid} {shlex.quote(name)}"
 
 
 def _wanted(restoration: Restoration, kept: dict[str, Any]) -> dict[str, Any]:
-    """Return those that were asked for and that nobody else could lead astray."""
+    """Return the selected items whose parent folders no other user can redirect."""
     found = {}
     for name, about in kept.items():
         path, paths = Path(name), restoration.paths
@@ -128,5 +128,5 @@ def _make_folder(folder: Path, mode: int, uid: int, gid: int) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # what is in it by now stays
+    with suppress(OSError):  # not empty any more: leave it
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What restoring a snapshot is made of: actions, told before they are carried out."""
+"""The building blocks of a restore: actions that are previewed before they run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.snapshots.manifest import Entry
 from tljh_runbook.hub.snapshots.snapshot import Snapshot
 
-MOMENT = "%Y%m%dT%H%M%S.%fZ"  # no two runs have the same
+MOMENT = "%Y%m%dT%H%M%S.%fZ"  # microseconds, so no two runs share a name
 Say = Callable[[str], None]
 
 
@@ -21,14 +21,13 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that restoring changes: what a person is told, and what is done.
+    """One change that a restore makes: how it is described, and how it is carried out.
 
-    ``before`` and ``after`` are a few words or a version.  ``prepare`` is called while nothing has
-    been changed yet, and may raise; ``discard`` removes what it left beside.  ``carry_out``
-    changes the hub; with ``stopped`` it is called while the hub is stopped, with ``proxy`` the
-    proxy too, and ``undo`` reverses it when a later one fails; without ``undo`` there is only
-    doing it again.  What was restored once is not offered again: so an interrupted run can be
-    run again.
+    ``before`` and ``after`` are a few words or a version.  ``prepare`` is called before anything
+    is changed and may raise; ``discard`` cleans up after it.  ``carry_out`` changes the hub.  With
+    ``stopped`` it runs while the hub is stopped, and with ``proxy`` the proxy is stopped as well.
+    ``undo`` reverts it if a later action fails; without ``undo`` the restore can only be repeated.
+    An action that has been carried out is not offered again, so an interrupted run can be repeated.
     """
 
     what: str
@@ -41,42 +40,42 @@ class Action:
     proxy: bool = False
     undo: Callable[[], None] | None = None
     replaced: Path | None = None
-    """The folder that keeps what it replaces, when that is one of its own."""
+    """The folder that holds the files it replaces, if the action has a folder of its own."""
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """One restoring: of which snapshot, to which hub, and where what is replaced is kept."""
+    """One restore: which snapshot, to which hub, and where replaced files are retained."""
 
     source: Source
     kept: Snapshot
     say: Say = print
     paths: tuple[Path, ...] = ()
-    """What alone is restored, with all that is below it; everything when there is none."""
+    """Restore only these paths and everything below them; restore everything if empty."""
     missing_only: bool = False
-    """User data: restore what is missing, and leave alone what has changed since."""
+    """For user data: restore what is missing, and don't touch what has changed since."""
     typed: str = "restore"
-    """What is typed to do the same again, without the program and the hub."""
+    """The subcommand that repeats this restore, without the program name and the hub option."""
     begin: Say | None = None
-    """Told what begins, where ``say`` is told only how far it is."""
+    """Called when a phase starts; ``say`` only reports progress within it."""
     components: frozenset[str] = frozenset()
-    """The names of all components that are restored with it."""
+    """The names of all components in this restore."""
     left: list[str] = field(default_factory=list)
-    """What stays different although it was restored: lines for a person."""
+    """What still differs after the restore, as messages to show."""
     notes: list[str] = field(default_factory=list)
-    """What is not restored, why, and what to do about it: lines for a person."""
+    """What is not restored, why, and how to fix it, as messages to show."""
     moment: str = field(default_factory=lambda: f"{datetime.now(timezone.utc):{MOMENT}}")
 
     def phase(self, text: str) -> None:
-        """Tell what begins."""
+        """Announce the start of a phase."""
         (self.begin or self.say)(text)
 
     def entries(self, component: str) -> list[Entry]:
-        """Return the files of a component that are restored."""
+        """Return the files of a component that this restore covers."""
         found = self.kept.manifest.of(component)
         return [each for each in found if each.below(self.paths)] if self.paths else found
 
     @property
     def replaced(self) -> Path:
-        """The folder that keeps what is replaced; whoever puts something there makes it."""
+        """The folder for replaced files, created by the first code that writes to it."""
         return self.source.hub.work / "replaced" / self.moment

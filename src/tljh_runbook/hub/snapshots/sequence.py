@@ -1,4 +1,4 @@
-"""The order in which snapshots were taken: a number that only grows, whatever the clock says."""
+"""The snapshot sequence: a number that only increases, independent of the system clock."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ RECORD = "sequence"
 
 
 def following(source: Source) -> int:
-    """Return the number of the next snapshot: higher than all that are stored or recorded."""
+    """Return the number for the next snapshot: higher than any stored or recorded one."""
     stored = (snapshot.sequence(path) or 0 for path in snapshot.listed(source.backups))
     return max(_recorded(source.hub.work), *stored, 0) + 1
 
 
 def record(work: Path, number: int) -> None:
-    """Remember that ``number`` is taken, also when that snapshot is stored only elsewhere."""
+    """Record that ``number`` is used, even if that snapshot is stored only elsewhere."""
     if number > _recorded(work):
         files.make_private(work)
         files.replace(work / RECORD, f"{number}\n".encode())

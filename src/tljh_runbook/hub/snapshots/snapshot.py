@@ -1,4 +1,4 @@
-"""Snapshots on disk: listed, found, read and verified."""
+"""Snapshots on disk: list, find, read and verify them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Snapshot:
     path: Path
     manifest: Manifest
     note: str = ""
-    """What went wrong after it was sealed, and what to do about it: a line for a person."""
+    """What went wrong after the snapshot was complete, and how to fix it, as a message to show."""
 
     @property
     def age(self) -> float:
-        """Seconds since it was made."""
+        """The time since it was made, in seconds."""
         return time.time() - calendar.timegm(time.strptime(self.manifest.created, manifest.CREATED))
 
     @property
     def notes(self) -> list[str]:
-        """What could not be kept, why, and what to do about it: lines for a person."""
+        """What could not be saved, why, and how to fix it, as messages to show."""
         details = self.manifest.components.items()
         found = [f"{name}: {each['note']}" for name, each in details if each.get("note")]
         found += [f"{name}: {each}" for name, why in self.unread.items() for each in _named(why)]
@@ -45,19 +45,19 @@ class Snapshot:
 
     @property
     def unread(self) -> dict[str, dict[str, str]]:
-        """What should be in it and could not be read, and why, by component."""
+        """What should be in it but could not be read, and why, by component."""
         details = self.manifest.components.items()
         return {name: each["unread"] for name, each in details if each.get("unread")}
 
     @property
     def lost(self) -> dict[str, str]:
-        """The places that held users' files before, and did not when it was taken, and why."""
+        """The paths that held users' files earlier but not when it was taken, and why."""
         details = self.manifest.components.values()
         return {path: why for each in details for path, why in each.get("lost", {}).items()}
 
     @property
     def left_out(self) -> dict[str, str]:
-        """What was found, and left out on purpose: each path, or name, and the reason."""
+        """What was left out on purpose: each path or name, and the reason."""
         details = self.manifest.components.values()
         return {what: why for each in details for what, why in each.get("left_out", {}).items()}
 
@@ -71,19 +71,19 @@ def _named(unread: dict[str, str]) -> list[str]:
 
 
 def listed(backups: Path) -> list[Path]:
-    """Return the folders of all snapshots in the order in which they were taken."""
+    """Return the folders of all snapshots, oldest first."""
     if not backups.is_dir():
         return []
-    # A disk of its own has a lost+found as well.
+    # If the folder is a mount point, it also contains lost+found.
     found = (path for path in backups.iterdir() if NAMED.fullmatch(path.name))
     return _as_taken(sorted(found, key=lambda path: order(path.name)))
 
 
 def _as_taken(by_name: list[Path]) -> list[Path]:
-    """Return snapshots that are sorted by name in the order in which they were taken.
+    """Return snapshots, given sorted by name, in the order in which they were taken.
 
-    Those without a sequence are older than all others. One that cannot be read stays after the one
-    before it: if it is the newest, its damage must be reported and not passed over.
+    Those without a sequence are older than all others. An unreadable one stays after the one
+    before it: if it is the newest, its damage must be reported and not overlooked.
     """
     places, last = {}, 0
     for path in by_name:
@@ -93,20 +93,20 @@ def _as_taken(by_name: list[Path]) -> list[Path]:
 
 
 def sequence(path: Path) -> int | None:
-    """Return the sequence of the snapshot in ``path``; None where it cannot be read."""
+    """Return the sequence of the snapshot in ``path``; None if it can't be read."""
     with suppress(OSError):
         return manifest.sequence(files.read(path / manifest.NAME))
     return None
 
 
 def order(name: str) -> tuple[str, int]:
-    """Order names by time, and within a second by number: the tenth comes after the second."""
+    """Return a sort key for names: by time, and within a second by number, so 10 follows 2."""
     moment, _, number = name.partition("-")
     return moment, int(number or 1)
 
 
 def find(backups: Path, name: str | None) -> Path:
-    """Return the folder of the snapshot ``name``, of the newest when it is None.
+    """Return the folder of the snapshot ``name``, or of the newest one if it is None.
 
     Raises `SnapshotMissing`.
     """
@@ -126,16 +126,16 @@ def find(backups: Path, name: str | None) -> Path:
 
 
 def read(path: Path) -> Snapshot:
-    """Return the snapshot in ``path``, its manifest read only. Raises `SnapshotDamaged`."""
+    """Return the snapshot in ``path``; only its manifest is read. Raises `SnapshotDamaged`."""
     return Snapshot(path, manifest.read(_bytes(path / manifest.NAME, path.name), path.name))
 
 
 def verify(path: Path, say: Say = lambda _: None, share: float = 1.0) -> Snapshot:
-    """Read the snapshot in ``path`` and compare it with the seal: every byte of it.
+    """Read the snapshot in ``path`` and verify every byte against the manifest.
 
-    With a ``share`` below 1 only so many of the files are read, chosen by chance; of the others
-    the size is compared.
-    Raises `SnapshotDamaged` naming every file that is missing, changed or not sealed.
+    With a ``share`` below 1, only that share of the files is read, chosen at random; of the others,
+    only the size is compared.
+    Raises `SnapshotDamaged` that names every missing, changed or unexpected file.
     """
     snapshot = read(path)
     _, sha = files.digest(path / manifest.NAME)
@@ -170,7 +170,7 @@ def _differences(path: Path, wanted: dict[str, str], unread: dict[str, int], say
 
 
 def _wrong(file: Path, name: str, sha: str, size: int | None) -> list[str]:
-    """Return what is wrong with a file; with a ``size`` only that is compared."""
+    """Return what is wrong with a file; if a ``size`` is given, only the size is compared."""
     try:
         if size is not None:
             status = file.lstat()

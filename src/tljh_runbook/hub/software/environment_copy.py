@@ -1,4 +1,4 @@
-"""A copy of the hub's environment beside the live one, and their exchange in one moment."""
+"""A copy of the hub's environment next to the live one, and the exchange of the two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDER = "runbook-restore"
 
 @dataclass(frozen=True)
 class EnvironmentCopy:
-    """A copy of the hub's environment, which the commands that change it see in its place."""
+    """A copy of the hub's environment, bind-mounted over the live one for commands run on it."""
 
     hub: Hub
 
@@ -34,12 +34,12 @@ class EnvironmentCopy:
         return {}
 
     def command(self, command: Sequence[str], directory: Path) -> list[str]:
-        """Return the command line that sees the copy in the place of the live environment."""
+        """Return a command line that sees the copy at the path of the live environment."""
         view = View(binds=((self.copy.environment, self.hub.environment),))
         return view.command(command, directory)
 
     def begin(self) -> None:
-        """Copy the live environment; make what is missing of the folders. Raises `NoSpace`."""
+        """Copy the live environment, creating missing folders. Raises `NoSpace`."""
         self.discard()
         files.make_private(self.hub.work)
         for folder in (self.hub.prefix, self.hub.environment):
@@ -53,7 +53,7 @@ class EnvironmentCopy:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """Take over the proxy's program alone: what is left of the rest may be half of it."""
+        """Copy only the proxy binary, because the rest may be incomplete."""
         proxy, other = (each.environment / "bin/traefik" for each in (self.hub, self.copy))
         other.parent.mkdir(parents=True)
         for folder in (other.parent, other.parents[1]):
@@ -62,7 +62,7 @@ class EnvironmentCopy:
             shutil.copy2(proxy, other)
 
     def exchange(self) -> None:
-        """Exchange the live environment and the copy; twice leaves all as it was."""
+        """Exchange the live environment and the copy; a second exchange reverts it."""
         name = self.hub.environment.name
         copies.sync(self.copy.prefix)
         ours = os.open(self.copy.prefix, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -81,20 +81,20 @@ class EnvironmentCopy:
             os.close(live)
 
     def discard(self) -> None:
-        """Remove the copy, or what it was exchanged with; it may not be there."""
+        """Remove the copy, or what it was exchanged with, if it exists."""
         copies.remove(self.copy.prefix)
-        with suppress(OSError):  # unless something is in it by now
+        with suppress(OSError):  # not empty any more
             self.hub.environment.rmdir()
 
 
 def sound(hub: Hub) -> bool:
-    """Say whether packages can be put right in the hub's environment as it is."""
+    """Return whether packages can be fixed in the hub's environment as it is."""
     pip = any(path.joinpath("pip").is_dir() for path in versions.site_packages(hub))
     return hub.python.exists() and pip and not interpreter.gone(hub)
 
 
 def possible() -> bool:
-    """Say whether this server lets a command see one folder in the place of another."""
+    """Return whether this server allows bind-mounting one folder over another for a command."""
     with tempfile.TemporaryDirectory() as name:
         for each in ("origin", "place"):
             Path(name, each).mkdir()

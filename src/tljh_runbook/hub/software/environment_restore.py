@@ -1,4 +1,4 @@
-"""The restore of the hub's environment: compared, prepared beside the live one, exchanged."""
+"""The restore of the hub's environment: compared, prepared next to the live one, exchanged."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tljh_runbook.hub.software.environment_copy import EnvironmentCopy
 from tljh_runbook.hub.software.hub_packages import Recorded
 from tljh_runbook.hub.versions import interpreter, versions
 
-FOLDER = "software"  # in a snapshot, with these files
+FOLDER = "software"  # in a snapshot; it contains the files below
 FREEZE, MACHINE = "hub-freeze.txt", "machine.json"
 
 
 def recorded(saved: Snapshot) -> Recorded | None:
-    """Return what a snapshot recorded of the hub's environment; None where it did not."""
+    """Return the hub's environment as a snapshot recorded it; None if it did not."""
     if not any(entry.path == f"{FOLDER}/{FREEZE}" for entry in saved.manifest.files):
         return None
     text = files.read(saved.path / FOLDER / FREEZE).decode()
@@ -36,7 +36,7 @@ def recorded(saved: Snapshot) -> Recorded | None:
 
 
 def actions(restoration: Restoration) -> Iterator[Action]:
-    """Yield what restoring the environment takes; nothing where all is as recorded."""
+    """Yield the action that restores the environment, or nothing if it is as recorded."""
     wanted = recorded(restoration.kept)
     if wanted is None:
         return
@@ -74,7 +74,7 @@ class _Work:
     exchanged: bool = False
 
     def prepare(self) -> None:
-        """Make the environment beside the live one; the hub runs meanwhile."""
+        """Build the environment next to the live one while the hub is running."""
         beside = EnvironmentCopy(self.restoration.source.hub)
         try:
             beside.begin()
@@ -84,7 +84,7 @@ class _Work:
             raise
 
     def in_place(self) -> None:
-        """Put the packages right in the live environment, where this server allows no other way."""
+        """Fix the packages in the live environment, if this server can't bind-mount a copy."""
         self._keep_list()
         files.make_private(self.restoration.source.hub.work)
         self._bring(None)
@@ -106,7 +106,7 @@ class _Work:
         self.restoration.left.extend(left)
 
     def _keep_list(self) -> None:
-        """Keep the list of the packages that are replaced: from it they can be had again."""
+        """Save the list of the replaced packages, so that they can be reinstalled."""
         known = versions.packages(self.restoration.source.hub)
         if known:
             text = user_environment.requirements([each for _, each in sorted(known.items())])
@@ -120,7 +120,7 @@ def _machine(saved: Snapshot) -> dict[str, Any]:
 
 
 def _copies(saved: Snapshot) -> dict[str, Sequence[Path]]:
-    """Return where the snapshot has the plugins that no index has."""
+    """Return the paths in the snapshot of the plugins that are on no index."""
     about = saved.manifest.components.get("plugin", {})
     return {
         name: [saved.path / "plugin" / top for top in tops]

@@ -1,8 +1,8 @@
-"""The hub's environment as a snapshot recorded it: package by package, commits included.
+"""The hub's environment as recorded in a snapshot: package by package, including commits.
 
-pip alone does it. TLJH's installer would start a hub before all is in place, of whatever version
-is newest by now, and that one migrates the database. The environment is made beside the live one,
-in a copy that pip sees in its place, and exchanged with it in one moment.
+Only pip is used. TLJH's installer would start a hub before everything is in place, and in the
+newest version at that, which would migrate the database. The environment is built next to the live
+one, in a copy that is bind-mounted over it for pip, and then exchanged with it in one step.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from tljh_runbook.hub.versions import interpreter, versions
 
 LIST = "restore.txt"
 LOCAL = "# from a folder or a file: "
-OF_PYTHON = {"pip", "setuptools", "wheel", "pkg-resources"}  # of another one they are others
+OF_PYTHON = {"pip", "setuptools", "wheel", "pkg-resources"}  # these depend on the Python version
 NEEDED = {TLJH_NAME, "jupyterhub"}
-NAMED = 4  # packages that a line names
+NAMED = 4  # maximum number of packages listed in a line
 _NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a snapshot recorded of the hub's environment."""
+    """The hub's environment as recorded in a snapshot."""
 
     requirements: Mapping[str, str]
-    """What pip installs each package from, by canonical name."""
+    """The pip requirement of each package, by canonical name."""
     python: str
-    """The version of Python, such as 3.11.2; nothing where it is not known."""
+    """The version of Python, such as 3.11.2; empty if unknown."""
     copies: Mapping[str, Sequence[Path]] = field(default_factory=dict)
-    """Folders and files in the snapshot of packages that no index has, by name."""
+    """Files and folders in the snapshot of packages that are on no index, by name."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A package that is not as recorded; ``now`` or ``recorded`` is empty where it is in one only.
+    """A package that differs; ``now`` or ``recorded`` is empty if it is on one side only.
 
-    ``damaged`` where it is of that version, and files of it are missing.
+    ``damaged`` means that the version matches but files are missing.
     """
 
     name: str
@@ -58,27 +58,27 @@ class Difference:
 
     @property
     def label(self) -> str:
-        """What is there now, for a person."""
+        """The installed version, for display."""
         if self.damaged:
             return f"{self.name} (files missing)"
         return f"{self.name} {short(self.now) or 'missing'}"
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return what pip installs each package from, of a list as `software` writes it."""
+    """Return the pip requirement of each package in a list that `software` wrote."""
     lines = [line.removeprefix(LOCAL) for line in text.splitlines()]
     found = ((_NAME.match(line), line) for line in lines)
     return {canonical(name[0]): line for name, line in found if name}
 
 
 def short(requirement: str) -> str:
-    """Return what tells two installations apart: the version, or the commit in short."""
+    """Return what distinguishes two installations: the version or the short commit."""
     _, pinned, version = requirement.partition("==")
     return version if pinned else requirement.rpartition("@")[2].partition("#")[0][:12]
 
 
 def differences(hub: Hub, recorded: Recorded) -> list[Difference]:
-    """Return the packages of a hub's environment that are not as recorded."""
+    """Return the packages of a hub's environment that differ from the record."""
     there = _installed(hub)
     now = {name: package.requirement for name, (package, _) in there.items()}
     wanted = recorded.requirements
@@ -98,7 +98,7 @@ def differences(hub: Hub, recorded: Recorded) -> list[Difference]:
 
 
 def told(found: Sequence[Difference]) -> tuple[str, str]:
-    """Return what is there now and what was recorded, as two short lines."""
+    """Return the installed and the recorded packages, as two short lines."""
     named = found[:NAMED]
     more = [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
     then = [f"{each.name} {short(each.recorded) or 'removed'}" for each in named]
@@ -106,10 +106,10 @@ def told(found: Sequence[Difference]) -> tuple[str, str]:
 
 
 def bring(hub: Hub, recorded: Recorded, say: Say, beside: EnvironmentCopy | None) -> list[str]:
-    """Bring the recorded packages into the environment, and take away the others.
+    """Install the recorded packages into the environment and remove all others.
 
-    Works in the copy where one is given. Returns what stays different, a line each. Raises
-    `InstallerFailed` where neither TLJH nor JupyterHub can be had.
+    Works in the copy ``beside`` if one is given. Returns what still differs, one line each. Raises
+    `InstallerFailed` if TLJH or JupyterHub can't be installed.
     """
     place = beside.copy if beside else hub
     if not sound(place):
@@ -142,12 +142,12 @@ def _install(
     say: Say,
     beside: EnvironmentCopy | None,
 ) -> None:
-    """Install packages at once; where not all can be had, one after the other."""
+    """Install packages all at once; if that fails, one by one."""
     indexed = [each for each in found if each.name not in recorded.copies]
     if indexed and not _all_at_once(indexed, hub, say, beside):
         say("installing one package after the other: not all can be had as recorded")
         for each in indexed:
-            for requirement in (each.recorded, each.name):  # better another version than none
+            for requirement in (each.recorded, each.name):  # any version is better than none
                 if _one(requirement, hub, say, beside):
                     break
     place = beside.copy if beside else hub
@@ -184,7 +184,7 @@ def _pip(words: Iterable[str], hub: Hub, say: Say, beside: EnvironmentCopy | Non
 
 
 def _copy_in(saved: Iterable[Path], place: Hub) -> None:
-    """Put files that a snapshot saved, for root alone, into the folder of packages."""
+    """Copy files that a snapshot saved, readable by root only, into site-packages."""
     site = versions.site_packages(place)[0]
     for path in saved:
         for file in [path] if path.is_file() else files.walk(path):
@@ -200,7 +200,7 @@ def _installed(hub: Hub) -> dict[str, tuple[versions.Package, Distribution]]:
 
 
 def _damaged(item: Distribution) -> bool:
-    """Say whether code of a package is missing. What an administrator has edited is not damage."""
+    """Return whether code files of a package are missing; edited files are not damage."""
     try:
         code = [file for file in item.files or [] if file.suffix in {".py", ".so"}]
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The packages of both environments, and what was installed into them since they were recorded."""
+"""The packages of both environments, and what has changed since they were recorded."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Packages = Mapping[str, Mapping[str, str]]  # versions by environment and name
 
 
 def record(hub: Hub) -> Packages:
-    """Return the packages that are installed now; nothing is started."""
+    """Return the installed packages; nothing is executed."""
     users = hub.prefix / "user"
     own = {name: each.label for name, each in versions.packages(hub).items()}
     return {"hub": own, "user": user_environment.labels(users)}
 
 
 def since(hub: Hub, recorded: Packages) -> list[list[str]]:
-    """Return what was installed, changed or removed since.
+    """Return the packages that were installed, changed or removed since the record.
 
-    A row has the environment, the name, the recorded version and the present one, "-" for none.
+    A row has the environment, the name, the recorded and the current version; "-" means none.
     """
     now = record(hub)
     return [

@@ -1,4 +1,4 @@
-"""Running the TLJH installer for the versions that are asked for."""
+"""Installation of the target versions with the TLJH installer."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tljh_runbook.hub.versions import interpreter, versions
 from tljh_runbook.hub.versions.targets import SECURITY, TLJH_ADDRESS, Target
 
 LOG = "installer.log"
-PAUSE = 0.1  # seconds between two looks at what the installer writes
+PAUSE = 0.1  # seconds between reads of the installer's output
 Say = Callable[[str], None]
-TAIL = 200  # lines of the output in which the cause is looked for
+TAIL = 200  # output lines that are searched for the cause of a failure
 
 
 def script(source: Source) -> Path:
-    """Return the installer's path. Raises `ToolMissing`."""
+    """Return the installer's path. Raises `ToolMissing` if it is missing or too old."""
     path = Path(source.settings.upgrade.installer)
     if not path.is_file():
         raise ToolMissing(
@@ -45,9 +45,9 @@ def script(source: Source) -> Path:
 
 
 def run(source: Source, say: Say, stage: Elsewhere | None = None) -> bool:
-    """Bring every package to its target, in a stage where one is given.
+    """Install the target version of every package, in a stage if one is given.
 
-    Returns whether something was installed after the installer has restarted the hub. Raises
+    Returns whether something was installed after the installer restarted the hub. Raises
     `InstallerFailed`.
     """
     targets = source.targets
@@ -56,7 +56,7 @@ def run(source: Source, say: Say, stage: Elsewhere | None = None) -> bool:
     _installer(targets.tljh, plugins, source, say, stage)
     place = stage.copy if stage else source.hub
     if targets.tljh.commit and targets.tljh in targets.left(versions.packages(place)):
-        # To pip, another commit of the same version is the same.
+        # pip treats another commit of the same version as already installed.
         force([targets.tljh.requirement], source, say, stage)
         _installer(targets.tljh, plugins, source, say, stage)
     named = {targets.tljh, *targets.plugins}
@@ -73,7 +73,7 @@ def run(source: Source, say: Say, stage: Elsewhere | None = None) -> bool:
 def _installer(
     tljh: Target, plugins: Sequence[str], source: Source, say: Say, stage: Elsewhere | None
 ) -> None:
-    """Run TLJH's installer for the target of TLJH, which may be what is installed."""
+    """Run TLJH's installer for TLJH's target, which may be the installed version."""
     address = (tljh.source or "").removeprefix("git+")
     if address.startswith(TLJH_ADDRESS) or not (tljh.commit or tljh.kept):
         install(str(tljh.commit or tljh.version), plugins, source, say, stage)
@@ -82,7 +82,7 @@ def _installer(
 
 
 def install_recorded(requirement: str, plugins: Sequence[str], source: Source, say: Say) -> None:
-    """Have TLJH's installer put in the TLJH that a snapshot recorded, and plugins.
+    """Run TLJH's installer for the TLJH version that a snapshot recorded, and plugins.
 
     ``requirement`` is pip's: ``NAME==VERSION`` or ``NAME @ git+URL@COMMIT``. Raises
     `InstallerFailed`.
@@ -94,7 +94,7 @@ def install_recorded(requirement: str, plugins: Sequence[str], source: Source, s
 
 
 def git_reference(requirement: str) -> str:
-    """Return what TLJH's installer takes as ``--version``; '' for a TLJH of another address."""
+    """Return the ``--version`` for TLJH's installer; '' for a TLJH from another repository."""
     place = requirement.partition(" @ ")[2].partition("#")[0]
     address, _, commit = place.removeprefix("git+").rpartition("@")
     if not place:
@@ -105,7 +105,7 @@ def git_reference(requirement: str) -> str:
 def _from_elsewhere(
     requirement: str, plugins: Sequence[str], source: Source, say: Say, stage: Elsewhere | None
 ) -> None:
-    """Run TLJH's installer, which has one address of its own, for a TLJH from another place."""
+    """Run TLJH's installer for a TLJH that is not from the installer's own repository."""
     say("running the TLJH installer")
     spec = {"TLJH_BOOTSTRAP_PIP_SPEC": requirement}
     with port_80.answered(source, staged=stage is not None):
@@ -113,7 +113,7 @@ def _from_elsewhere(
 
 
 def settle(target: Target, source: Source, say: Say, stage: Elsewhere | None) -> None:
-    """Bring one package to its target, where the installer has left or brought another version."""
+    """Install a package's target version if the installer has left it at another one."""
     if target.commit:
         force([target.requirement], source, say, stage)
         return
@@ -125,7 +125,7 @@ def settle(target: Target, source: Source, say: Say, stage: Elsewhere | None) ->
 def install(
     tljh: str, plugins: Sequence[str], source: Source, say: Say, stage: Elsewhere | None = None
 ) -> None:
-    """Have TLJH's installer put in a version of TLJH and plugins (pip requirements).
+    """Run TLJH's installer for a version of TLJH and plugins (pip requirements).
 
     Raises `InstallerFailed`.
     """
@@ -142,7 +142,7 @@ def _command(source: Source, plugins: Sequence[str], *version: str) -> list[str]
 def force(
     requirements: Sequence[str], source: Source, say: Say, stage: Elsewhere | None = None
 ) -> None:
-    """Have pip put in packages that it takes for satisfied: of equal version, another commit.
+    """Force pip to install another commit of the same version, which it treats as installed.
 
     Raises `InstallerFailed`.
     """
@@ -153,24 +153,24 @@ def force(
 
 
 def note(hub: Hub, text: str) -> None:
-    """Add what another command of an upgrade has said to the log."""
+    """Append the output of another command of an upgrade to the log."""
     with _appended(hub.work / LOG) as output:
         output.write(text)
 
 
 class Elsewhere(Protocol):
-    """Copies of a hub that a command sees in the place of the live one."""
+    """Copies of a hub that a command sees at the paths of the live one."""
 
     @property
     def copy(self) -> Hub:
-        """The copies: a prefix like the hub's own."""
+        """The copies, under a prefix with the same layout as the hub's."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the command must find in its environment."""
+        """Environment variables that the command needs."""
 
     def command(self, command: Sequence[str], directory: Path) -> list[str]:
-        """Return the command line that sees the copies."""
+        """Return a command line that sees the copies."""
 
 
 def carry_out(
@@ -182,8 +182,8 @@ def carry_out(
 ) -> None:
     """Run one command; its output goes to the log, and line by line to ``say``.
 
-    It writes to a file, not to us, and inherits our lock: when this process is killed, the command
-    ends what it began, and no other run begins beside it.
+    The command writes to a file instead of a pipe, and inherits our lock. So if this process is
+    killed, the command still finishes, and no other run can start until then.
     """
     own = stage.copy.python if stage else hub.python
     if not shutil.which(own if command[0] == str(hub.python) else command[0]):
@@ -202,11 +202,11 @@ def carry_out(
                 **(stage.environment if stage else {}),
                 **(environment or {}),
             },
-            cwd=hub.work,  # the plugin leaves an empty database wherever it is imported
+            cwd=hub.work,  # the plugin creates an empty database in the working directory on import
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            close_fds=False,  # Python's own descriptors are not inherited, the lock's is
+            close_fds=False,  # inherits the lock's descriptor; Python's own are close-on-exec
         )
         last = deque(_said(process, read, say), maxlen=TAIL)
     if process.returncode:
@@ -220,7 +220,7 @@ def carry_out(
 
 
 def written(hub: Hub) -> list[Path]:
-    """Return the places whose disks an installation writes to."""
+    """Return paths on all disks that an installation writes to."""
     return [hub.prefix, hub.work, hub.root / "usr", Path(tempfile.gettempdir())]
 
 
@@ -230,10 +230,10 @@ def _appended(log: Path) -> TextIO:
 
 
 def _said(process: subprocess.Popen[bytes], read: TextIO, say: Say) -> Iterator[str]:
-    """Yield each line that the process writes, until it has ended."""
+    """Yield each line of the process's output until the process ends."""
     ended = False
     while not ended:
-        ended = process.poll() is not None  # asked before the last look at what it wrote
+        ended = process.poll() is not None  # before the last read, so that no output is missed
         for line in map(str.strip, read):
             say(line)
             yield line

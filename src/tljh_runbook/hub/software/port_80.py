@@ -1,8 +1,8 @@
-"""An answer on port 80 for TLJH's installer, on the hubs that listen elsewhere.
+"""A responder on port 80 for TLJH's installer, for hubs that listen on another port.
 
-Its last step waits for any answer of 127.0.0.1 on port 80, whatever `http.port` says
-(`ensure_jupyterhub_running`, in every release), and fails without one. While it runs, we give that
-answer; whether the hub itself answers is verified afterwards.
+The installer's last step waits for any answer from 127.0.0.1 on port 80, regardless of `http.port`
+(`ensure_jupyterhub_running`, in every release), and fails without one. This module gives that
+answer while the installer runs; whether the hub itself responds is verified afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AWAITED = Socket("127.0.0.1", 80)
 
 @contextmanager
 def answered(source: Source, *, staged: bool) -> Iterator[None]:
-    """Answer on port 80 as long as the context lasts, where the hub's proxy does not."""
+    """Answer on port 80 within the context, unless the hub's proxy does."""
     server = _server() if _missing(source, staged=staged) else None
     if server is None:
         yield
@@ -40,9 +40,9 @@ def answered(source: Source, *, staged: bool) -> Iterator[None]:
 
 
 def _missing(source: Source, *, staged: bool) -> bool:
-    """Say whether nothing of the hub answers there, and nothing of it needs the port meanwhile.
+    """Return whether no part of the hub listens on port 80 or will need it meanwhile.
 
-    In place the installer restarts the proxy, with the configured port.
+    Without a stage, the installer restarts the proxy with the configured port.
     """
     if any(each.covers(AWAITED) for each in endpoint.listening(source.services)):
         return False
@@ -53,21 +53,21 @@ def _missing(source: Source, *, staged: bool) -> bool:
 def _server() -> _Server | None:
     try:
         return _Server((AWAITED.host, AWAITED.port), _Handler)
-    except OSError:  # another program has the port, and answers; or only root may have it
+    except OSError:  # another program has the port and answers, or we are not root
         return None
 
 
 class _Server(ThreadingTCPServer):
-    """Serves one address; `http.server` would first ask the name service for its name."""
+    """A server for one address; `http.server` would first look up the host name in DNS."""
 
     allow_reuse_address = True
     daemon_threads = True
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Says to everybody that something is there, and nothing else."""
+    """A handler that answers every GET request with 503 and no body."""
 
-    timeout = 5.0  # seconds for a client to ask its question
+    timeout = 5.0  # seconds to wait for a client's request
 
     def do_GET(self) -> None:
         self.send_response(503)
@@ -75,4 +75,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
-        """Print nothing: the output belongs to the run."""
+        """Print nothing, because the output belongs to the run."""

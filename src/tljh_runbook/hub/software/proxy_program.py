@@ -1,4 +1,4 @@
-"""The proxy's program, which is no package: the one that a snapshot recorded, if it can be had."""
+"""The proxy binary, which is not a package: the one a snapshot recorded, if available."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tljh_runbook.hub.software.installer import Say
 from tljh_runbook.hub.system import services
 
 PROGRAM = "bin/traefik"
-# TLJH's own function: it downloads the version that this TLJH wants, and compares its checksum.
+# TLJH's own function: it downloads the version that this TLJH requires and verifies its checksum.
 FETCH = "import sys; from tljh.traefik import ensure_traefik_binary as e; e(sys.argv[1])"
 
 
 def same(environment: Path, recorded: dict[str, Any]) -> bool:
-    """Say whether an environment has the recorded program; yes where none was recorded."""
+    """Return whether an environment has the recorded binary; True if none was recorded."""
     return not recorded or _is(environment / PROGRAM, recorded)
 
 
 def bring(
     source: Source, recorded: dict[str, Any], say: Say, beside: EnvironmentCopy | None
 ) -> list[str]:
-    """Put the recorded program into the environment, or the one that its TLJH wants.
+    """Copy the recorded binary into the environment, or download the one its TLJH requires.
 
-    Returns what stays different, a line each. Raises `InstallerFailed` where there is none.
+    Returns what still differs, one line each. Raises `InstallerFailed` if there is no binary.
     """
     environment = (beside.copy if beside else source.hub).environment
     program = environment / PROGRAM
@@ -49,7 +49,7 @@ def bring(
 
 
 def _fetch(hub: Hub, program: Path, say: Say, beside: EnvironmentCopy | None) -> None:
-    """Have TLJH download it; it deletes what is there first, so that is put back on failure."""
+    """Have TLJH download the binary; it deletes the old one first, so restore that on failure."""
     say("downloading the proxy")
     aside = program.with_name(f".{program.name}.aside")
     if program.exists():
@@ -70,7 +70,7 @@ def _fetch(hub: Hub, program: Path, say: Say, beside: EnvironmentCopy | None) ->
 
 
 def _places(source: Source) -> Iterator[Path]:
-    """Yield where the program may still be: live, kept of an upgrade, or running though deleted."""
+    """Yield possible paths of the binary: live, retained from an upgrade, deleted but running."""
     yield source.hub.environment / PROGRAM
     yield source.hub.previous / "hub" / PROGRAM
     yield source.hub.newer / "hub" / PROGRAM
@@ -80,7 +80,7 @@ def _places(source: Source) -> Iterator[Path]:
 
 
 def _is(program: Path, recorded: dict[str, Any]) -> bool:
-    with suppress(OSError), program.open("rb") as file:  # the program of a process is a link
+    with suppress(OSError), program.open("rb") as file:  # /proc/PID/exe is a link
         return files.digest_of(file)[1] == str(recorded["sha256"])
     return False
 

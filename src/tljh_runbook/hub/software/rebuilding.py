@@ -1,4 +1,4 @@
-"""The hub's environment made again, where its Python is gone: the same packages for another one."""
+"""Recreation of the hub's environment if its Python is gone: same packages, new Python."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tljh_runbook.hub.software.installer import Elsewhere, Say
 from tljh_runbook.hub.versions import interpreter, versions
 from tljh_runbook.hub.versions.versions import Package
 
-# These come with a Python, and those of an older one do not run on a newer. Plugins may import
-# pkg_resources, which setuptools had until version 80; Debian once listed it as a package.
+# These come with Python, and versions for an older Python fail on a newer one. Plugins may import
+# pkg_resources, which setuptools dropped after version 80; Debian once listed it as a package.
 FITTING = {"pip": "pip", "setuptools": "setuptools<81", "wheel": "wheel", "pkg-resources": ""}
 LIST = "rebuild.txt"
 ASIDE = "lib.aside"
@@ -25,7 +25,7 @@ Known = dict[Package, Distribution]
 
 
 def install(source: Source, say: Say, stage: Elsewhere | None = None) -> bool:
-    """Upgrade as asked, in an environment that is made again first where its Python is gone.
+    """Run the upgrade; recreate the environment first if its Python is gone.
 
     Returns what `installer.run` returns. Raises `ToolMissing`, `InstallerFailed`.
     """
@@ -38,9 +38,9 @@ def install(source: Source, say: Say, stage: Elsewhere | None = None) -> bool:
 
 
 def _rebuild(source: Source, say: Say, stage: Elsewhere | None) -> list[Package]:
-    """Make the environment again, at the same versions; return what must come otherwise.
+    """Recreate the environment with the same versions; return packages still to be installed.
 
-    What else lies in it stays, the proxy's program for one.
+    Other files in it are preserved, such as the proxy binary.
     """
     python, environment = interpreter.require(source.hub), _place(source, stage).environment
     known = _set_aside(source.hub, environment)
@@ -49,7 +49,7 @@ def _rebuild(source: Source, say: Say, stage: Elsewhere | None) -> list[Package]
     installer.carry_out(source.hub, command, say, stage)
     names = {"pip", *(package.name for package in known)}
     fitting = [wanted for name, wanted in FITTING.items() if wanted and name in names]
-    # Where this fails, so would everything: the network is away, for example.
+    # If this fails, everything after it would, for example without a network.
     _pip(source, ["--upgrade", *fitting], say, stage)
     left = [package for package in _put_back(source, known, say, stage) if _asked(known[package])]
     copies.remove(environment / ASIDE)
@@ -57,7 +57,7 @@ def _rebuild(source: Source, say: Say, stage: Elsewhere | None) -> list[Package]
 
 
 def _set_aside(hub: Hub, environment: Path) -> Known:
-    """Take away what belongs to the Python that is gone; return what was installed for it."""
+    """Move the files of the missing Python aside; return the packages installed for it."""
     folders = [path.relative_to(hub.environment / "lib") for path in versions.site_packages(hub)]
     (environment / "lib").rename(environment / ASIDE)
     for link in (environment / "bin").glob("python*"):
@@ -68,7 +68,7 @@ def _set_aside(hub: Hub, environment: Path) -> Known:
 
 
 def _put_back(source: Source, known: Known, say: Say, stage: Elsewhere | None) -> list[Package]:
-    """Install the same packages at the same versions; return those that cannot be had so."""
+    """Install the same packages at the same versions; return those that are unavailable."""
     wanted = sorted((each for each in known if each.name not in FITTING), key=lambda it: it.name)
     by_pip = [package for package in wanted if not package.local]
     place = _place(source, stage)
@@ -94,9 +94,9 @@ def _installed(source: Source, package: Package, say: Say, stage: Elsewhere | No
 
 
 def _copied(item: Distribution, place: Hub) -> bool:
-    """Copy a package that no index has; say whether it could be.
+    """Copy a package that no index has; return whether that was possible.
 
-    Compiled code is for one Python alone.
+    Compiled code works with one Python version only.
     """
     (site,) = versions.site_packages(place)
     own = [file for file in item.files or [] if ".." not in file.parts and not file.is_absolute()]
@@ -111,7 +111,7 @@ def _copied(item: Distribution, place: Hub) -> bool:
 
 
 def _asked(item: Distribution) -> bool:
-    """Say whether somebody asked for a package; another one came with what needs it."""
+    """Return whether a package was requested, and is not merely a dependency."""
     return item.read_text("REQUESTED") is not None
 
 
@@ -125,7 +125,7 @@ def _place(source: Source, stage: Elsewhere | None) -> Hub:
 
 
 def _require_brought(place: Hub, left: list[Package]) -> None:
-    """Raise `InstallerFailed` where something is missing that was there before."""
+    """Raise `InstallerFailed` if a package that was installed before is missing."""
     missing = [each for each in left if each.name not in versions.packages(place)]
     if missing:
         names = ", ".join(f"{each.name} {each.label}" for each in missing)

@@ -1,8 +1,8 @@
-"""Installing the fixes of known vulnerabilities, and nothing else.
+"""Installation of security fixes, without other changes.
 
 Each fix is the oldest version without a known vulnerability that the other packages allow. pip is
-held to the installed versions of all other packages, so that it changes none of them; it may add a
-package that a fix requires.
+constrained to the installed versions of all other packages, so that it changes none of them; it may
+add a package that a fix requires.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Say = Callable[[str], None]
 def install(
     source: Source, say: Say, stage: Elsewhere | None = None, *, required: bool = True
 ) -> bool:
-    """Install what fixes known vulnerabilities; return whether something was installed.
+    """Install fixes for known vulnerabilities; return whether there were any to install.
 
-    One that cannot be installed does not stop the others. Raises `InstallerFailed` where none can,
-    if fixes are ``required``.
+    A fix that can't be installed does not block the others. Raises `InstallerFailed` if none can
+    be installed and fixes are ``required``.
     """
     place = stage.copy if stage else source.hub
     fixed = wanted(source, place)
@@ -49,9 +49,9 @@ def install(
 
 
 def wanted(source: Source, place: Hub) -> list[str]:
-    """Return what pip is asked for to fix ``place``: the hub, or a copy of its environments."""
+    """Return the pip requirements that fix ``place``: the hub, or a copy of its environments."""
     named = {each.name for each in source.targets if each.why == SECURITY}
-    known = advisories.load(source.hub)  # a copy has no list of its own
+    known = advisories.load(source.hub)  # a copy has no list of advisories
     found = assessment.of(place, known).fixable
     return [f"{each.name}=={each.fix}" for each in found if each.name in named]
 
@@ -83,7 +83,7 @@ def _pip(source: Source, wanted: Sequence[str], say: Say, stage: Elsewhere | Non
 
 
 def _constraints(place: Hub, wanted: Sequence[str]) -> str:
-    """Return what holds every package but the wanted ones to its version, as pip reads it."""
+    """Return a pip constraints file that pins every package except the ``wanted`` ones."""
     free = {each.partition("==")[0] for each in wanted}
     others = versions.packages(place).values()
     held = [each for each in others if each.name not in free]

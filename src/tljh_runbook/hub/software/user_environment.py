@@ -1,4 +1,4 @@
-"""The users' conda environment, read from what conda and pip leave in it; nothing is started."""
+"""The users' conda environment, read from the metadata of conda and pip; nothing is executed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def conda(environment: Path) -> list[dict[str, Any]]:
-    """Return what conda knows of each package that it installed."""
+    """Return conda's metadata of each package that it installed."""
     found = []
     for path in sorted((environment / "conda-meta").glob("*.json")):
-        # conda is just writing it; or somebody nested it so deeply that nobody can read it.
+        # Conda may be writing the file, or someone may have nested its JSON too deeply to parse.
         with suppress(OSError, ValueError, RecursionError):
             record = json.loads(files.read(path))
             if isinstance(record, dict) and record.get("name"):
@@ -30,7 +30,7 @@ def conda(environment: Path) -> list[dict[str, Any]]:
 
 
 def explicit(records: list[dict[str, Any]]) -> tuple[str, list[str]]:
-    """Return a list that ``conda install --file`` takes, and the names that cannot be on it."""
+    """Return a list for ``conda install --file``, and the names that can't be on it."""
     lines, left = [], []
     for record in records:
         address, md5 = str(record.get("url")), str(record.get("md5"))
@@ -42,20 +42,20 @@ def explicit(records: list[dict[str, Any]]) -> tuple[str, list[str]]:
 
 
 def by_pip(environment: Path) -> list[Package]:
-    """Return what pip installed beside conda."""
+    """Return the packages that pip installed in addition to conda's."""
     folders = sorted((environment / "lib").glob("python3.*/site-packages"))
     found = {package.name: package for package, item in versions.found(folders) if _is_pips(item)}
     return [package for _, package in sorted(found.items())]
 
 
 def labels(environment: Path) -> dict[str, str]:
-    """Return the versions of everything installed by name, with commits where pip knows them."""
+    """Return the versions of all packages by name, with commits if pip knows them."""
     by_conda = {str(each["name"]): str(each.get("version")) for each in conda(environment)}
     return by_conda | {each.name: each.label for each in by_pip(environment)}
 
 
 def requirements(packages: list[Package]) -> str:
-    """Return a list that ``pip install --requirement`` takes; no index has local packages."""
+    """Return a list for ``pip install --requirement``; local packages are commented out."""
     lines = (
         f"# from a folder or a file: {package.requirement}"
         if package.local

@@ -1,7 +1,8 @@
-"""What an administrator put into the users' environment besides packages.
+"""Files that an administrator added to the users' environment outside of packages.
 
-Kernels, settings of Jupyter and of its extensions are in it; the files of packages are not: they
-come back with their packages. Administrators of the hub can write there, so no link is followed.
+These include kernels and the settings of Jupyter and its extensions, but not the packages' own
+files, which are reinstalled with the packages. Administrators of the hub have write access there,
+so no link is followed.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from tljh_runbook.hub.snapshots.inventory import Inventory
 from tljh_runbook.hub.software import user_environment
 from tljh_runbook.hub.versions import versions
 
-NAME = "user-environment"  # the folder in a snapshot
+NAME = "user-environment"  # folder in a snapshot
 PLACES = ("etc", "share/jupyter")
-# Administrators edit these, whichever package has brought them.
+# Administrators edit these, even if a package installed them.
 EDITED = ("etc/jupyter", "share/jupyter/kernels", "share/jupyter/lab/settings")
-LARGEST = inventory.LARGEST  # bytes of one file
-MOST = 128 << 20  # bytes of all files together
+LARGEST = inventory.LARGEST  # maximum size of one file in bytes
+MOST = 128 << 20  # maximum total size in bytes
 MOST_FILES = 2000
 WHOLE = "to back it up, set user_data.environment to true"
 KINDS = inventory.KINDS
 
 
 def of(hub: Hub) -> Inventory:
-    """Return the files, links and folders that no package brought, and what is left out."""
+    """Return files, links and folders that belong to no package, and what is left out."""
     users = hub.prefix / "user"
     found = Inventory()
     if any((users / place).exists() for place in PLACES):
@@ -41,7 +42,7 @@ def of(hub: Hub) -> Inventory:
 
 
 class _Search:
-    """Enters what it finds into an inventory."""
+    """A search that adds what it finds to an inventory."""
 
     def __init__(self, users: Path, found: Inventory) -> None:
         self._users = users
@@ -55,8 +56,8 @@ class _Search:
                 self._enter(path)
 
     def _tree(self, top: Path) -> Iterator[Path]:
-        """Yield all that is below a folder and is no folder, following no link."""
-        pending = [top]  # and no recursion: folders may be nested deeper than Python's calls
+        """Yield everything below a folder except folders, without following links."""
+        pending = [top]  # no recursion: folders may be nested deeper than Python's recursion limit
         while pending:
             folder = pending.pop()
             for entry in self._entries(folder):
@@ -83,7 +84,7 @@ class _Search:
             return
         try:
             status = path.lstat()
-        except FileNotFoundError:  # it was a file of an instant
+        except FileNotFoundError:  # deleted meanwhile
             return
         if stat.S_ISLNK(status.st_mode):
             self._found.links[str(path)] = os.readlink(path)  # noqa: PTH115 - as it says
@@ -107,7 +108,7 @@ class _Search:
         return ""
 
     def _enter_folders(self, path: Path) -> None:
-        """Enter the folders in which something is, the outermost first."""
+        """Record the parent folders of ``path``, outermost first."""
         for folder in reversed(path.relative_to(self._users).parents):
             about = (self._users / folder).lstat()
             mode = [stat.S_IMODE(about.st_mode), about.st_uid, about.st_gid]
@@ -128,7 +129,7 @@ def _packaged(users: Path) -> set[str]:
 
 
 def _outside(item: Distribution) -> Iterator[str]:
-    """Yield what pip installed outside of its folder of packages."""
+    """Yield the files that pip installed outside of site-packages."""
     try:
         lines = (item.read_text("RECORD") or "").splitlines()
         rows = csv.reader(line for line in lines if line.startswith(("../", '"../')))

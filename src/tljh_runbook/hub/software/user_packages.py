@@ -1,7 +1,7 @@
-"""The users' environment after a loss: what a snapshot recorded is there again.
+"""Reinstallation of packages that are missing from the users' environment.
 
-A package that is there in another version is left as it is: it is the administrators' and users'
-own, and an older one may break what was built on the newer. The preview names it.
+A package with another version is left as it is: it is managed by administrators and users, and an
+older version may break what was built on the newer one. The preview lists it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 from tljh_runbook.hub.software import hub_packages, installer, user_environment
 
 EXPLICIT, BY_PIP = "user-explicit.txt", "user-pip.txt"
-# TLJH's own function: it downloads conda where there is none, and installs what TLJH needs there.
+# TLJH's own function: it downloads conda if it is missing and installs what TLJH needs there.
 MAKE = "from tljh.installer import ensure_user_environment as e; e('')"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Packages by name: of conda with their versions, of pip with what pip installs them from."""
+    """Packages by name: conda's with their versions, pip's with their requirements."""
 
     conda: Mapping[str, str]
     pip: Mapping[str, str]
 
     def without(self, other: Listed) -> Listed:
-        """Return those whose name is not in another list."""
+        """Return the packages whose names are not in another list."""
         names = {*other.conda, *other.pip}
         conda, pip = (
             {name: each for name, each in side.items() if name not in names}
@@ -39,12 +39,12 @@ class Listed:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Versions, or commits in short, by name."""
+        """Versions or short commits by name."""
         return {**self.conda, **{name: hub_packages.short(each) for name, each in self.pip.items()}}
 
 
 def actions(restoration: Restoration, folder: Path) -> Iterator[Action]:
-    """Yield what brings missing packages back; note those of another version."""
+    """Yield the action that installs missing packages; note those with another version."""
     users = restoration.source.hub.prefix / "user"
     recorded, now = _recorded(folder), _installed(users)
     missing = recorded.without(now)
@@ -64,13 +64,13 @@ def actions(restoration: Restoration, folder: Path) -> Iterator[Action]:
             before=f"missing: {_few(list(missing.labels))}",
             after="as recorded",
             carry_out=lambda: _bring(restoration, folder, recorded),
-            stopped=True,  # TLJH's own Python does it, which may come back in this restore
-            undo=lambda: None,  # what was missing harms nobody
+            stopped=True,  # it uses TLJH's own Python, which the same restore may recreate
+            undo=lambda: None,  # the added packages do no harm
         )
 
 
 def _bring(restoration: Restoration, folder: Path, recorded: Listed) -> None:
-    """Install what is missing; what cannot be had is named, and keeps nothing else from coming."""
+    """Install missing packages; report those that are unavailable and continue."""
     source, say = restoration.source, restoration.say
     users = source.hub.prefix / "user"
     if (
@@ -90,7 +90,7 @@ def _bring(restoration: Restoration, folder: Path, recorded: Listed) -> None:
 
 
 def _try(source: Source, command: list[str], restoration: Restoration) -> None:
-    """Run a command of an environment; what keeps it from its end is said."""
+    """Run a command of an environment; if it can't run or fails, report why."""
     reason = trust.doubt(Path(command[0]))
     if reason:
         restoration.left.append(f"{command[0]} was not run: {reason}")
@@ -106,7 +106,7 @@ def _recorded(folder: Path) -> Listed:
 
 
 def _explicit(text: str) -> dict[str, str]:
-    """Return names and versions of a list as ``conda install --file`` takes it."""
+    """Return names and versions from a list for ``conda install --file``."""
     found = (line.partition("#")[0].rpartition("/")[2].rsplit("-", 2) for line in text.splitlines())
     return {parts[0]: parts[1] for parts in found if len(parts) == 3}
 

@@ -1,1 +1,1 @@
-"""Users' files, kept in a restic repository and restored."""
+"""Backup of users' files to a restic repository, and their restore."""

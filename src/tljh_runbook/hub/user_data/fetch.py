@@ -1,4 +1,4 @@
-"""Bringing a snapshot back from the repository, on the day the server is new."""
+"""Fetching a snapshot from the repository, for example to a new server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tljh_runbook.hub.user_data.restic.restic import Repository
 
 
 def available(source: Source) -> list[Riding]:
-    """Return the snapshots that ride in the repository, oldest first. Makes no repository."""
+    """Return the replicated snapshots, oldest first. Does not create a repository."""
     return replicas.listed(repository.opened(source))
 
 
 def bring(source: Source, name: str | None = None, say: Say = lambda _: None) -> Snapshot:
-    """Put the snapshot ``name``, the newest by default, into the folder of the snapshots.
+    """Fetch the snapshot ``name``, by default the newest, into the snapshot folder.
 
-    It is verified before it is there; one that is there already is verified and left as it is.
+    It is verified before it is moved there; one that already exists is verified and left as it is.
     Raises `SnapshotMissing`, `SnapshotDamaged`, `Busy` and what `repository.opened` raises.
     """
     with (
@@ -62,7 +62,7 @@ def _fetch(source: Source, opened: Repository, found: Riding, place: Path) -> No
     target = draft.partial_place(source, found.name)
     try:
         tree.restore(opened, found.id, [found.path], target)
-        # restic keeps the whole path, which may be another one than on this server.
+        # restic restores the full original path, which may differ on this server.
         inside = target / found.path.lstrip("/")
         snapshot.verify(inside)
         draft.bring_to_disk(inside)

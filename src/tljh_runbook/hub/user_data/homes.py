@@ -1,4 +1,4 @@
-"""Where users' files are: the folder of the homes, and the homes that lie elsewhere."""
+"""The location of users' files: the folder of home directories, and homes outside it."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import databases, hubdb
 
 Account = Callable[[str], pwd.struct_passwd]
-ORDINARY = 1000  # lower numbers are the system's own accounts
+ORDINARY = 1000  # lower UIDs are system accounts
 NOBODY = 65534
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "proc", "run", "sbin", "sys", "usr")
 
 
 @dataclass(frozen=True)
 class Homes:
-    """What is to be kept: folders without links in their paths, none below another."""
+    """The folders to back up: no links in their paths, and none below another."""
 
     paths: tuple[Path, ...]
     of: dict[str, str]
-    """The home of each of the hub's users that has one."""
+    """The home of each hub user that has one."""
     homeless: tuple[str, ...]
     missing: tuple[str, ...]
-    """Folders that the settings name and that are not there."""
+    """Configured folders that do not exist."""
     unknown: bool
-    """Whether the hub's database could not say who its users are."""
+    """Whether the users could not be read from the hub's database."""
 
 
 def find(source: Source, account: Account = pwd.getpwnam) -> Homes:
-    """Return what is to be kept of the users of the hub. Raises `SettingsInvalid`."""
+    """Return the folders to back up for the hub's users. Raises `SettingsInvalid`."""
     homes = _folder_of_homes(source)
     users = _users(source)
     candidates = {
         user: list(dict.fromkeys(_homes_of(user, homes, source, account))) for user in users or ()
     }
     every = {homes, *(home for found in candidates.values() for home in found)}
-    # A home that holds other homes is no home but a mistake in the account.
+    # A home that contains other homes is a mistake in the account.
     safe = {
         user: [home for home in found if not _holds(home, every)]
         for user, found in candidates.items()
@@ -60,7 +60,7 @@ def find(source: Source, account: Account = pwd.getpwnam) -> Homes:
 
 
 def account_name(user: str) -> str:
-    """Return the account that TLJH makes for a user (``tljh/normalize.py``)."""
+    """Return the name of the account that TLJH creates for a user (``tljh/normalize.py``)."""
     return accounts.system_name(f"jupyter-{user}")
 
 
@@ -77,22 +77,22 @@ def _folder_of_homes(source: Source) -> Path:
 
 
 def _users(source: Source) -> list[str] | None:
-    """Return the names of the hub's users; None where its database cannot tell."""
+    """Return the names of the hub's users; None if they cannot be read from its database."""
     try:
         found = databases.find(source.hub, source.services, source.settings)
         return list(hubdb.users(found[databases.REQUIRED]))
     except (DatabaseMissing, DatabaseDamaged):
-        return None  # the files are worth keeping all the same
+        return None  # the files are backed up anyway
 
 
 def _homes_of(user: str, homes: Path, source: Source, account: Account) -> Iterator[Path]:
-    """Yield the homes that a user has, the one that TLJH makes first."""
+    """Yield a user's homes, starting with the one that TLJH creates."""
     for name in (account_name(user), user):
         places = [homes / name] if Path(name).name == name else []
-        if source.hub.root == Path("/"):  # else the accounts of this machine are not the hub's
+        if source.hub.root == Path("/"):  # otherwise this machine's accounts are not the hub's
             places = [*_of_account(name, account), *places]
         for place in places:
-            # A name that somebody chose may be anything, longer than a path can be, too.
+            # Users may choose any name, even one that is too long for a path.
             with suppress(OSError, ValueError, RuntimeError):
                 home = place.resolve(strict=True)
                 if home.is_dir() and not _forbidden(home, source):
@@ -100,7 +100,7 @@ def _homes_of(user: str, homes: Path, source: Source, account: Account) -> Itera
 
 
 def _of_account(name: str, account: Account) -> list[Path]:
-    """Return an account's home. Who may choose a user's name may choose a system account's."""
+    """Return an account's home; nothing for a system account, whose name a user could choose."""
     try:
         entry = account(name)
     except (KeyError, ValueError):
@@ -110,7 +110,7 @@ def _of_account(name: str, account: Account) -> list[Path]:
 
 
 def _forbidden(home: Path, source: Source) -> bool:
-    """Say whether a folder is the system's or the hub's, and so nobody's home."""
+    """Return whether a folder belongs to the system or the hub, so it cannot be a home."""
     hub = source.hub
     own = {hub.prefix, hub.work, source.backups, Path(source.settings.homes).resolve()}
     shallow = len(home.parts) <= 2

@@ -1,8 +1,8 @@
-"""Read users' files without following a link that is put in the place of a folder meanwhile.
+"""Protection against links that a user swaps in for a folder while a backup reads it.
 
-restic opens files by their whole paths, as root. A user who exchanges a folder for a link to
-``/root`` at the right moment would find root's files in the backup of the home. See nosymfollow in
-mount(8).
+restic opens files by their full paths, as root. A user who replaces a folder with a link to
+``/root`` at the right moment would get root's files into the backup of the home. See nosymfollow
+in mount(8).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ AUTOMOUNTED = "homes are mounted on demand, and would not be seen"
 
 
 def command(folders: Sequence[Path]) -> list[str]:
-    """Return the words that run what comes behind them without following links in ``folders``.
+    """Return a command prefix that prevents following links in ``folders``.
 
-    None for an ordinary user, who can read nothing that belongs to others anyway.
+    Empty for an unprivileged user, who cannot read other users' files anyway.
     """
     if os.geteuid() != 0:
         return []
@@ -35,12 +35,12 @@ def command(folders: Sequence[Path]) -> list[str]:
 
 
 def refused(folders: Sequence[Path]) -> str:
-    """Say why this machine cannot read ``folders`` without following links; nothing if it can.
+    """Return why this machine cannot read ``folders`` without following links; '' if it can.
 
-    No user can bring that about: it is tried with a folder of our own.
+    Users cannot make this check fail: it runs on a temporary folder of our own.
     """
     if os.geteuid() != 0:
-        return ""  # there is no guard, as `command` says
+        return ""  # no guard needed, see `command`
     if mounts.on_demand(folders):
         return AUTOMOUNTED
     with tempfile.TemporaryDirectory() as own:
@@ -59,6 +59,6 @@ def refused(folders: Sequence[Path]) -> str:
 
 
 def _open_below(folder: Path) -> Path:
-    """Return the topmost folder on the way to ``folder`` in which a user can exchange something."""
+    """Return the topmost folder on the path to ``folder`` whose entries a user can replace."""
     path = folder.resolve()
     return next((each for each in (*reversed(path.parents), path) if trust.is_open(each)), path)

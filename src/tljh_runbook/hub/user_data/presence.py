@@ -1,8 +1,8 @@
-"""Whether users' files are still where they were: a home that was full and is empty now is lost.
+"""Detection of lost users' files, such as a home that had files before and is empty now.
 
-A disk that is not mounted leaves an empty folder, which is backed up without an error.  So every
-place that once held files is remembered until it holds files again or a person acknowledges that
-it is gone.
+A disk that is not mounted leaves an empty folder, which is backed up without an error. So every
+place that once held files is recorded until it holds files again or an administrator acknowledges
+that it is gone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tljh_runbook.hub.user_data.homes import Homes
 
 RECORD = "homes.json"
 COMPONENT = "user-data"
-NAMED = 5  # places that a message names
+NAMED = 5  # places listed in a message
 HINT = "Mount the disk or restore the files. If they are gone on purpose: tljh-runbook acknowledge"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that held files: whose home it is ('' for a folder of many), and on which mount."""
+    """A folder that held files: whose home it is ('' if not one user's), and its mount point."""
 
     user: str
     mount: str
@@ -40,7 +40,7 @@ Places = dict[str, Place]
 
 
 def lost(source: Source) -> dict[str, str]:
-    """Return each place that held files and does not now, and why. Changes nothing.
+    """Return the places that no longer hold their files, each with the reason. Read-only.
 
     Raises what `homes.find` raises.
     """
@@ -49,16 +49,16 @@ def lost(source: Source) -> dict[str, str]:
 
 
 def remember(source: Source, found: Homes) -> dict[str, str]:
-    """Remember the places that hold files now; return what `lost` returns."""
+    """Record the places that hold files now; return what `lost` returns."""
     expected = _expected(source, found)
     gone = _lost(expected)
-    # What is lost keeps the mount on which it was: the place may hold files again, but others.
+    # Keep the recorded mount of a lost place: files that show up there may be different ones.
     _write(source, _full(found) | {path: expected[path] for path in gone})
     return gone
 
 
 def acknowledge(source: Source) -> dict[str, str]:
-    """Forget the places that are lost, and return them: from now on they need not be there."""
+    """Forget the lost places and return them: they are no longer expected to exist."""
     found = homes.find(source)
     gone = _lost(_expected(source, found))
     _write(source, _full(found))
@@ -66,13 +66,13 @@ def acknowledge(source: Source) -> dict[str, str]:
 
 
 def require(source: Source) -> None:
-    """Raise `HomesLost` where a place is lost."""
+    """Raise `HomesLost` if a place is lost."""
     if gone := lost(source):
         raise HomesLost(f"Users' files are missing: {told(gone)}.", hint=HINT)
 
 
 def told(gone: dict[str, str]) -> str:
-    """Return in one line what is lost."""
+    """Return one line that describes the lost places."""
     named = [f"{path!a} {why}" for path, why in gone.items()]
     more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
     return ", ".join([*named[:NAMED], *more])
@@ -84,8 +84,8 @@ def _lost(expected: Places) -> dict[str, str]:
 
 
 def _why(path: Path, mount: str) -> str:
-    """Say why a place does not hold what it held, or ''."""
-    why = _unlike(path)  # looking at it first may be what mounts it
+    """Return why a place no longer holds its files, or ''."""
+    why = _unlike(path)  # must come first: reading it may trigger an automount
     return why if os.path.ismount(mount) else f"is not there: nothing is mounted at {mount}"
 
 
@@ -121,7 +121,7 @@ def _expected(source: Source, found: Homes) -> Places:
 
 
 def _still_wanted(path: str, each: Place, source: Source, found: Homes) -> bool:
-    """Say whether a place should still hold files: not the home of a user who was removed."""
+    """Return whether a place should still hold files; a removed user's home should not."""
     if each.user:
         gone = not os.path.lexists(path) and os.path.ismount(each.mount)
         removed = each.user not in found.of and each.user not in found.homeless
@@ -132,7 +132,7 @@ def _still_wanted(path: str, each: Place, source: Source, found: Homes) -> bool:
 
 
 def _of_last_snapshot(source: Source) -> Places:
-    """Return what an older tool's snapshot tells: where files were, but not on which mount."""
+    """Return the places in the last snapshot of an older version, which records no mounts."""
     for path in reversed(snapshot.listed(source.backups)):
         with suppress(SnapshotDamaged):
             kept = snapshot.read(path).manifest
@@ -145,7 +145,7 @@ def _of_last_snapshot(source: Source) -> Places:
 def _told_by(about: dict[str, Any]) -> Places:
     folders = about["paths"] if about["files"] else []
     there = {path: Place("", "/") for path in folders}
-    # It does not tell whether a home that is empty now was so then.
+    # The snapshot does not say whether a home that is empty now was already empty then.
     empty = {home for home in about["homes"].values() if _unlike(Path(home)) == "is empty"}
     users: Iterable[tuple[str, str]] = about["homes"].items()
     return there | {home: Place(user, "/") for user, home in users if home not in empty}

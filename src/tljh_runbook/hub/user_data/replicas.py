@@ -1,4 +1,4 @@
-"""Snapshots that ride along: a copy of each in the repository that keeps the users' files."""
+"""Replicated snapshots: a copy of each in the restic repository of users' files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPONENT = "user-data"
 
 @dataclass(frozen=True)
 class Riding:
-    """A snapshot in the repository: its name, restic's id of the copy, and where it lay."""
+    """A replicated snapshot: its name, the copy's restic ID, and its original path."""
 
     name: str
     id: str
@@ -26,9 +26,9 @@ class Riding:
 
 
 def ride(source: Source, made: Snapshot, say: Say = lambda _: None) -> Snapshot:
-    """Keep a copy of a snapshot beside the user data that belongs to it, if there is any.
+    """Copy a snapshot into the repository that holds its user data, if there is any.
 
-    The snapshot is good whatever becomes of the copy: what goes wrong is its ``note``.
+    The snapshot is valid even if the copy fails: the error is added as its ``note``.
     """
     if not made.manifest.components.get(COMPONENT, {}).get("kept"):
         return made
@@ -42,7 +42,7 @@ def ride(source: Source, made: Snapshot, say: Say = lambda _: None) -> Snapshot:
 
 
 def listed(opened: Repository) -> list[Riding]:
-    """Return this hub's snapshots in the repository, oldest first."""
+    """Return this hub's replicated snapshots, oldest first."""
     found = {
         name: Riding(name, each["id"], each["paths"][0], repository.sequence(each))
         for each in repository.own(opened)
@@ -52,7 +52,7 @@ def listed(opened: Repository) -> list[Riding]:
 
 
 def names(opened: Repository) -> list[str]:
-    """Return the names of the snapshots that anything there belongs to, oldest first."""
+    """Return the names of all snapshots with data in the repository, oldest first."""
     numbers: dict[str, int] = {}
     for each in repository.own(opened):
         if snapshot.NAMED.fullmatch(name := repository.kept_as(each)):

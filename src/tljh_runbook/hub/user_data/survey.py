@@ -1,4 +1,4 @@
-"""Which of the kept files are not in their place as they were: looked at, without a link."""
+"""Comparison of users' files with a snapshot by their metadata, without following links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass
 class Wanted:
-    """Something to restore, with all that is below it; ``size`` in bytes."""
+    """An entry to restore, with everything below it; ``size`` in bytes."""
 
     path: Path
     what: str
@@ -36,10 +36,10 @@ class Wanted:
 
 
 class Survey:
-    """Compares a listing with the folder that it was made of.
+    """Comparison of a snapshot's listing with the folder that was backed up.
 
-    Every folder is opened below the one before it and never through a link. A listing names a
-    folder before what is in it, so the folders that are open are those above the present entry.
+    Every folder is opened relative to its parent and never through a link. A listing names a
+    folder before its contents, so the open folders are the parents of the current entry.
     """
 
     def __init__(self, root: Path, *, missing_only: bool) -> None:
@@ -54,7 +54,7 @@ class Survey:
         self._leave(0)
 
     def run(self, nodes: Iterable[Node]) -> Iterator[Wanted]:
-        """Yield what is not as it was kept; a folder that is missing stands for all in it."""
+        """Yield entries that differ from the snapshot; a missing folder includes its contents."""
         whole: Wanted | None = None
         for node in nodes:
             path = Path(node.path)
@@ -68,7 +68,7 @@ class Survey:
             yield whole
 
     def _look(self, path: Path, node: Node) -> Wanted | None:
-        """Compare one entry. Above the root there is only the way to it."""
+        """Compare one entry; the parent folders of the root are skipped."""
         if not path.is_relative_to(self._root):
             return None
         what = self._difference(path, node)
@@ -89,7 +89,7 @@ class Survey:
         return "" if what == OWNER and path == self._root else what
 
     def _folder(self, path: Path) -> int | None:
-        """Return an open folder, with those above it open; None where one is none."""
+        """Return a folder's descriptor, with its parents open; None if one cannot be opened."""
         while self._open and not path.is_relative_to(self._open[-1][0]):
             self._leave(len(self._open) - 1)
         try:
@@ -109,14 +109,14 @@ class Survey:
 
 
 def _name(folder: int, shown: str) -> str:
-    """Return the real name of what a listing shows."""
+    """Return the real name of an entry in a listing."""
     if tree.LOST not in shown:
         return shown
     return next((name for name in os.listdir(folder) if tree.shown(name) == shown), shown)
 
 
 def _differs(status: os.stat_result, node: Node) -> str:
-    """Say how an entry differs from the kept one; of a folder its own time is not compared."""
+    """Return how an entry differs from the saved one; a folder's mtime is not compared."""
     if not KINDS[node.type](status.st_mode):
         return KIND
     if node.type == "file" and (status.st_size, status.st_mtime_ns) != (node.size, _ns(node.mtime)):
@@ -133,7 +133,7 @@ def _differs(status: os.stat_result, node: Node) -> str:
 
 
 def _ns(moment: str) -> int:
-    """Return nanoseconds since 1970 of a time as restic writes it: RFC 3339, up to nine digits."""
+    """Return a time in restic's format (RFC 3339, up to nine decimals) as ns since 1970."""
     date, rest = moment[:19], moment[19:]
     seconds = calendar.timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%S"))
     fraction, zone = rest, "Z"

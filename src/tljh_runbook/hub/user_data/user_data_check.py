@@ -1,4 +1,4 @@
-"""Whether users' files are kept, and could be read by somebody when this server is gone."""
+"""Check that users' files are backed up, and could be read if this server were lost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ COMPONENT = "user-data"
 
 
 def look(source: Source) -> str | tuple[str, None, str]:
-    """Return what is kept of the users' files; with a warning where that is not enough.
+    """Return the state of the user data backup, with a warning if it is not sufficient.
 
-    An upgrade touches none of these files. But one that starts while homes are missing lets users
-    in without them: `HomesLost`.
+    An upgrade does not touch these files, but one that starts while homes are missing would let
+    users log in without them: that raises `HomesLost`.
     """
-    with suppress(SettingsInvalid):  # told below
+    with suppress(SettingsInvalid):  # reported below
         presence.require(source)
     try:
         restic.program()
@@ -47,7 +47,7 @@ _COPY = (
 
 
 def _newest(source: Source) -> dict[str, object]:
-    """Return what the newest snapshot that was to keep user data says of it."""
+    """Return the user data details of the newest snapshot that has any."""
     for path in reversed(snapshot.listed(source.backups)):
         try:
             kept = snapshot.read(path).manifest

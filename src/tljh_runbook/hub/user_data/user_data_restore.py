@@ -1,4 +1,4 @@
-"""Users' files restored: what is missing found, staged beside the homes, put in its place."""
+"""Restore of users' files: find what is missing, stage it next to the homes, move it there."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from tljh_runbook.hub.user_data.restic.restic import Repository
 from tljh_runbook.hub.user_data.restic.tree import Node
 from tljh_runbook.hub.user_data.survey import Survey, Wanted
 
-RESERVE = 64 << 20  # bytes left free on the users' disk whatever is restored
-INCLUDES = 200  # paths that restic is told one by one; beyond, the folders right below the root
+RESERVE = 64 << 20  # bytes that a restore always leaves free on the users' disk
+INCLUDES = 200  # paths passed to restic one by one; above that, the folders directly below the root
 UNUSABLE = (
     RepositoryDamaged,
     RepositoryForeign,
@@ -42,13 +42,13 @@ UNUSABLE = (
     ToolMissing,
 )
 ALONE = "The newest that holds them is taken by: tljh-runbook restore user-data"
-NAMED = 3  # paths that the plan names
+NAMED = 3  # paths listed in the plan
 
 
 def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
-    """Yield an action for each folder of homes in which something is not as it was kept.
+    """Yield an action for each backed-up folder that differs from the snapshot.
 
-    Raises `NotKept` when nothing was kept, and what `repository.opened` raises.
+    Raises `NotKept` if the snapshot has no user data, and what `repository.opened` raises.
     """
     if not kept["kept"] and not restoration.missing_only:
         raise NotKept(
@@ -63,7 +63,7 @@ def actions(restoration: Restoration, kept: dict[str, Any]) -> Iterator[Action]:
     except UNUSABLE as error:
         if not restoration.missing_only:
             raise
-        # The hub itself comes back all the same.
+        # The hub itself is restored anyway.
         restoration.notes.append(f"Users' files are not restored. {error.message} {error.advice}")
 
 
@@ -84,7 +84,7 @@ def _actions(
 
 
 def _listed(opened: Repository, snapshot: str, asked: list[Path]) -> Iterator[Node]:
-    """Yield what a snapshot holds of the paths. Raises `NotKept` when that is nothing."""
+    """Yield a snapshot's entries at and below the paths. Raises `NotKept` if there are none."""
     nothing = True
     for node in tree.listing(opened, snapshot, map(str, asked)):
         nothing = False
@@ -99,7 +99,7 @@ def _listed(opened: Repository, snapshot: str, asked: list[Path]) -> Iterator[No
 
 
 def require(source: Source, kept: Manifest, paths: Iterable[Path]) -> None:
-    """Raise `NotKept` unless a snapshot holds something of each path that lies among homes."""
+    """Raise `NotKept` unless a snapshot has entries for each path in a backed-up folder."""
     details = kept.components["user-data"]
     for path in paths:
         if any(path.is_relative_to(folder) for folder in details.get("paths", [])):
@@ -108,7 +108,7 @@ def require(source: Source, kept: Manifest, paths: Iterable[Path]) -> None:
 
 
 def write_out(restoration: Restoration, kept: dict[str, Any], folder: Path) -> None:
-    """Write users' files below a folder that is made for it, under their whole paths."""
+    """Write users' files to a new folder, under their full original paths."""
     opened = repository.opened(restoration.source)
     wanted = list(restoration.paths) or list(map(Path, kept["paths"]))
     for _ in _listed(opened, kept["snapshot"], wanted):
@@ -118,16 +118,16 @@ def write_out(restoration: Restoration, kept: dict[str, Any], folder: Path) -> N
 
 @dataclass(frozen=True)
 class Homecoming:
-    """What comes back into one folder of homes."""
+    """The restore of one backed-up folder, usually the folder of home directories."""
 
     restoration: Restoration
     opened: Repository
     snapshot: str
-    """restic's own id of it."""
+    """The restic snapshot's ID."""
     root: Path
     wanted: list[Wanted]
     times: list[int] = field(default_factory=list)
-    """When the folder of homes itself was last changed, once staging has started."""
+    """The mtime of ``root`` in nanoseconds, once staging has started."""
 
     @property
     def staged(self) -> Path:
@@ -149,20 +149,19 @@ class Homecoming:
         )
 
     def stage(self) -> None:
-        """Have restic write what is wanted beside the homes, and check it."""
+        """Have restic write the wanted files next to the homes and verify them."""
         if not self.root.exists():
             files.make_private(self.root.parent)
             self.root.mkdir(mode=0o755)
         self._require_room()
         self.times.append(self.root.stat().st_mtime_ns)
+        # We hold the hub's lock, so these are leftovers of a killed run.
         for left in private_folder.make_work(self.root).glob("staged-*"):
-            private_folder.clean(
-                left
-            )  # of a run that was killed; the hub's lock says that none runs
+            private_folder.clean(left)
         tree.restore(self.opened, self.snapshot, self._includes(), self.staged)
 
     def place(self) -> None:
-        """Put it in its place; what that replaces is kept."""
+        """Move the staged files into place; what they replace is retained."""
         asked = tuple(_real(self.staged, each.path) for each in self.wanted)
         placement = Placement(
             self.staged, self.root, self.root, asked, self.restoration.missing_only
@@ -171,9 +170,9 @@ class Homecoming:
 
     def discard(self) -> None:
         private_folder.clean(self.staged)
-        with suppress(OSError):  # something that was replaced is kept in it
+        with suppress(OSError):  # not empty if it retains replaced files
             self.staged.parent.rmdir()
-        for mtime_ns in self.times:  # our own folder came and went in it
+        for mtime_ns in self.times:  # our own folder changed the mtime
             os.utime(self.root, ns=(self.root.stat().st_atime_ns, mtime_ns))
 
     def _includes(self) -> list[str]:
@@ -195,7 +194,7 @@ class Homecoming:
 
 
 def _refuse_strangers(restoration: Restoration, kept: dict[str, Any], wanted: list[Wanted]) -> None:
-    """Raise `AccountConflict` where files would go to a number that is another user's by now."""
+    """Raise `AccountConflict` if a home's account has a different UID than its saved files."""
     root = restoration.source.hub.root
     now = {root / each.home.lstrip("/"): each for each in accounts.read(root).users.values()}
     for user, home in kept["homes"].items():
@@ -211,7 +210,7 @@ def _refuse_strangers(restoration: Restoration, kept: dict[str, Any], wanted: li
 
 
 def _asked(restoration: Restoration, root: Path) -> list[Path]:
-    """Return what of one folder of homes is to come back; all of it when nothing was named."""
+    """Return the paths to restore in a backed-up folder; the folder itself without a request."""
     if not restoration.paths:
         return [root]
     if any(root.is_relative_to(path) for path in restoration.paths):
@@ -220,7 +219,7 @@ def _asked(restoration: Restoration, root: Path) -> list[Path]:
 
 
 def _summary(wanted: list[Wanted]) -> str:
-    """Say what is not as it was kept: how many, and the first of them."""
+    """Return what differs from the snapshot: how many entries, and the first of them."""
     kinds: dict[str, list[str]] = {}
     for each in wanted:
         kinds.setdefault(each.what, []).append(str(each.path))
@@ -233,7 +232,7 @@ def _named(what: str, paths: list[str]) -> str:
 
 
 def _real(staged: Path, path: Path) -> Path:
-    """Return a path as it really is: a listing shows bytes that are no text in another way."""
+    """Return a path's real name: a listing replaces bytes that cannot be decoded."""
     if tree.LOST not in str(path):
         return path
     found = staged

@@ -1,4 +1,4 @@
-"""Keeping users' files: one run of restic over all homes."""
+"""Backup of users' files: one restic run over all homes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tljh_runbook.hub.user_data.restic.restic import Repository
 from tljh_runbook.hub.user_data.restic.tree import escaped
 
 TAG = "user-data"
-STAGED = ".tljh-runbook*"  # what is being restored lies in such a folder
-INCOMPLETE = 3  # restic's exit code when it could not read everything
-NAMED = 5  # unread files that a note names
-GONE = 2  # ENOENT: a file that a running server has removed meanwhile
-STALLED = 900.0  # seconds without progress after which a backup is ended
-LONG = 10**7  # seconds: restic tells nonsense while it knows nothing yet
+STAGED = ".tljh-runbook*"  # name of the folders that hold files being restored
+INCOMPLETE = 3  # restic's exit code if it could not read everything
+NAMED = 5  # unread files listed in a note
+GONE = 2  # ENOENT: a file that a running server removed during the backup
+STALLED = 900.0  # seconds without progress after which a backup is aborted
+LONG = 10**7  # seconds; restic's first estimates are meaningless
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What restic has kept: its snapshot, how much there is and how much was new, in bytes."""
+    """The result of a restic backup: its snapshot, the total and the new data in bytes."""
 
     id: str
     files: int
@@ -37,20 +37,20 @@ class Stored:
     added: int
     unread: list[str]
     unguarded: str = ""
-    """Why links that users exchange meanwhile could have been followed; nothing if not."""
+    """Why links swapped in during the backup could have been followed; '' if not."""
 
 
 @dataclass
 class Progress:
-    """How far restic has got, and when it last got further."""
+    """The progress of a restic run, and when it last changed."""
 
     counts: tuple[int, ...] = ()
     since: float = 0.0
 
     def note(self, status: dict[str, Any], moment: float) -> None:
-        """Take down one status, at a ``moment`` in seconds.
+        """Record a status message that arrived at ``moment``, in seconds.
 
-        Raises `BackupStalled` when nothing has changed for a long time.
+        Raises `BackupStalled` if there was no progress for a long time.
         """
         names = ("total_files", "files_done", "total_bytes", "bytes_done")
         counts = tuple(status.get(name, 0) for name in names)
@@ -69,7 +69,7 @@ class Progress:
 
 
 def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) -> Stored:
-    """Keep all homes as they are now, as the user data of our snapshot ``name``.
+    """Back up all homes as the user data of the tljh-runbook snapshot ``name``.
 
     Raises what `restic.stream` raises.
     """
@@ -95,9 +95,9 @@ def keep(opened: Repository, source: Source, found: Homes, name: str, say: Say) 
 
 
 def verify(source: Source, kept: dict[str, Any], subset: str | None) -> str:
-    """Have restic say that what a snapshot names is there; with ``subset`` ("5%") read so much.
+    """Check that a snapshot's user data exists; with ``subset`` ("5%"), also read that much.
 
-    Returns what was done, '' when the snapshot holds no user data.
+    Returns what was done, or '' if the snapshot holds no user data.
     Raises `RepositoryDamaged` and what `repository.opened` raises.
     """
     if not kept.get("kept"):
@@ -117,16 +117,16 @@ def verify(source: Source, kept: dict[str, Any], subset: str | None) -> str:
 
 
 def because(error: RunbookError) -> str:
-    """Return in one line why users' files are not kept, and what to do about it."""
+    """Return one line: why users' files are not backed up, and what to do about it."""
     first = f"{error.message[:1].lower()}{error.message[1:]}"
     return f"user data is not backed up, because {first} {error.advice}"
 
 
 def excludes(source: Source, paths: tuple[Path, ...]) -> list[str]:
-    """Return the options of restic that leave out what the settings name, and our own files."""
+    """Return the restic options that exclude the configured patterns and our own files."""
     file = source.hub.work / "exclude"
     file.unlink(missing_ok=True)
-    # restic puts variables of its environment into such a file; $$ is the sign itself.
+    # restic expands environment variables in an exclude file; $$ is a literal dollar sign.
     patterns = [each.replace("$", "$$") for each in source.settings.user_data.exclude]
     files.write_new(file, "".join(f"{each}\n" for each in patterns).encode())
     own = [source.backups, source.hub.work]
@@ -139,7 +139,7 @@ def excludes(source: Source, paths: tuple[Path, ...]) -> list[str]:
 
 
 def progress(status: dict[str, Any]) -> str:
-    """Return how far a backup has got, in a few words."""
+    """Return the progress of a backup as a short text."""
     done, total = status.get("bytes_done", 0), status.get("total_bytes", 0)
     text = f"User data: {_size(done)} of {_size(total)}"
     text += f", {status.get('files_done', 0)} of {status.get('total_files', 0)} files"
@@ -148,7 +148,7 @@ def progress(status: dict[str, Any]) -> str:
 
 
 def gone(error: dict[str, Any]) -> bool:
-    """Say whether an error is only that a file was removed meanwhile."""
+    """Return whether an error only means that a file was removed during the backup."""
     return error.get("Err") == GONE or "no such file" in str(error.get("message", ""))
 
 
@@ -173,7 +173,7 @@ def _stored(opened: Repository, summary: dict[str, Any], missed: list[str]) -> S
 
 
 def _whole(opened: Repository, short: str) -> str:
-    """Return the whole id: older ones of restic say its beginning only, which they take as well."""
+    """Return the full ID: older versions of restic print only a prefix, which they also accept."""
     places = [opened.folder] if opened.folder else list(opened.cache.glob("*"))
     found = {
         path.name

@@ -1,8 +1,8 @@
-"""Run a program that follows no symbolic link in some folders, whatever users do meanwhile.
+"""Run a command that follows no symbolic links in given folders, whatever users do meanwhile.
 
-`link_guard` runs this as a program of its own, with `python -I -c`: it makes a mount namespace in
-which the folders are mounted with ``nosymfollow`` (Linux 5.10), and becomes the program that it was
-asked for. Links can still be read there, as a backup does. Only the standard library is needed.
+`link_guard` runs this as a separate program, with `python -I -c`: it creates a mount namespace in
+which the folders are mounted with ``nosymfollow`` (Linux 5.10), and then executes the command.
+Links can still be read there, as a backup does. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ NO_SET_ID, NO_DEVICES, NO_PROGRAMS, REMOUNT, NO_LINKS = 2, 4, 8, 32, 256
 BIND, ALL_BELOW, PRIVATE = 4096, 16384, 1 << 18
 GUARDED = REMOUNT | BIND | NO_LINKS | NO_SET_ID | NO_DEVICES | NO_PROGRAMS
 KEPT = {"ro": 1, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
-TRIES = 50  # a user may rename folders above what is mounted in the home
+TRIES = 50  # a user may rename the parent folders of a mount in the home
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def check(result: int, what: str) -> None:
-    """End the program where the system has refused something."""
+    """Exit with an error message if a system call failed."""
     if result:
         sys.exit(f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
 def mount(origin: bytes | None, place: bytes, flags: int) -> int:
-    """Return 0 where the kernel has mounted it, else -1 and an errno."""
+    """Return 0 if the kernel mounted ``place``, otherwise -1 with errno set."""
     return int(libc.mount(origin, place, None, ctypes.c_ulong(flags), None))
 
 
 def mounted(place: bytes) -> dict[bytes, list[str]]:
-    """Return the options of each mount at or below a place; of several in one, the topmost."""
+    """Return the options of each mount at or below ``place``; of stacked ones, the topmost."""
     found = {}
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
         words = line.split(b" ")
@@ -46,9 +46,9 @@ def mounted(place: bytes) -> dict[bytes, list[str]]:
 
 
 def guard(place: bytes) -> None:
-    """Mount a folder on itself, and let no link be followed in it and in what is mounted below."""
+    """Bind-mount a folder on itself so that no links are followed in it and in mounts below it."""
     if not os.path.lexists(place):
-        return  # removed meanwhile: there is nothing to read
+        return  # removed meanwhile, so there is nothing to read
     check(mount(place, place, BIND | ALL_BELOW), "bind")
     for _ in range(TRIES):
         found = mounted(place)
@@ -62,7 +62,7 @@ def guard(place: bytes) -> None:
 
 
 def main(places: list[str], command: list[str]) -> None:
-    """Become ``command``, with the guard on each of the ``places``."""
+    """Guard each of the ``places``, then replace this process with ``command``."""
     check(libc.unshare(NEW_MOUNTS), "unshare")
     check(mount(None, b"/", ALL_BELOW | PRIVATE), "private")
     for place in places:

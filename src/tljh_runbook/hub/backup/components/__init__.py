@@ -1,7 +1,7 @@
-"""Components: the things on a hub that are worth keeping, one file each.
+"""Components: the parts of a hub that are backed up, one module each.
 
-A module of this package is a component when it has a ``COMPONENT``.  Adding one is adding its
-file here and its step in the guide; nothing else lists them.
+A module of this package is a component if it has a ``COMPONENT``. To add one, add its module here
+and its step in the guide; components are not listed anywhere else.
 """
 
 from __future__ import annotations
@@ -21,52 +21,52 @@ if TYPE_CHECKING:
     from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 
 
-STOPPED = 50  # components of this order and beyond are restored while the hub is stopped
-# What cannot be reached while a component is restored.
+STOPPED = 50  # components of this order or higher are restored while the hub is stopped
+# What is unavailable while a component is restored.
 NOTHING, HUB = "nothing", "the hub; users' servers keep answering"
 PROXY = f"{HUB}, but for one or two seconds"
 
 
 class Component(Protocol):
-    """All that is known of one component."""
+    """A part of a hub that can be backed up and restored."""
 
     name: str
     title: str
     order: int
-    """Its place in restoring, lowest first: accounts come before the files that they own."""
+    """The position in the restore order, lowest first: accounts come before their files."""
     kept: tuple[str, ...]
-    """What is kept, one short line of MyST each."""
+    """What is backed up, one short line of MyST each."""
     left_out: tuple[tuple[str, str], ...]
-    """What is deliberately not kept, and why: two short texts of MyST each."""
+    """What is deliberately not backed up, and why: two short MyST texts each."""
     downtime: str
-    """What cannot be reached while it is restored, and when that differs: one line of MyST."""
+    """What is unavailable while it is restored, and under which condition: one line of MyST."""
 
     def size(self, source: Source) -> int:
-        """Return about how many bytes a copy will take in the folder of the snapshots."""
+        """Return roughly how many bytes a copy takes in the snapshot folder."""
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
-        """Copy the component into ``folder`` while the hub runs; return what to remember.
+        """Copy the component into ``folder`` while the hub runs; return details for the manifest.
 
-        ``note`` in it is a line for the person who makes the backup: what could not be kept, why,
-        and what to do about it.
+        Their ``note`` is a line for the administrator who makes the backup: what could not be
+        saved, why, and what to do about it.
         """
 
     def by_hand(self, manifest: Manifest) -> Iterable[str]:
-        """Yield the shell commands that give the component back without this tool."""
+        """Yield the shell commands that restore the component without this tool."""
 
     def restore(self, restoration: Restoration) -> Iterable[Action]:
-        """Yield what restoring it takes, nothing where all is as kept. Looks only."""
+        """Yield the actions that restore it, none if it matches the snapshot. Read-only."""
 
 
 def every() -> tuple[Component, ...]:
-    """Return all components, in the order in which they are restored."""
+    """Return all components in restore order."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     modules = (importlib.import_module(f"{__name__}.{name}") for name in names)
     return tuple(sorted((module.COMPONENT for module in modules), key=lambda each: each.order))
 
 
 def chosen(names: Iterable[str]) -> tuple[Component, ...]:
-    """Return the components of these names, all when there are none. Raises `StepUnknown`."""
+    """Return the components with these names, or all if there are none. Raises `StepUnknown`."""
     known = {component.name: component for component in every()}
     wanted = tuple(names) or tuple(known)
     for name in wanted:

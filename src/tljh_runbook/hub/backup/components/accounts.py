@@ -1,4 +1,4 @@
-"""The accounts of the hub's users: names, numbers, groups, passwords. Never whole files."""
+"""The accounts of the hub's users: names, IDs, groups and passwords. Never whole files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ETC = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
 
 
 class Accounts:
-    """Records of the hub's users and their groups from the files in ``/etc``."""
+    """The records of the hub's users and their groups in the files in ``/etc``."""
 
     name = "accounts"
     title = "Accounts"
@@ -118,7 +118,7 @@ def _note(kept: Records) -> dict[str, str]:
 
 
 def _data(folder: Path) -> dict[str, Any]:
-    """Return what a snapshot holds, which is nothing of a server without accounts."""
+    """Return the records in a snapshot; empty if the server had no accounts."""
     if not (folder / RECORDS).exists():
         return {"users": [], "groups": [], "quotas": []}
     found: dict[str, Any] = json.loads(files.read(folder / RECORDS))

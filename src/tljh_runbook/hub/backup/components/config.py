@@ -1,4 +1,4 @@
-"""The hub's configuration, and the secrets without which everybody is logged out."""
+"""The hub's configuration, and the secrets without which all users are logged out."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tljh_runbook.hub.snapshots.draft import Folder
 from tljh_runbook.hub.snapshots.manifest import Entry, Manifest
 from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 
-# The proxy's own files in state/: they are made again, and kept to compare with.
+# Files in state/ that the proxy regenerates; they are backed up for comparison.
 MADE_ANEW = ("traefik.toml", "rules/*.toml")
 PASSWORD = "traefik-api.secret"  # noqa: S105 - a file's name
-# What the proxy reads when it starts, and writes while it runs.
+# Files that the proxy reads when it starts and writes while it runs.
 OF_PROXY = (*MADE_ANEW, PASSWORD, "acme.json")
 
 
 class Config:
-    """``config/`` as a whole, and the files of ``state/`` that are settings or secrets."""
+    """All of ``config/``, and the files in ``state/`` that are settings or secrets."""
 
     name = "config"
     title = "Configuration"
@@ -63,21 +63,21 @@ class Config:
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         found = inventory.of(source.hub)
         for path, name in found.files.items():
-            with suppress(FileNotFoundError):  # the proxy's rules come and go
+            with suppress(FileNotFoundError):  # the proxy may remove its rules at any time
                 folder.copy(path, name)
         folder.unread |= found.unread
         about = {"links": found.links, "folders": found.folders, "left_out": found.left_out}
         try:
             return {"settings": len(config.read(source.hub)), **about}
-        except ConfigBroken as error:  # kept all the same: somebody will want to look at it
+        except ConfigBroken as error:  # back it up anyway, so that it can be examined
             return {"settings": None, "note": error.message, **about}
 
     def restore(self, restoration: Restoration) -> Iterable[Action]:
         entries = restoration.entries(self.name)
         kept = restoration.kept.manifest.components[self.name]
         yield from placed.folders(restoration, kept.get("folders", {}))
-        # The proxy's own files are generated; they are only better than nothing, unless the
-        # password in them is another than that in its secret.
+        # The proxy generates its own files, so restore them only if they are missing, or if its
+        # secret is restored too: they contain the same password.
         actions = list(exchange.actions(restoration, [each for each in entries if _is_own(each)]))
         secret = str(restoration.source.hub.state / PASSWORD)
         all_ = any(action.what == secret for action in actions)
@@ -98,7 +98,7 @@ class Config:
 
 
 def _is_own(entry: Entry) -> bool:
-    """Say whether a file is not one that the proxy's start generates."""
+    """Return whether a file is not one that the proxy generates when it starts."""
     return not _matches(entry.path.removeprefix("config/state/"), MADE_ANEW)
 
 

@@ -1,4 +1,4 @@
-"""The hub's databases: users and tokens, the plugin's permissions, the environments' builds."""
+"""The hub's databases: users and tokens, the plugin's permissions, environment builds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECRET = ".pgpass"  # noqa: S105 - how the file's name ends
 
 
 class Database:
-    """Consistent copies of every database of the hub, while the hub runs."""
+    """Consistent copies of every database of the hub, made while the hub runs."""
 
     name = "database"
     title = "Database"
@@ -66,7 +66,7 @@ class Database:
 
     def size(self, source: Source) -> int:
         found = databases.find(source.hub, source.services, source.settings)
-        # Beside the copy, WAL content is folded in and checked: twice the size is safe.
+        # Merging the WAL into a copy and checking it needs more space: twice the size is safe.
         others = _others(source, found)
         logs = [sqlite.beside(path, "-wal") for path in others]
         return 2 * (sum(map(sql.size, found.values())) + sum(map(files.size, [*others, *logs])))
@@ -116,14 +116,14 @@ def _copied(name: str, path: Path, folder: Folder) -> dict[str, Any]:
 
 
 def _others(source: Source, found: dict[str, sql.Database]) -> dict[Path, str]:
-    """Return the SQLite files in ``state/`` and ``config/`` that are not among those found."""
+    """Return the SQLite files in ``state/`` and ``config/`` that are not in ``found``."""
     known = {place.resolve() for place in found.values() if isinstance(place, Path)}
     there = inventory.of(source.hub).databases
     return {path: name for path, name in there.items() if path.resolve() not in known}
 
 
 def _other(path: Path, name: str, folder: Folder) -> dict[str, Any]:
-    """Copy a SQLite file that the hub need not have; return what to remember of it."""
+    """Copy an optional SQLite file; return its details for the manifest."""
     target = folder.place(name)
     try:
         status = path.stat()
@@ -141,7 +141,7 @@ def _other(path: Path, name: str, folder: Folder) -> dict[str, Any]:
 def _content(path: Path) -> dict[str, Any]:
     try:
         return {"revision": sqlite.revision(path), "rows": sqlite.rows(path)}
-    except RunbookError:  # sound, but its tables need an extension of SQLite
+    except RunbookError:  # intact, but its tables need a SQLite extension
         return {"revision": None, "rows": {}}
 
 
@@ -175,7 +175,7 @@ def _server_action(restoration: Restoration, name: str, about: dict[str, Any]) -
 
 
 def _target(restoration: Restoration, name: str, about: dict[str, Any]) -> Server:
-    """Return the server that the settings name, or else the one that the dump came from."""
+    """Return the server in the settings, otherwise the one that was dumped."""
     source = restoration.source
     named = source.settings.databases.get(name)
     place = databases.at(named, name, source.hub.state) if named else None
@@ -191,7 +191,7 @@ def _same(server: Server, dump: Path) -> bool:
 
 
 def _exchange(restoration: Restoration, name: str, server: Server, dump: Path) -> None:
-    """Keep a dump of what is replaced, then give the kept one back."""
+    """Save a dump of the current database, then restore the one from the snapshot."""
     target = restoration.replaced / _file(name, DUMP)
     files.make_private(target.parent)
     if target.exists():
@@ -205,7 +205,7 @@ def _exchange(restoration: Restoration, name: str, server: Server, dump: Path) -
 
 
 def _put_back(restoration: Restoration, name: str, server: Server) -> None:
-    """Restore the dump of what was replaced, if it came to that."""
+    """Restore the dump of the replaced database, if there is one."""
     kept = restoration.replaced / _file(name, DUMP)
     if kept.exists():
         postgres_dump.restore(server, kept)
@@ -218,7 +218,7 @@ def _file(name: str, end: str) -> str:
 def _give_back(entry: Entry, origin: str) -> Iterator[str]:
     place, aside = shlex.quote(origin), shlex.quote(f"{origin}.replaced")
     yield f"(umask 077; mkdir -p {shlex.quote(str(Path(origin).parent))})"
-    # What SQLite has beside the file goes with it, and after it: none of it is lost.
+    # Also move SQLite's WAL and journal files, after the database, so that no data is lost.
     yield (
         f"for end in '' {' '.join(sqlite.BESIDE)}; do test ! -e {place}$end || "
         f"mv --backup=numbered {place}$end {aside}$end; done"

@@ -1,4 +1,4 @@
-"""The environments: what each Docker image was built from and, where asked for, the image."""
+"""The environments: what each Docker image was built from and, optionally, the image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REBUILD = "build it again on the hub's Environments page"
 
 
 class Environments:
-    """The list of the environments, and their images with the setting ``save_images``."""
+    """The list of environments, and their images if ``save_images`` is set."""
 
     name = "environments"
     title = "Environments"
@@ -113,7 +113,7 @@ def _missed(count: int, *, saving: bool) -> str:
 
 
 def _shown(each: Environment, saved: dict[str, str]) -> dict[str, Any]:
-    """Return what the manifest says: no build argument, no password; they may be secrets."""
+    """Return the manifest entry, without build arguments and passwords: they may be secret."""
     return {
         "name": each.name,
         "display_name": each.display_name,
@@ -142,7 +142,7 @@ def _listed(manifest: Manifest) -> list[dict[str, Any]]:
 def _unseen(
     restoration: Restoration, kept: list[dict[str, Any]], error: RunbookError
 ) -> Iterator[Action]:
-    """Yield actions that refuse for what was saved: the hub was to have it back."""
+    """Yield a failing action for each saved image: skipping it would look like success."""
     if kept:
         restoration.notes.append(f"{error.message} {len(kept)} environments cannot be looked at.")
     for each in kept:
@@ -199,7 +199,7 @@ def _described(each: dict[str, Any]) -> str:
 
 
 def _line(text: str) -> str:
-    """Keep a text on its line: what follows a line break would be a command."""
+    """Return ``text`` on one line: what follows a line break would be run as a command."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 

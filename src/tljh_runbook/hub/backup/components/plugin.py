@@ -1,4 +1,4 @@
-"""The TLJH plugins: which version and commit of each, and the files that are installed."""
+"""The TLJH plugins: the version and commit of each, and its installed files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tljh_runbook.hub.versions import interpreter, versions
 
 
 class Plugin:
-    """What pip needs to install each plugin again, and a copy of its files in case it cannot."""
+    """What pip needs to reinstall each plugin, and a copy of its files in case that fails."""
 
     name = "plugin"
     title = "Plugins"
@@ -62,7 +62,7 @@ class Plugin:
 
     def restore(self, restoration: Restoration) -> Iterable[Action]:
         if "software" in restoration.components and environment_restore.recorded(restoration.kept):
-            return  # with all other packages of the hub
+            return  # restored with all other packages of the hub
         kept = restoration.kept.manifest.components[self.name]
         known = versions.packages(restoration.source.hub)
         given = {
@@ -70,7 +70,7 @@ class Plugin:
         }
         now = {name: known[name].requirement for name in given if name in known}
         if any(each.origin and each.gone for each in restoration.entries(self.name)):
-            now = {}  # half a plugin is none: all are installed again
+            now = {}  # a plugin with missing files is useless, so reinstall all
         tljh, recorded = known.get(TLJH_NAME), _tljh(kept)
         same = _is(restoration.source, recorded) if recorded else tljh is None
         if same and now == given:
@@ -109,9 +109,9 @@ class Plugin:
 
 
 def _tljh(kept: dict[str, Any]) -> str:
-    """Return what pip installs the recorded TLJH from; '' for none. Older snapshots name a version.
+    """Return the pip requirement of the recorded TLJH, or ''. Older snapshots have its version.
 
-    A TLJH from a branch has a version that is no release, so only its commit can be installed.
+    The version of a TLJH from a branch is not a release, so only its commit can be installed.
     """
     known = kept.get("tljh_requirement") or kept["tljh"]
     if not known:
@@ -135,7 +135,7 @@ def _told(tljh: str | None, requirement: str, plugins: dict[str, str]) -> str:
 
 
 def _version(requirement: str) -> str:
-    """Return what tells two installations apart: the version, or the commit in short."""
+    """Return what distinguishes two installations: the version, or the abbreviated commit."""
     _, pinned, version = requirement.partition("==")
     return version if pinned else requirement.rpartition("@")[2].partition("#")[0][:12]
 
@@ -147,18 +147,18 @@ def _require_installer(source: Source) -> None:
 def _install(
     restoration: Restoration, tljh: str, given: dict[str, str], now: dict[str, str]
 ) -> None:
-    """Put in the versions that were kept; of equal version pip must be told to."""
+    """Install the recorded versions; pip must be forced to replace an equal version."""
     source, say = restoration.source, restoration.say
     if tljh:
         installer.install_recorded(tljh, list(given.values()), source, say)
-        if not _is(source, tljh):  # to pip, another commit of the same version is the same
+        if not _is(source, tljh):  # pip skips another commit of the same version
             installer.force([tljh], source, say)
             installer.install_recorded(tljh, list(given.values()), source, say)
     installer.force([text for name, text in given.items() if now.get(name) != text], source, say)
 
 
 def _top(hub: Hub, item: Distribution) -> list[str]:
-    """Return the uppermost folders and files of a plugin below the hub's prefix."""
+    """Return the top-level folders and files of a plugin, relative to the hub's prefix."""
     base = Path(str(item.locate_file("")))
     tops = {base / path.relative_to(base).parts[0] for path in _files(item)}
     return sorted(str(path.relative_to(hub.prefix)) for path in tops)

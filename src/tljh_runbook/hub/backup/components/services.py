@@ -1,4 +1,4 @@
-"""How the hub is started: units, sudo rule, command, and the TLS files that it is told to use."""
+"""How the hub is started: units, sudo rule, the ``tljh-config`` link, configured TLS files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tljh_runbook.hub.snapshots.restoration import Action, Restoration
 from tljh_runbook.hub.system import services, unit_files
 
 UNITS = Path("etc/systemd/system")
-MANAGED = Path("etc/systemd")  # what systemd must read again
+MANAGED = Path("etc/systemd")  # changes here need ``systemctl daemon-reload``
 NAMES = (services.HUB, services.PROXY)
-UNIT_NAMES = (*NAMES, "jupyter-")  # drop-ins of jupyter-.service hold for every user server
+UNIT_NAMES = (*NAMES, "jupyter-")  # drop-ins of jupyter-.service apply to every user server
 SUDOERS = Path("etc/sudoers.d/jupyterhub-admins")
 SUPERVISOR = Path("etc/supervisor/supervisord.conf")
 LINKS = (
@@ -34,7 +34,7 @@ TLS = ("https.tls.key", "https.tls.cert")
 
 
 class Services:
-    """Units and drop-ins, and what else the hub needs outside its own folder."""
+    """Units, drop-ins, and everything else that the hub needs outside its own folder."""
 
     name = "services"
     title = "Services"
@@ -126,7 +126,7 @@ class Services:
 
 
 def _others(source: Source) -> list[Path]:
-    """Return the other files that are kept: none is a link."""
+    """Return the other files to back up; links are skipped."""
     root = source.hub.root
     supervisor = [SUPERVISOR] if source.settings.services == "supervisor" else []
     places = [root / each for each in (SUDOERS, *supervisor)]
@@ -134,7 +134,7 @@ def _others(source: Source) -> list[Path]:
 
 
 def _tls(source: Source) -> tuple[list[Path], list[Path], list[str]]:
-    """Return the files themselves, the links that lead to them, and what is not kept and why."""
+    """Return the TLS files, the links to them, and the reasons why any are not backed up."""
     found: list[Path] = []
     links: list[Path] = []
     doubts: list[str] = []
@@ -163,7 +163,7 @@ def _doubt(path: Path) -> str:
 
 
 def _is_of_proxy(path: str) -> bool:
-    """Say whether a file is the proxy's unit, or a drop-in of it."""
+    """Return whether a file is the proxy's unit or one of its drop-ins."""
     return any(part.startswith(f"{services.PROXY}.service") for part in Path(path).parts)
 
 

@@ -1,4 +1,4 @@
-"""What is installed: lists from which the hub's and the users' environments are made again."""
+"""Installed software: lists to recreate the hub's and the users' environments."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tljh_runbook.hub.versions import versions
 
 FREEZE, MACHINE = environment_restore.FREEZE, environment_restore.MACHINE
 CONDA, PIP = user_packages.EXPLICIT, user_packages.BY_PIP
-SECONDS = 10  # that the proxy may take to tell its version
+SECONDS = 10  # that the proxy may take to print its version
 
 
 class Software:
-    """Lists of packages with versions, commits and checksums, and what was put beside them."""
+    """Lists of packages with versions, commits and checksums, and files added besides them."""
 
     name = "software"
     title = "Software"
@@ -94,7 +94,7 @@ class Software:
             packages += environment_restore.actions(restoration)
             packages += user_packages.actions(restoration, restoration.kept.path / self.name)
         yield from packages
-        # Packages write there as well, so what was put beside them comes last.
+        # Packages also write there, so files added besides them come last.
         for action in _files(restoration):
             yield replace(action, stopped=bool(packages))
 
@@ -120,17 +120,17 @@ class Software:
 
 
 def _capture_files(hub: Hub, folder: Folder) -> dict[str, Any]:
-    """Copy what was put into the users' environment besides packages; return what to remember."""
+    """Copy files added to the users' environment besides packages; return their details."""
     found = user_environment_files.of(hub)
     for path, name in found.files.items():
-        with suppress(FileNotFoundError):  # it was a file of an instant
+        with suppress(FileNotFoundError):  # a temporary file that is already gone
             folder.copy(path, name)
     folder.unread |= found.unread
     return {"links": found.links, "folders": found.folders, "left_out": found.left_out}
 
 
 def _files(restoration: Restoration) -> Iterator[Action]:
-    """Yield what restores the files, links and folders besides packages."""
+    """Yield the actions that restore the files, links and folders besides packages."""
     about = restoration.kept.manifest.components[COMPONENT.name]
     yield from placed.folders(restoration, about.get("folders", {}))
     copied = [each for each in restoration.entries(COMPONENT.name) if each.origin]
@@ -160,13 +160,13 @@ def _proxy(program: Path) -> dict[str, Any]:
 
 
 def proxy_version(hub: Hub) -> str:
-    """Return the version of the proxy that is installed; '' where none is told."""
+    """Return the version of the installed proxy, or '' if it is unknown."""
     program = hub.environment / "bin" / "traefik"
     return _version(program) if program.exists() else ""
 
 
 def _version(program: Path) -> str:
-    """Return what the proxy says of itself; nothing where it will not run, or is not root's."""
+    """Return the version that the proxy prints; '' if it fails or non-root users can change it."""
     with suppress(OSError, subprocess.SubprocessError):
         if trust.doubt(program):
             return ""

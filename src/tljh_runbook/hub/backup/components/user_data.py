@@ -1,4 +1,4 @@
-"""The users' files, in a restic repository: encrypted, deduplicated, only what is new."""
+"""Users' files in a restic repository: encrypted, deduplicated and incremental."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tljh_runbook.hub.user_data.user_files import Stored
 
 
 class UserData:
-    """All home directories, and the folders that the settings name beside them."""
+    """All home directories, and the additional folders named in the settings."""
 
     name = "user-data"
     title = "User data"
@@ -47,7 +47,7 @@ class UserData:
 
     def size(self, source: Source) -> int:
         del source
-        return 0  # the files go to the repository, not beside the other components
+        return 0  # the files go to the repository, not into the snapshot's folder
 
     def capture(self, source: Source, folder: Folder) -> dict[str, Any]:
         try:
@@ -58,7 +58,7 @@ class UserData:
         except RunbookError as error:
             if folder.alone:
                 raise
-            # The databases are worth keeping all the same; the note says what is missing.
+            # Back up the databases anyway; the note says what is missing.
             return {"kept": False, "note": user_files.because(error)}
         return {
             "kept": True,
@@ -89,7 +89,7 @@ class UserData:
         if not kept["kept"]:
             yield "# This snapshot holds no user data."
             return
-        # Only root may write where the new folder is made, so nobody can lead restic elsewhere.
+        # Only root can write to the parent folder, so no user can redirect restic with a link.
         parent, restic = Hub(Path(manifest.hub)).root / "var/lib", _restic(kept)
         template = shlex.quote(f"{parent}/tljh-user-data-{manifest.id}.XXXXXX")
         if "***" in kept["repository"]:
@@ -112,7 +112,7 @@ def _restic(kept: dict[str, Any]) -> str:
 
 
 def _note(found: Homes, stored: Stored, lost: dict[str, str]) -> dict[str, str]:
-    """Return the line for the person who makes the backup, if there is something to say."""
+    """Return the note for the administrator who makes the backup, if there is one."""
     said = [f"Users' files are missing: {presence.told(lost)}. {presence.HINT}"] if lost else []
     if stored.unread:
         named = ", ".join(map(ascii, stored.unread[: user_files.NAMED]))

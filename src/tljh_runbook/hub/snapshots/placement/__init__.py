@@ -1,1 +1,1 @@
-"""Files put in their place among users who may work against it."""
+"""Placement of restored files, safe even if users interfere."""

@@ -1,4 +1,4 @@
-"""Whether an entry of the homes is as it was kept, and how that is put right for a folder."""
+"""Comparison of entries with their backup by metadata, and the restore of folder attributes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ OWN = "user."
 
 @dataclass(frozen=True)
 class Difference:
-    """How one entry differs from the staged one; its path is relative to the homes."""
+    """How one entry differs from the staged one; the path is relative to the homes."""
 
     path: Path
     what: str
     refused: bool = False
-    """Whether it stays so, for the reason that ``what`` says."""
+    """Whether it can't be restored; ``what`` gives the reason."""
 
 
 def difference(staged: int, live: int, name: str) -> str:
-    """Say how the live entry differs from the staged one; nothing when it does not.
+    """Return how the live entry differs from the staged one, or an empty string.
 
-    Of two folders only the kind is compared here.  No content is read: who wants a change to go
-    unseen must set back size and time, which only the owner can.
+    Of two folders, only the type is compared.  File contents are not read: to hide a change,
+    someone would have to reset size and mtime, which only the owner can do.
     """
     kept = os.stat(name, dir_fd=staged, follow_symlinks=False)
     try:
@@ -64,7 +64,7 @@ def _owner(status: os.stat_result) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Attributes:
-    """What a folder has besides its entries."""
+    """The attributes of a folder."""
 
     status: os.stat_result
     extended: dict[str, bytes]
@@ -78,12 +78,12 @@ class Attributes:
         return self.status.st_uid
 
     def alike(self, other: Attributes) -> bool:
-        """Say whether owner, mode, access lists and users' own attributes are the same."""
+        """Return whether owner, mode, ACLs and ``user.*`` attributes are the same."""
         mine, others = _owner(self.status), _owner(other.status)
         return mine == others and self.extended == other.extended
 
     def put_on(self, folder: int) -> None:
-        """Make an open folder have these; its time comes last, it is told by the others."""
+        """Apply these to an open folder; mtime last because the other changes may affect it."""
         now = Attributes.of(folder)
         if not self.alike(now):
             if (now.uid, now.status.st_gid) != (self.uid, self.status.st_gid):
@@ -96,25 +96,25 @@ class Attributes:
         self.put_time_on(folder)
 
     def put_time_on(self, folder: int) -> None:
-        """Set the time of the last change, and no other."""
+        """Set only the mtime."""
         now = os.fstat(folder)
         if now.st_mtime_ns != self.status.st_mtime_ns:
             os.utime(folder, ns=(now.st_atime_ns, self.status.st_mtime_ns))
 
     def is_private_to(self, uid: int) -> bool:
-        """Say whether nobody but ``uid`` and root can put another folder below this one."""
+        """Return whether only ``uid`` and root can put another folder into this one."""
         if self.uid not in {0, uid} or self.status.st_mode & stat.S_IWOTH:
             return False
         if not self.status.st_mode & stat.S_IWGRP:
             return True
-        # With an access list these bits tell what others named there may do at most.
+        # With an ACL, the group bits are the mask: the most that any user or group in it may do.
         return ACCESS[0] not in self.extended and _is_own_group(self.uid, self.status.st_gid)
 
 
 def _extended(folder: int) -> dict[str, bytes]:
     try:
         names = os.listxattr(folder)
-    except OSError:  # the file system knows none
+    except OSError:  # not supported by the file system
         return {}
     wanted = [name for name in names if name in ACCESS or name.startswith(OWN)]
     return {name: os.getxattr(folder, name) for name in wanted}
@@ -122,7 +122,7 @@ def _extended(folder: int) -> dict[str, bytes]:
 
 @lru_cache(maxsize=10_000)
 def _is_own_group(uid: int, gid: int) -> bool:
-    """Say whether a group is one that most systems make for each user, with nobody else in it."""
+    """Return whether a group is a user private group, with no other members."""
     try:
         person, group = pwd.getpwuid(uid), grp.getgrgid(gid)
     except KeyError:

@@ -1,9 +1,9 @@
-"""Users' files put in their place: by renames, among users who may work against it.
+"""Placement of users' files by renames, safe even if a user interferes.
 
-restic restores files into a *staged* folder that only root may enter, on the same file system as
-the homes.  From there they are renamed into place; what they replace is renamed into a folder that
-keeps it.  Nothing is copied, so links among files, holes and attributes stay as they are, and who
-is cut off in the middle has lost nothing: stage again, and place again.
+restic restores files into a *staged* folder on the same file system as the homes, which only root
+can access.  They are then renamed into place, and whatever they replace is renamed into a separate
+folder.  Nothing is copied, so hard links, holes and attributes are preserved, and an interrupted
+run loses nothing: stage and place again.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from tljh_runbook.hub.snapshots.placement.tree_walk import Descent, Level, Pair,
 
 Say = Callable[[str], None]
 
-NAMED = 5  # entries that an error names
+NAMED = 5  # maximum number of entries listed in an error
 STATE = "What was replaced so far is kept; the rest is as it was."
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What is to be put where.
+    """What to place where.
 
-    ``staged`` mirrors absolute paths; ``root`` is the folder of the homes in it as it was kept
-    (``/home``), ``target`` the live one.  ``asked`` names what is to be as staged (absolute, as
-    kept; nothing means everything): folders above are only on the way, and stay as they are.
-    With ``missing_only`` nothing that is in place is touched.
+    ``staged`` mirrors absolute paths.  ``root`` is the homes folder at the time of the snapshot
+    (``/home``), ``target`` the live one.  ``asked`` lists the paths to make identical to the
+    staged ones (absolute, as in the snapshot; empty means all).  Their parent folders are only
+    traversed and stay unchanged.  With ``missing_only``, nothing that exists is touched.
     """
 
     staged: Path
@@ -46,7 +46,7 @@ class Placement:
 
     @property
     def parts(self) -> frozenset[tuple[str, ...]]:
-        """What is asked, as paths below the root."""
+        """The selected paths, relative to the root."""
         asked = self.asked or (self.root,)
         if any(self.root.is_relative_to(path) for path in asked):
             return frozenset({()})
@@ -54,21 +54,21 @@ class Placement:
 
 
 def compare(placement: Placement) -> Iterator[Difference]:
-    """Yield what placing would change, and what it cannot, with the reason; only look.
+    """Yield what placing would change, and what it can't and why, without changing anything.
 
-    A folder that is missing, or of another kind, stands for all that is in it.
+    A folder that is missing, or of another type, represents everything in it.
     """
     with _descent(placement, "Nothing was changed.") as descent:
         yield from Comparison(descent, missing_only=placement.missing_only).run()
 
 
 def place(placement: Placement, replaced: Path, say: Say) -> list[Difference]:
-    """Put what is staged in its place, and what that replaces below ``replaced``.
+    """Move staged entries into place, and the entries they replace to ``replaced``.
 
-    Returns what was put right.  ``replaced`` is made when there is something to keep; it belongs
-    into the folder that `private_folder.make_work` made.  ``say`` is told what is left alone
-    although files below it are missing.  Raises `RestoreFailed` at the end, with all others in
-    their place, when some entries could not be restored.
+    Returns the differences that were fixed.  ``replaced`` is created only when it is needed; it
+    must be inside the folder that `private_folder.make_work` creates.  ``say`` reports folders
+    that are skipped although files in them are missing.  Raises `RestoreFailed` if some entries
+    could not be restored, after all others are in place.
     """
     with (
         _descent(placement, STATE) as descent,
@@ -84,7 +84,7 @@ def place(placement: Placement, replaced: Path, say: Say) -> list[Difference]:
 
 @contextmanager
 def _synced(folder: int) -> Iterator[None]:
-    """Bring to the disk what was done, also when it was not all."""
+    """Flush changes to disk, even if the block fails."""
     same = os.dup(folder)
     try:
         yield
@@ -112,7 +112,7 @@ def _descent(placement: Placement, state: str) -> Iterator[Descent]:
 
 
 def _staged_root(staged: int, placement: Placement) -> int:
-    """Open the folder that stands for the homes' among what is staged."""
+    """Open the staged counterpart of the homes folder."""
     folder = os.dup(staged)
     for name in placement.root.parts[1:]:
         try:
@@ -129,7 +129,7 @@ def _staged_root(staged: int, placement: Placement) -> int:
 
 
 class _Placing(Comparison):
-    """Walks through what is staged, and puts the homes right."""
+    """A walk over the staged tree that moves entries into the homes."""
 
     def __init__(self, descent: Descent, placement: Placement, kept: Kept, say: Say) -> None:
         super().__init__(descent, missing_only=placement.missing_only)

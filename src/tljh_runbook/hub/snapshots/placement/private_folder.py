@@ -1,4 +1,4 @@
-"""Folders that only we may enter, beside the homes: what is staged, what was replaced."""
+"""Folders next to the homes that only root can access, for staged and replaced files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def make_work(root: Path) -> Path:
-    """Make the runbook's folder in the folder of the homes, on the same file system.
+    """Create the runbook's folder in the homes folder, so that it is on the same file system.
 
-    Raises `RestoreFailed` when others may enter it, or may put another one in its place.
+    Raises `RestoreFailed` if other users can access the folder or replace it.
     """
     work = root / NAME
     with files.disk_errors(root, "Nothing was changed."), opened(root) as above:
@@ -38,16 +38,16 @@ def make_work(root: Path) -> Path:
 
 
 def make_private(above: int, name: str) -> None:
-    """Make a folder that only we may enter, unless there is something of that name."""
+    """Create a folder that only we can access, unless the name is taken."""
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=above)
 
 
 @contextmanager
 def private(above: int | None, name: str | Path, path: Path) -> Iterator[int]:
-    """Open a folder that only we may enter; ``path`` is how it is told.
+    """Open a folder that only we can access; ``path`` is used in messages.
 
-    Raises `RestoreFailed` when it is anything else.
+    Raises `RestoreFailed` if it is anything else.
     """
     try:
         folder = os.open(name, FOLDER, dir_fd=above)
@@ -64,7 +64,7 @@ def private(above: int | None, name: str | Path, path: Path) -> Iterator[int]:
 
 
 def is_private(folder: int) -> bool:
-    """Say whether an open folder is ours, and nobody else may enter it."""
+    """Return whether an open folder belongs to us and nobody else can access it."""
     status = os.fstat(folder)
     return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
@@ -84,7 +84,7 @@ def names(folder: int) -> list[str]:
 @contextmanager
 def opened(folder: str | Path, above: int | None = None) -> Iterator[int]:
     flags = FOLDER if above is not None else os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    """Open a folder: anyone, or never through a link the one of that name ``above``."""
+    """Open a folder; with ``above``, the one of that name in it, without following a link."""
     descriptor = os.open(folder, flags, dir_fd=above)
     try:
         yield descriptor
@@ -93,7 +93,7 @@ def opened(folder: str | Path, above: int | None = None) -> Iterator[int]:
 
 
 def clean(folder: Path) -> None:
-    """Remove a folder that only we may enter, with all that is in it; links are not followed."""
+    """Remove a folder that only we can access, and everything in it; links are not followed."""
     with files.disk_errors(folder, "What is left of it can be removed by hand."):
         with suppress(FileNotFoundError), private(None, folder, folder) as top:
             _Removal(top).remove()
@@ -102,9 +102,9 @@ def clean(folder: Path) -> None:
 
 
 class _Removal:
-    """Empties a folder; what lies deep is brought to the top first.
+    """A recursive removal that first moves deeply nested entries to the top.
 
-    So no depth takes more memory or open files, as `shutil.rmtree` does.
+    So memory use and open files don't grow with the depth, as they do in `shutil.rmtree`.
     """
 
     def __init__(self, top: int) -> None:
@@ -127,7 +127,7 @@ class _Removal:
         try:
             os.rmdir(name, dir_fd=self._top)
         except OSError as error:
-            # Somebody who had it open from before has put something in.
+            # A process that already had the folder open has created something in it.
             self._patience -= 1
             if error.errno != errno.ENOTEMPTY or not self._patience:
                 raise
@@ -145,7 +145,7 @@ class _Removal:
 
 
 def _unlinked(folder: int, name: str) -> bool:
-    """Remove an entry unless it is a folder; say whether it is gone."""
+    """Remove an entry unless it is a folder; return whether it is gone."""
     try:
         os.unlink(name, dir_fd=folder)
     except IsADirectoryError:
@@ -154,5 +154,5 @@ def _unlinked(folder: int, name: str) -> bool:
 
 
 def _open_up(above: int, name: str) -> None:
-    if os.geteuid() != 0:  # an ordinary user may not empty what is read-only
+    if os.geteuid() != 0:  # only root can empty a read-only folder
         os.chmod(name, 0o700, dir_fd=above)

@@ -1,4 +1,4 @@
-"""The folder that keeps what was replaced in the homes; only we may enter it."""
+"""The folder for entries that were replaced in the homes; only we can access it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tljh_runbook.hub.snapshots.placement import private_folder
 
 
 class Kept:
-    """Takes entries out of the homes by renames, each under its whole path."""
+    """The store for replaced entries, moved there with renames under their whole path."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -25,10 +25,10 @@ class Kept:
         self._open.close()
 
     def replace(self, staged: int, live: int, parts: tuple[str, ...]) -> None:
-        """Put the staged entry in the place of the live one, and keep that.
+        """Put the staged entry in place of the live one, and retain the live one.
 
-        ``parts`` is its path; ``staged`` and ``live`` are the open folders that hold it.  Raises
-        `FileExistsError` or `FileNotFoundError` when the live one has changed just then.
+        ``parts`` is its path; ``staged`` and ``live`` are the open folders that contain it.  Raises
+        `FileExistsError` or `FileNotFoundError` if the live entry has changed meanwhile.
         """
         with self._room(parts) as room:
             if self._exchanges:
@@ -40,7 +40,7 @@ class Kept:
     def _room(self, parts: tuple[str, ...]) -> _Room:
         """Return a folder for ``parts`` in which that name is free.
 
-        It is taken when somebody has planted something while we worked: that is kept, too.
+        The name is taken if a user recreated the entry while we worked: both are retained.
         """
         if self._top == -1:
             self._start()
@@ -54,7 +54,7 @@ class Kept:
         raise AssertionError("numbers do not end")
 
     def _start(self) -> None:
-        """Make the folder now that something is to be kept."""
+        """Create the folder when there is something to retain."""
         above = self._open.enter_context(
             private_folder.private(None, self._folder.parent, self._folder.parent)
         )
@@ -65,14 +65,14 @@ class Kept:
 
 
 class _Room:
-    """One open folder below the one that keeps."""
+    """One open folder inside the store."""
 
     def __init__(self, folder: int) -> None:
         self.folder = folder
 
     @classmethod
     def make(cls, top: int, folders: tuple[str, ...]) -> _Room | None:
-        """Make and open folders below each other; nothing when one of them is not ours."""
+        """Create and open nested folders; return None if one of them is not ours."""
         room = cls(os.dup(top))
         for name in folders:
             if not room._enter(name):
@@ -90,7 +90,7 @@ class _Room:
             return False
         self.close()
         self.folder = below
-        # A user's own folder may have been kept here: its owner may still have it open.
+        # This may be a replaced folder of a user, who may still have it open.
         return private_folder.is_private(below)
 
     def is_free(self, name: str) -> bool:
@@ -110,14 +110,14 @@ class _Room:
 
 
 def _exchange(staged: int, live: int, room: int, name: str) -> None:
-    """Exchange two entries in one moment: at no time is there nothing in the place.
+    """Exchange two entries atomically, so that the path always exists.
 
-    The staged one goes to the room first, so that the one that was in place is in the room, and
-    not among what is staged, when we are ended right afterwards.
+    The staged entry is moved to the store first. So if we are killed right after the exchange, the
+    replaced entry is in the store and not among the staged files.
     """
     os.rename(name, name, src_dir_fd=staged, dst_dir_fd=room)
     try:
         renames.exchange(room, live, name)
-    except OSError:  # and nothing else: only this says that they were not exchanged
+    except OSError:  # only an OSError means that the exchange did not happen
         os.rename(name, name, src_dir_fd=room, dst_dir_fd=staged)
         raise

@@ -1,4 +1,4 @@
-"""The walk through what is staged that tells how the homes differ."""
+"""The walk over the staged tree that finds differences in the homes."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from tljh_runbook.hub.snapshots.placement.tree_walk import (
     is_lost,
 )
 
-ATTEMPTS = 100  # looks at an entry that its user exchanges all the time
-# What befalls all entries alike; any other error is that of one entry, and its user may cause it.
+ATTEMPTS = 100  # attempts per entry, in case its user keeps replacing it
+# Errors that affect all entries. Any other error affects one entry, and its user can cause it.
 HOPELESS = {errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.ENFILE}
 
 
 class Comparison:
-    """Tells how the homes differ; whoever puts them right overrides what is called meanwhile."""
+    """A comparison of the staged tree with the homes; subclasses override the hooks to fix them."""
 
     def __init__(self, descent: Descent, *, missing_only: bool) -> None:
         self.at = descent
         self.missing_only = missing_only
 
     def change(self, name: str, what: str) -> None:
-        """Put the staged entry in its place.
+        """Move the staged entry into place.
 
-        Raises an `OSError` when the live one is not the one that was looked at.
+        Raises `OSError` if the live entry is no longer the one that was compared.
         """
 
     def finish(self, level: Level) -> None:
-        """Put a folder itself right, when all in it is in place."""
+        """Fix the attributes of a folder after all its entries are in place."""
 
     def refuse(self, refused: Difference) -> Iterator[Difference]:
-        """Tell an entry that cannot be restored."""
+        """Report an entry that can't be restored."""
         yield refused
 
     def leave_alone(self, path: Path, reason: str) -> None:
-        """Tell a folder that is not entered, because what is in place shall stay."""
+        """Report a folder that is skipped because existing entries must not be replaced."""
 
     def run(self) -> Iterator[Difference]:
         while self.at:
@@ -74,7 +74,7 @@ class Comparison:
         return ""
 
     def _settle(self, name: str) -> str:
-        """Compare one entry, and have it put right; return how it differed."""
+        """Compare one entry and have it fixed; return how it differed."""
         for _ in range(ATTEMPTS):
             try:
                 return self._compare(name)
@@ -112,10 +112,11 @@ class Comparison:
         return FOREIGN
 
     def _may_enter(self, below: Level, *, authoritative: bool) -> bool:
-        """Say whether a folder is the one that was kept, and no other that was put in its place.
+        """Return whether a folder is the one in the snapshot, and not a replacement.
 
-        In another's folder the files would be given away; and a folder that gets the attributes
-        of another one may open what was closed.  Where only root can have put it, it is right.
+        Restoring files into another user's folder would disclose them, and giving a folder the
+        attributes of another one may expose private data.  A folder that only root can have put
+        there is trusted.
         """
         above = self.at.level.found
         if above.is_private_to(os.geteuid()):
@@ -129,9 +130,9 @@ class Comparison:
         )
 
     def _may_replace(self, name: str, reason: str) -> bool:
-        """Say whether a folder may be replaced as a whole.
+        """Return whether a folder may be replaced as a whole.
 
-        Raises `Refused` when it is only on the way to what is asked.
+        Raises `Refused` if the folder is only a parent of a selected path.
         """
         if not self.at.is_asked(name):
             raise Refused(reason)
@@ -141,7 +142,7 @@ class Comparison:
 
 
 def _reason(error: OSError) -> Exception:
-    """Return why one entry is not restored, or the error when it befalls all of them."""
+    """Return the reason why one entry is not restored, or the error if it affects all entries."""
     if error.errno in HOPELESS:
         return error
     return Refused(ELSEWHERE if error.errno in {errno.EXDEV, errno.EBUSY} else error.strerror)

@@ -1,7 +1,7 @@
-"""The way down through two trees at once: what is staged, and the homes of live users.
+"""A simultaneous walk down two trees: the staged files and the homes of active users.
 
-Users exchange folders for links, and move them, while we are in there.  So a folder is opened
-below the one before it and never through a link, and what is done is done to what was opened.
+Users can move folders or replace them with links while the walk is inside.  So each folder is
+opened relative to its parent, never through a link, and all operations use the open descriptor.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from tljh_runbook.hub.snapshots.placement.metadata_diff import Attributes
 from tljh_runbook.hub.snapshots.placement.private_folder import FOLDER, NAME, names
 
 ELSEWHERE = "on another disk"
-HELD = 64  # levels whose folders stay open; below these only the one that we are in
+HELD = 64  # levels whose folders stay open; deeper down only the current one does
 
 
 class Refused(Exception):
-    """One entry cannot be restored; the others can."""
+    """One entry can't be restored; the others can."""
 
 
 @dataclass
 class Pair:
-    """One folder in both trees, opened."""
+    """The same folder in both trees, open."""
 
     staged: int
     live: int
 
     @classmethod
     def below(cls, above: Pair, name: str) -> Pair:
-        """Open a folder in both; close both, or none is left open."""
+        """Open a folder in both trees, or in neither."""
         staged = os.open(name, FOLDER, dir_fd=above.staged)
         try:
             return cls(staged, os.open(name, FOLDER, dir_fd=above.live))
@@ -48,12 +48,12 @@ class Pair:
 
 @dataclass
 class Level:
-    """One folder that we are in, as it was when we came."""
+    """A folder that the walk is in, with its attributes at the time the walk entered it."""
 
     parts: tuple[str, ...]
     folders: Pair
     asked: bool
-    """Whether it is to be as staged itself, and not only on the way to what is."""
+    """Whether the folder itself is restored, and is not only a parent of a selected path."""
     kept: Attributes = field(init=False)
     found: Attributes = field(init=False)
     waiting: Iterator[str] = field(init=False)
@@ -66,18 +66,18 @@ class Level:
         self.waiting = iter(sorted(names(self.folders.staged)))
 
     def is_same(self, folders: Pair) -> bool:
-        """Say whether these are the folders that it was made of."""
+        """Return whether these are the folders this level was created from."""
         pairs = ((self.kept, folders.staged), (self.found, folders.live))
         return all(_identity(was.status) == _identity(os.fstat(now)) for was, now in pairs)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    # The owner, too: a number is given to another folder when the first one is gone.
+    # The owner as well, because inode numbers are reused.
     return status.st_dev, status.st_ino, status.st_uid
 
 
 class Descent:
-    """Where we are in both trees: the levels from the root down."""
+    """The position of the walk in both trees: the levels from the root down."""
 
     def __init__(self, root: Pair, asked: frozenset[tuple[str, ...]]) -> None:
         self._asked = asked
@@ -90,7 +90,7 @@ class Descent:
 
     @property
     def level(self) -> Level:
-        """The level that we are in."""
+        """The current level."""
         return self._levels[-1]
 
     @property
@@ -98,16 +98,16 @@ class Descent:
         return len(self._levels) == 1
 
     def parts(self, *names: str) -> tuple[str, ...]:
-        """Return the path of the level that we are in, or of one of its entries."""
+        """Return the path of the current level, or of one of its entries."""
         return (*self.level.parts, *names)
 
     def is_asked(self, name: str) -> bool:
         return self.level.asked or self.parts(name) in self._asked
 
     def look_below(self, name: str) -> Level:
-        """Open the next level without going there.
+        """Open the next level without entering it.
 
-        Raises `OSError` when it is no folder any more, `Refused` when it cannot be worked in.
+        Raises `OSError` if it is no longer a folder, `Refused` if it is on another disk.
         """
         folders = Pair.below(self.level.folders, name)
         try:
@@ -130,8 +130,8 @@ class Descent:
     def leave(self) -> None:
         """Go up one level.
 
-        Raises `Refused` when somebody has moved the folder that we were in: then we are in the
-        nearest one above that is still open.
+        Raises `Refused` if the parent folder was moved meanwhile; the walk then continues in the
+        nearest level above that is still open.
         """
         left = self._levels.pop()
         try:
@@ -159,23 +159,23 @@ class Descent:
 
 
 def mount(folder: int) -> tuple[int, str]:
-    """Return what tells file systems, and places where they are mounted, from each other."""
+    """Return the device and mount ID, which identify a file system and its mount point."""
     try:
         about = Path(f"/proc/self/fdinfo/{folder}").read_text(encoding="ascii")
-    except FileNotFoundError:  # no /proc: a rename fails then, a little later
+    except FileNotFoundError:  # no /proc: the rename fails later instead
         about = ""
     number = next((line for line in about.splitlines() if line.startswith("mnt_id:")), "")
     return os.fstat(folder).st_dev, number
 
 
 def is_lost(error: OSError) -> bool:
-    """Say whether an entry was exchanged between our look at it and what we did."""
+    """Return whether an entry was replaced between our check and our operation."""
     return error.errno in {
         errno.ENOENT,
         errno.ENOTDIR,
         errno.ELOOP,
         errno.EEXIST,
         errno.ENOTEMPTY,
-        errno.EINVAL,  # no link any more
-        errno.ENODATA,  # an attribute less
+        errno.EINVAL,  # no longer a link
+        errno.ENODATA,  # attribute removed meanwhile
     }

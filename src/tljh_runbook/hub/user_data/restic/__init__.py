@@ -1,1 +1,1 @@
-"""The restic repository of users' files."""
+"""The restic repository that holds users' files."""

@@ -1,4 +1,4 @@
-"""The password of the repository of user data: a file here, and a copy elsewhere."""
+"""The password of the user data repository: a local file and a copy stored elsewhere."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _SCRYPT = {"n": 1 << 14, "r": 8, "p": 1}
 
 
 def make(file: Path) -> None:
-    """Write a new password to ``file``, which must not exist yet."""
+    """Generate a password and write it to ``file``, which must not exist yet."""
     files.make_private(file.parent)
     files.write_new(file, f"{secrets.token_urlsafe(32)}\n".encode())
     files.sync_folder(file.parent)
 
 
 def exists(file: Path) -> bool:
-    """Say whether there is a password file that can be used.
+    """Return whether there is a usable password file.
 
-    Raises `RepositoryLocked` for one that cannot, or that others may read.
+    Raises `RepositoryLocked` if the file is unusable, or if others can read it.
     """
     with suppress(FileNotFoundError):
         wrong = _wrong(file.lstat())
@@ -57,9 +57,9 @@ def _wrong(status: os.stat_result) -> str:
 
 
 def confirm(source: Source, typed: str) -> None:
-    """Remember that somebody has a copy of the password, who has just typed it from there.
+    """Record that a copy of the password exists, after someone has typed it from that copy.
 
-    Raises `RepositoryLocked` when it is another one, or when there is none yet.
+    Raises `RepositoryLocked` if ``typed`` is wrong, or if there is no password yet.
     """
     file = Path(source.settings.user_data.password_file)
     if not exists(file):
@@ -79,7 +79,7 @@ def confirm(source: Source, typed: str) -> None:
 
 
 def confirmed(source: Source) -> bool:
-    """Say whether a copy of the present password, of this repository, was confirmed."""
+    """Return whether a copy of the current password of this repository was confirmed."""
     file = Path(source.settings.user_data.password_file)
     try:
         known = json.loads(files.read(source.hub.work / CONFIRMED))
@@ -94,7 +94,7 @@ def _read(file: Path) -> bytes:
 
 
 def _hash(file: Path, salt: bytes) -> str:
-    # Slow on purpose: the record must not help anybody to guess the password.
+    # Slow on purpose: the record must not help anyone guess the password.
     return hashlib.scrypt(_read(file), salt=salt, **_SCRYPT).hex()
 
 

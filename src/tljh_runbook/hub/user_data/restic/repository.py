@@ -1,4 +1,4 @@
-"""The repository of user data: made on first use, and never taken for another one's."""
+"""The user data repository: created on first use, and never mixed up with another hub's."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from tljh_runbook.hub.user_data.restic.restic_errors import RepositoryMissing
 
 TAG = "tljh-runbook"
 RECORD = "repository.json"
-SEQUENCE = "sequence="  # how the tag begins that orders the snapshots of a repository
+SEQUENCE = "sequence="  # prefix of the tag that orders the snapshots of a repository
 _THERE = re.compile(r"already (exists|initialized|contains)")
 _LAYOUT = {"config", "data", "index", "keys", "locks", "snapshots", "tmp"}
 
 
 def opened(source: Source, *, make: bool = False) -> Repository:
-    """Return the repository, known to be this hub's own; with ``make``, make it on first use.
+    """Return this hub's repository; with ``make``, create it on first use.
 
-    Raises what `restic.stream` raises, and `RepositoryForeign`.
+    Raises what `restic.stream` raises, and `RepositoryForeign` if it is another hub's.
     """
     restic.program()
     repository = repository_settings.of(source)
@@ -48,33 +48,33 @@ def opened(source: Source, *, make: bool = False) -> Repository:
 
 
 def snapshots(repository: Repository) -> list[dict[str, Any]]:
-    """Return what restic knows of the snapshots in the repository that this tool made."""
+    """Return restic's records of the snapshots that this tool made in the repository."""
     (found,) = restic.run(repository, "snapshots", "--tag", TAG)
     return [each for each in found or [] if TAG in (each.get("tags") or [])]
 
 
 def own(repository: Repository) -> list[dict[str, Any]]:
-    """Return those of `snapshots` that are this hub's."""
+    """Return the entries of `snapshots` that belong to this hub."""
     return [each for each in snapshots(repository) if each["hostname"] == repository.name]
 
 
 def kept_as(each: dict[str, Any]) -> str:
-    """Return the name of our snapshot that a snapshot of restic's belongs to."""
+    """Return the name of the tljh-runbook snapshot that a restic snapshot belongs to."""
     tags = each.get("tags") or []
     return next((tag.removeprefix("id=") for tag in tags if tag.startswith("id=")), "")
 
 
 def sequence(each: dict[str, Any]) -> int:
-    """Return the sequence of the snapshot that a snapshot of restic's is a copy of; 0 if none."""
+    """Return the sequence number of the snapshot that a restic snapshot is a copy of, or 0."""
     tags = each.get("tags") or []
     found = [tag.removeprefix(SEQUENCE) for tag in tags if tag.startswith(SEQUENCE)]
     return next((int(number) for number in found if number.isdecimal()), 0)
 
 
 def forget(repository: Repository, keep: set[str]) -> int:
-    """Remove what belongs to none of our snapshots named in ``keep``; return how many went.
+    """Remove restic snapshots that belong to no snapshot in ``keep``; return how many.
 
-    Only what this tool kept for this hub is removed, and nothing at all when ``keep`` is empty.
+    Removes only what this tool stored for this hub, and nothing if ``keep`` is empty.
     """
     found = own(repository) if keep else []
     going = [each["id"] for each in found if kept_as(each) and kept_as(each) not in keep]
@@ -84,7 +84,7 @@ def forget(repository: Repository, keep: set[str]) -> int:
 
 
 def check(repository: Repository, subset: str | None = None) -> None:
-    """Have restic check the repository's structure, and read ``subset`` of its data ("5%").
+    """Run ``restic check`` on the repository, and read ``subset`` of its data, such as "5%".
 
     Raises `RepositoryDamaged`.
     """
@@ -103,7 +103,7 @@ def _first_use(repository: Repository, *, make: bool) -> None:
     except RunbookError as error:
         if not _THERE.search(error.message):
             raise
-        repository.password_file.unlink()  # just made, and not that repository's
+        repository.password_file.unlink()  # just generated, so not this repository's password
         raise _no_password(repository) from error
     _record(repository)
 
@@ -117,7 +117,7 @@ def _no_password(repository: Repository) -> RepositoryLocked:
 
 
 def _get_to_know(repository: Repository, *, make: bool) -> None:
-    """Look whose the repository is before it is used for the first time; make it if need be."""
+    """Check whose repository it is before its first use; with ``make``, create a missing one."""
     try:
         there = snapshots(repository)
         names = {each["hostname"] for each in there}
@@ -135,13 +135,13 @@ def _get_to_know(repository: Repository, *, make: bool) -> None:
             hint="Name another one in user_data.repository. If this server takes the other's "
             "place, set user_data.name to the name above.",
         )
-    # What this server takes from now on is newer than all that is there.
+    # Snapshots that this server makes from now on are newer than all in the repository.
     taken.record(repository.work, max(map(sequence, there), default=0))
     _record(repository)
 
 
 def _still_there(repository: Repository) -> None:
-    """Raise `RepositoryUnreachable` where a repository was: its disk may not be mounted."""
+    """Raise `RepositoryUnreachable` if there was a repository: its disk may not be mounted."""
     if _recorded(repository).get("address_sha256") == _identity(repository)["address_sha256"]:
         raise RepositoryUnreachable(
             f"There is no repository at {repository.masked} any more. Nothing was changed.",
@@ -151,7 +151,7 @@ def _still_there(repository: Repository) -> None:
 
 
 def _make_room(folder: Path | None) -> None:
-    """Take away what an interrupted first use left. Raises `RepositoryDamaged` for all else."""
+    """Remove what an interrupted first use left. Raises `RepositoryDamaged` for anything else."""
     if folder is None:
         return
     files.make_private(folder)
@@ -173,7 +173,7 @@ def _record(repository: Repository) -> None:
 
 
 def _recorded(repository: Repository) -> dict[str, str]:
-    """Return by what the repository was known when it was last got to know."""
+    """Return the identity of the repository as last recorded; empty if there is none."""
     try:
         values = json.loads(files.read(repository.work / RECORD))
         return {name: values[name] for name in ("name", "address_sha256", "config_sha256")}
@@ -182,7 +182,7 @@ def _recorded(repository: Repository) -> dict[str, str]:
 
 
 def _identity(repository: Repository) -> dict[str, str]:
-    """Return by what a repository is known; of one elsewhere only the address can be seen."""
+    """Return what identifies a repository; of a remote one, only the address is known."""
     config = ""
     if repository.folder and (repository.folder / "config").is_file():
         config = files.digest(repository.folder / "config")[1]

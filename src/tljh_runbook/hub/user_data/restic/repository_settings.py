@@ -1,4 +1,4 @@
-"""Where the repository of user data is, and what the way to it needs."""
+"""The address of the user data repository and the options needed to access it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tljh_runbook.hub.user_data.restic.restic import Repository
 
 
 def of(source: Source) -> Repository:
-    """Return the repository that the settings name. Raises `SettingsInvalid`."""
+    """Return the configured repository. Raises `SettingsInvalid`."""
     wanted = source.settings.user_data
     return Repository(
         address=wanted.repository,

@@ -1,7 +1,7 @@
-"""Running restic: the program, what it is told, what it answers.
+"""Running restic: the executable, its options, its environment and its output.
 
-The repository's address may hold a password, so it goes into the environment, never into argv,
-and every word of restic's is masked before anybody sees it.
+The repository's address may contain a password, so it is passed in the environment, never in argv,
+and restic's error output is masked before it is shown.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from typing import IO, Any
 from tljh_runbook.errors import Busy, ToolMissing
 from tljh_runbook.hub.user_data.restic import blocked_pipe, restic_errors
 
-PATIENCE = 30  # seconds that an interrupted restic has to take its lock away
-OPENING = 20  # seconds that restic has to reach the repository
-SPOKEN = 1 << 20  # bytes of restic's errors that are looked at
+PATIENCE = 30  # seconds that an interrupted restic gets to remove its lock
+OPENING = 20  # seconds that restic gets to reach the repository
+SPOKEN = 1 << 20  # bytes of restic's stderr that are examined
 Messages = Generator[Any, None, None]
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A restic repository as the settings name it; nothing says yet that it is there."""
+    """A restic repository as configured; it may not exist yet."""
 
     address: str = field(repr=False)
     password_file: Path
     name: str
-    """The hub's name, under which its snapshots are kept."""
+    """The hub's name, which is the host name of its restic snapshots."""
     work: Path
     options: tuple[tuple[str, str], ...] = ()
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def masked(self) -> str:
-        """The address as it may be shown."""
+        """The address with its password masked."""
         return restic_errors.mask(self.address)
 
     @property
     def folder(self) -> Path | None:
-        """The repository's folder when it lies on this machine."""
+        """The repository's folder if it is on this machine."""
         path = self.address.removeprefix("local:")
         return Path(path) if path.startswith("/") else None
 
@@ -57,7 +57,7 @@ class Repository:
         return self.work / "restic-cache"
 
     def hidden(self, text: str) -> str:
-        """Return ``text`` without any secret of the repository."""
+        """Return ``text`` with all secrets of the repository masked."""
         values = [value for name, value in self.environment if len(value) > 3]
         for secret in sorted((*restic_errors.secrets(self.address), *values), key=len):
             text = text.replace(secret, "***")
@@ -65,7 +65,7 @@ class Repository:
 
 
 def program() -> str:
-    """Return the path of restic. Raises `ToolMissing`."""
+    """Return the path of the restic executable. Raises `ToolMissing`."""
     found = shutil.which("restic")
     if found is None:
         raise ToolMissing(
@@ -76,14 +76,14 @@ def program() -> str:
 
 
 def version() -> tuple[int, ...]:
-    """Return restic's version, (0, 14, 0) for example."""
+    """Return restic's version, such as (0, 14, 0)."""
     said = subprocess.run([program(), "version"], capture_output=True, text=True, check=False)
     found = re.search(r"restic (\d+)\.(\d+)\.(\d+)", said.stdout)
     return tuple(map(int, found.groups())) if found else (0,)
 
 
 def run(repository: Repository, *arguments: str) -> list[Any]:
-    """Run restic to its end; return the lines of JSON that it answered."""
+    """Run restic until it exits; return its JSON messages."""
     with closing(stream(repository, *arguments)) as messages:
         return list(messages)
 
@@ -94,16 +94,16 @@ def stream(
     good: Iterable[int] = (0,),
     wrapper: Sequence[str] = (),
 ) -> Messages:
-    """Yield restic's messages as they come, those on standard error at the end.
+    """Yield restic's JSON messages as they arrive, those on standard error at the end.
 
-    ``wrapper`` are the words of a command that runs restic. A lock that a dead run has left is
-    taken away, and restic run again.
+    ``good`` are the exit codes of a successful run, ``wrapper`` is a command prefix that runs
+    restic. If a dead process left a lock, the lock is removed and restic is run again.
     Raises `ToolMissing`, `Busy`, `NoSpace`, `AccessDenied`, `RepositoryLocked`,
     `RepositoryUnreachable`, `RepositoryDamaged`.
     """
     try:
         yield from _once(repository, arguments, good, wrapper)
-    except Busy:  # said before anything else, so nothing was yielded yet
+    except Busy:  # reported before anything else, so nothing was yielded yet
         list(_once(repository, ("unlock",), (0,)))
         yield from _once(repository, arguments, good, wrapper)
 
@@ -118,7 +118,7 @@ def _once(
         with _started(repository, arguments, errors, wrapper) as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
             for message in _parsed(process.stdout):
-                if wrapper:  # it reads users' files, and tells twice a second how far it is
+                if wrapper:  # it reads users' files and reports its status twice a second
                     blocked_pipe.free(process.pid)
                 yield message
         errors.seek(0)
@@ -131,7 +131,7 @@ def _once(
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[Any]:
     for line in lines:
-        if line.startswith((b"{", b"[")):  # beside them are lines for a person
+        if line.startswith((b"{", b"[")):  # the other lines are plain text
             with suppress(ValueError):
                 yield json.loads(line)
 
@@ -140,10 +140,10 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Any]:
 def _started(
     repository: Repository, arguments: Iterable[str], errors: IO[bytes], wrapper: Sequence[str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run restic until the block ends; whatever ends the block early ends restic, too.
+    """Run restic until the block ends; an exception in the block stops restic.
 
-    It has a session of its own: Ctrl-C reaches us alone, who tell restic once; and nothing below
-    it, ssh for example, finds a terminal on which to wait for an answer.
+    restic runs in its own session: Ctrl-C reaches only this process, which interrupts restic
+    once, and its children, such as ssh, have no terminal on which to prompt.
     """
     process = subprocess.Popen(
         [*_outlived_by_none(), *wrapper, program(), *_options(repository), *arguments],
@@ -153,7 +153,7 @@ def _started(
         stderr=errors,
         start_new_session=True,
     )
-    # Newer ones of restic try for 15 minutes to reach a server that is not there.
+    # Newer versions of restic retry an unreachable server for 15 minutes.
     watch = threading.Timer(OPENING, _give_up, (process, errors.fileno()))
     watch.daemon = True
     watch.start()
@@ -177,7 +177,7 @@ def _give_up(process: subprocess.Popen[bytes], errors: int) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)  # restic takes its lock away then
+    process.send_signal(signal.SIGINT)  # restic removes its lock on SIGINT
     try:
         process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
@@ -186,14 +186,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _outlived_by_none() -> list[str]:
-    """Return the words that make the kernel interrupt restic when we are killed."""
+    """Return a command prefix that makes the kernel interrupt restic if we are killed."""
     found = shutil.which("setpriv")
     return [found, "--pdeathsig", "INT"] if found else []
 
 
 def _options(repository: Repository) -> list[str]:
     given = [word for name, value in repository.options for word in ("-o", f"{name}={value}")]
-    # A repository on this machine needs no copy of its parts beside it.
+    # A local repository needs no cache.
     kept = ["--no-cache"] if repository.folder else ["--cache-dir", str(repository.cache)]
     return ["--json", *kept, *given]
 

@@ -1,4 +1,4 @@
-"""What restic says when something is wrong, turned into errors for a person."""
+"""Translation of restic's error output into errors for administrators."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tljh_runbook.errors import (
     RunbookError,
 )
 
-LONGEST = 300  # signs of restic's own words that a message repeats
+LONGEST = 300  # characters of restic's output that a message quotes
 _USER = re.compile(r"//([^:/@]*):([^/]*)@")
-_ODD = re.compile(r"//([^:/@]*):(.*)@")  # a password with a slash is no address, but still secret
+_ODD = re.compile(r"//([^:/@]*):(.*)@")  # a password with a slash: invalid URL, still secret
 
-# restic has exit codes of its own for the first three only since 0.17.
+# Only restic 0.17 and later has separate exit codes for the first three.
 _LOCKED = re.compile(r"wrong password|no key found")
 _BUSY = re.compile(r"already locked")
 _MISSING = re.compile(
@@ -32,9 +32,9 @@ _DAMAGED = re.compile(
     r"|LoadIndex returned|ID does not match|contains keys|not found in (index|repository)"
     r"|invalid character|unexpected end of JSON|hash mismatch|decrypting blob|truncated"
 )
-# The lines of restic's that tell most, best first.
+# The most informative lines of restic's output, best first.
 _TELLING = (
-    re.compile(r"subprocess (.*)"),  # what ssh says tells more than what restic makes of it
+    re.compile(r"subprocess (.*)"),  # ssh's message is more informative than restic's
     re.compile(r".* returned error, retrying after [^:]*: (.*)"),
     re.compile(r"Fatal: (.*)"),
     re.compile(r"((?:error|Error|unable|invalid|Ignoring).*)"),
@@ -45,28 +45,28 @@ _GONE = re.compile(r"no matching ID found|no snapshot found|invalid id")
 
 
 class RepositoryMissing(RepositoryUnreachable):
-    """There is no repository at that address."""
+    """No repository exists at the address."""
 
 
 def mask(address: str) -> str:
-    """Return an address without the password that it may hold."""
+    """Return an address with its password, if any, masked."""
     found = _USER if _USER.search(address) else _ODD
     return found.sub(r"//\1:***@", address)
 
 
 def never_opened(said: str) -> bool:
-    """Say whether restic, still at work, has only tried in vain to reach the repository."""
+    """Return whether a running restic has so far failed to reach the repository."""
     return bool(_OPENING.search(said))
 
 
 def secrets(address: str) -> list[str]:
-    """Return what of an address is secret."""
+    """Return the secret parts of an address."""
     found = _USER.search(address) or _ODD.search(address)
     return [found[2], unquote(found[2])] if found and found[2] else []
 
 
 def explain(address: str, local: bool, code: int, said: str) -> RunbookError:
-    """Return the error for restic's exit ``code`` and words; both are masked already."""
+    """Return the error for restic's exit code and output; address and output are masked."""
     for right, make in (
         (code == 12 or _LOCKED.search(said), locked),
         (code == 11 or _BUSY.search(said), _busy),
@@ -150,7 +150,7 @@ def _unreachable(address: str, said: str) -> RunbookError:
 
 
 def _short(said: str) -> str:
-    """Return the line that tells most: of several of the best kind the last."""
+    """Return the most informative line; of several equally good ones, the last."""
     lines = [_plain(line) for line in said.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("Is there a repo", "If the repo"))]
     for telling in _TELLING:
@@ -161,7 +161,7 @@ def _short(said: str) -> str:
 
 
 def _plain(line: str) -> str:
-    """Return what a line says; newer ones of restic's are JSON."""
+    """Return the message in a line; newer versions of restic write JSON."""
     try:
         return str(json.loads(line)["message"]).strip().partition("\n")[0]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a snapshot of restic's holds: listed, and written to a folder."""
+"""The contents of a restic snapshot: listing them and restoring them to a folder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tljh_runbook.hub.core import files
 from tljh_runbook.hub.user_data.restic import restic
 from tljh_runbook.hub.user_data.restic.restic import Repository
 
-# Go writes these bits elsewhere than the system does.
+# Go has these mode bits in other positions than the operating system.
 _BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
 SPECIAL = "*?[\\"
-LOST = "\N{REPLACEMENT CHARACTER}"  # stands in a listing for each byte that is no text
-SPARSE = (0, 15, 0)  # since then restic writes holes by itself
-LARGE = 1 << 20  # bytes: smaller files are not worth looking through for holes
+LOST = "\N{REPLACEMENT CHARACTER}"  # replaces each undecodable byte in a listing
+SPARSE = (0, 15, 0)  # the first version with ``restic restore --sparse``
+LARGE = 1 << 20  # bytes; smaller files are not worth scanning for holes
 
 
 @dataclass(frozen=True)
 class Node:
-    """A file, folder, link or device in a snapshot; ``mode`` are its permissions.
+    """A file, folder, link or device in a snapshot; ``mode`` holds its permission bits.
 
-    ``mtime`` is as restic writes it (RFC 3339).
+    ``mtime`` is in restic's format (RFC 3339).
     """
 
     path: str
@@ -41,21 +41,21 @@ class Node:
 
 
 def escaped(path: str) -> str:
-    """Return the pattern of restic's that stands for exactly this path.
+    """Return the restic pattern that matches exactly this path.
 
-    Where a listing could not show a byte the pattern takes any sign, and may fit siblings too.
+    For a byte that a listing cannot show, it matches any character, so it may match siblings too.
     """
     plain = "".join(f"\\{sign}" if sign in SPECIAL else sign for sign in path)
     return plain.replace(LOST, "?")
 
 
 def shown(name: str) -> str:
-    """Return a name as a listing shows it."""
+    """Return a name as it appears in a listing."""
     return "".join(LOST if "\udc80" <= sign <= "\udcff" else sign for sign in name)
 
 
 def listing(opened: Repository, snapshot_id: str, paths: Iterable[str] = ()) -> Iterator[Node]:
-    """Yield all that a snapshot holds in and below ``paths``, everything when there are none."""
+    """Yield the entries of a snapshot at and below ``paths``; all entries if there are none."""
     arguments = ["ls", "--recursive", snapshot_id, *paths]
     with closing(restic.stream(opened, *arguments)) as messages:
         for message in messages:
@@ -64,26 +64,26 @@ def listing(opened: Repository, snapshot_id: str, paths: Iterable[str] = ()) -> 
 
 
 def restore(opened: Repository, snapshot_id: str, includes: Iterable[str], target: Path) -> None:
-    """Write the paths ``includes`` of a snapshot, all when there are none, below ``target``.
+    """Write the paths ``includes`` of a snapshot below ``target``; all paths if there are none.
 
-    ``target`` is made, and nobody else may enter it.  What is written is read back and compared.
-    Raises what `restic.stream` raises; an error leaves what was written so far.
+    ``target`` is created, accessible only to its owner. The files are read back and verified.
+    Raises what `restic.stream` raises; after an error, what was written so far stays.
     """
     target.mkdir(mode=0o700)
     sparse = restic.version() >= SPARSE
     wanted = [word for path in includes for word in ("--include", escaped(path))]
     options = ["--verify", *(["--sparse"] if sparse else [])]
     restic.run(opened, "restore", snapshot_id, "--target", str(target), *options, *wanted)
-    target.chmod(0o700)  # restic gives it the mode of the folder that it stands for
+    target.chmod(0o700)  # restic sets it to the mode of the original folder
     if not sparse:
         _dig_holes(target)
 
 
 def _dig_holes(target: Path) -> None:
-    """Give the room of zeros back to the disk; what is read stays the same."""
+    """Deallocate blocks of zeros to free disk space; the contents stay the same."""
     program = shutil.which("fallocate")
     for path in files.walk(target) if program else ():
-        with suppress(OSError):  # what cannot be opened stays as it is
+        with suppress(OSError):  # leave a file that cannot be opened as it is
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and status.st_size >= LARGE:
                 _dig(str(program), path, status)
