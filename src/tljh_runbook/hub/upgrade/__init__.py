@@ -1,1 +1,1 @@
-"""The upgrade, one module or package a phase; `upgrade.upgrade` reads from top to bottom."""
+"""The upgrade, with one module or package per phase; start reading at `upgrade.upgrade`."""

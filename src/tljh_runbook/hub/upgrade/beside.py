@@ -1,4 +1,4 @@
-"""An upgrade that is prepared beside the live hub: it costs users one restart of the hub."""
+"""An upgrade prepared beside the live hub: the only downtime is one restart of the hub."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tljh_runbook.hub.upgrade.stage.stage import Stage
 from tljh_runbook.hub.upgrade.swap import rollback_plan, swap
 from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 
-ATTEMPTS = 3  # how often it is staged, where somebody changes the hub meanwhile
+ATTEMPTS = 3  # times to stage, if somebody changes the hub meanwhile
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is ready to be swapped in; ``base`` is config.yaml as it was copied."""
+    """A staged upgrade, ready to be swapped in; ``base`` is the copied config.yaml."""
 
     stage: Stage
     base: str
@@ -33,10 +33,10 @@ class Prepared:
 
 
 def prepare(source: Source, upper: Path, log: Journal) -> Prepared:
-    """Install and rehearse beside the live hub, of which nothing is touched.
+    """Install and rehearse beside the live hub, without changing it.
 
     Raises what `stage.make`, `rebuilding.install` and `rehearsal.rehearse` raise, and `LoginsLost`;
-    nothing is left then.
+    the stage is removed first.
     """
     log.phase("Copy the hub")
     base = rollback_plan.config_text(source.hub)
@@ -64,9 +64,9 @@ def prepare(source: Source, upper: Path, log: Journal) -> Prepared:
 
 
 def ready(source: Source, upper: Path, log: Journal, wait: Callable[[], None]) -> Prepared:
-    """Prepare an upgrade that fits the hub as it is after ``wait``: again, where it was changed.
+    """Prepare the upgrade and ``wait``; prepare it again if the hub has changed meanwhile.
 
-    Raises what `prepare` and ``wait`` raise, and `Busy` where it changes again and again.
+    Raises what `prepare` and ``wait`` raise, and `Busy` if the hub has changed `ATTEMPTS` times.
     """
     for _ in range(ATTEMPTS):
         prepared = prepare(source, upper, log)
@@ -81,16 +81,15 @@ def ready(source: Source, upper: Path, log: Journal, wait: Callable[[], None]) -
 
 
 def require_current(source: Source, prepared: Prepared) -> None:
-    """Raise `Busy` where somebody has changed the hub at the last moment before the swap."""
+    """Raise `Busy` if somebody has changed the hub right before the swap."""
     if prepared.stage.outdated():
         raise deferred.unsteady(source)
 
 
 def plan(source: Source, prepared: Prepared) -> Way:
-    """Return the way back, with everything kept that will be replaced, and all of it on the disk.
+    """Return the rollback plan, with everything that will be replaced saved and synced to disk.
 
-    What is on the disk by now need not be brought there while the hub is away; that takes long
-    where somebody else writes much.
+    The sync runs now because it takes long on a busy disk, and would add to the downtime later.
     """
     way = swap.plan(source, prepared.stage, prepared.base)
     rollback_plan.keep_files(way)
@@ -99,12 +98,12 @@ def plan(source: Source, prepared: Prepared) -> Way:
 
 
 def swap_in(source: Source, prepared: Prepared, way: Way, log: Journal) -> None:
-    """Swap in what was prepared; the hub is stopped then. Raises what `swap.carry_out` raises."""
+    """Swap in the prepared upgrade, which stops the hub. Raises what `swap.carry_out` raises."""
     swap.carry_out(source, prepared.stage, way, prepared.base, log.phase)
 
 
 def impossible(source: Source, why: str) -> RehearsalFailed:
-    """Return what to say where nothing can be prepared beside the live hub."""
+    """Return the error for a hub whose upgrade cannot be prepared beside it."""
     return RehearsalFailed(
         f"An upgrade of {source.hub.prefix} cannot be rehearsed: {why}. Nothing was changed.",
         hint="It can be carried out in place all the same, and rolled back: tljh-runbook upgrade",

@@ -1,4 +1,4 @@
-"""What an upgrade would change on a hub: nothing, when everything is as asked."""
+"""The changes that an upgrade would make to a hub; none if it is already up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tljh_runbook.hub.versions import interpreter, targets, versions
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is to be changed."""
+    """A change to one package or setting."""
 
     name: str
     before: str
@@ -21,13 +21,13 @@ class Change:
 
 
 def software(source: Source) -> list[Change]:
-    """Return the packages that are not at their target, and a Python that is gone."""
+    """Return the packages that are not at their target version, and a missing Python."""
     moved = [each for each in source.targets if each.changes]
     return _python(source.hub) + [Change(each.title, each.before, each.after) for each in moved]
 
 
 def left(source: Source) -> set[str]:
-    """Return the names of what is still to be changed, where an upgrade has resolved it."""
+    """Return the names of the changes that remain, once an upgrade's targets are resolved."""
     unmet = source.targets.left(versions.packages(source.hub))
     return {
         *(each.title for each in unmet),
@@ -36,16 +36,16 @@ def left(source: Source) -> set[str]:
 
 
 def remarks(source: Source) -> list[str]:
-    """Say of each package that stays, although another version was looked at, why it does."""
+    """Return why each package that was checked for another version stays at its own."""
     known = {targets.NEWER, targets.INCOMPARABLE, targets.UNKNOWN}
     staying = [each for each in source.targets if each.why in known and each.installed]
     return [f"{each.title} stays at {each.before}: {each.note}" for each in staying]
 
 
 def settings(source: Source) -> list[Change]:
-    """Return the settings that are unset and have a default."""
+    """Return the unset settings that have a default."""
     unset = config.unset(source.hub, source.settings.upgrade.defaults)
-    # Only the values of our own defaults are shown: another may be a secret.
+    # Show only the values of our own defaults: any other value may be a secret.
     shown = {name: str(value) if name in DEFAULTS else "set" for name, value in unset.items()}
     return [Change(name, "unset", value) for name, value in shown.items()]
 

@@ -1,7 +1,8 @@
-"""The time in which a person confirms an upgrade; else it is rolled back automatically.
+"""The deadline for confirming an upgrade; without confirmation it is rolled back automatically.
 
-It is on the disk, so that a reboot forgets nothing, and holds only as long as the previous version
-is kept. Whoever confirms, and whoever goes back, holds a lock for that moment: it is one of them.
+The deadline is stored on disk, so that it survives a reboot. It is valid only while the previous
+version is retained. Confirming and rolling back take the same lock, so that only one of them
+happens.
 """
 
 from __future__ import annotations
@@ -28,32 +29,32 @@ from tljh_runbook.hub.upgrade.swap import previous
 NAME = "confirm.json"
 LOCK = "confirm.lock"
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
-PAUSE = 5.0  # seconds between two looks of whoever waits
-REMOVING = 60.0  # seconds: whoever confirms may be about to remove the previous version
-AGAIN = 60.0  # seconds until it is tried again, where another run works on the hub
+PAUSE = 5.0  # seconds between two checks while waiting
+REMOVING = 60.0  # seconds to wait for a confirmation that is removing the previous version
+AGAIN = 60.0  # seconds between two attempts, if another run works on the hub
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """Until when, in UTC, the upgrade that began ``at`` must be confirmed."""
+    """The time, in UTC, until which the upgrade started ``at`` must be confirmed."""
 
     at: str
     until: str
 
     @property
     def seconds(self) -> float:
-        """How long it still is; negative once it is over."""
+        """The seconds that remain; negative after the deadline."""
         until = datetime.strptime(self.until, MOMENT).replace(tzinfo=timezone.utc)
         return (until - datetime.now(timezone.utc)).total_seconds()
 
 
 def ask(source: Source, ended: Mark) -> None:
-    """Begin the time in which an upgrade must be confirmed, where that was asked for.
+    """Start the confirmation deadline of an upgrade, if one is configured.
 
-    Raises what `watch` raises; it may be called again then.
+    Raises what `watch` raises; it is safe to call again then.
     """
     if ended.way is None or not ended.way["environments"]:
-        return  # only settings were set: the previous version is the same as it was
+        return  # only settings were set: the retained previous version is unchanged
     if ended.confirm_within:
         end = datetime.now(timezone.utc) + timedelta(minutes=ended.confirm_within)
         asked = Deadline(ended.at, end.strftime(MOMENT))
@@ -66,18 +67,18 @@ def ask(source: Source, ended: Mark) -> None:
                 hint="Bring the upgrade to its end: tljh-runbook resume",
             ) from error
     else:
-        forget(source.hub)  # of an upgrade that can be rolled back no more
+        forget(source.hub)  # an earlier upgrade's deadline, which no longer applies
 
 
 def forget(hub: Hub) -> None:
-    """Ask for no confirmation any more."""
+    """Remove the deadline: no confirmation is needed any more."""
     with suppress(FileNotFoundError):
         (hub.work / NAME).unlink()
         files.sync_folder(hub.work)
 
 
 def read(hub: Hub) -> Deadline | None:
-    """Return the time that runs; None where nothing is to be confirmed."""
+    """Return the current deadline; None if there is nothing to confirm."""
     with suppress(OSError, ValueError, TypeError, NothingToRollBack):
         found = Deadline(**json.loads(files.read(hub.work / NAME)))
         return found if previous.read(hub).at == found.at else None
@@ -85,13 +86,13 @@ def read(hub: Hub) -> Deadline | None:
 
 
 def until(hub: Hub) -> str:
-    """Return until when the last upgrade must be confirmed; nothing where it need not."""
+    """Return the time until which the last upgrade must be confirmed; empty if it need not be."""
     waits = read(hub)
     return waits.until if waits else ""
 
 
 def confirm(source: Source) -> Deadline:
-    """Let the upgrade stay. Raises `NothingToConfirm`."""
+    """Confirm the upgrade and cancel the automatic rollback. Raises `NothingToConfirm`."""
     hub = source.hub
     try:
         with lock.hold(hub, "the confirmation", LOCK):
@@ -105,7 +106,7 @@ def confirm(source: Source) -> Deadline:
                 copies.remove(hub.previous)
     except Busy as error:
         if _ends(hub):
-            raise  # a later upgrade does, and is quick
+            raise  # a later upgrade holds the lock, and only briefly
         raise _going_back() from error
     return found
 
@@ -117,16 +118,16 @@ def _ends(hub: Hub) -> bool:
 
 @contextmanager
 def closed(hub: Hub, what: str) -> Iterator[Deadline | None]:
-    """Hold back who confirms while ``what`` is done; None where nothing waits to be confirmed."""
+    """Block confirmation during ``what``; yield the deadline, or None if there is none."""
     with lock.hold(hub, what, LOCK, REMOVING):
         yield read(hub)
 
 
 def watch(source: Source) -> None:
-    """See that the upgrade is rolled back when its time is over, whatever becomes of this process.
+    """Schedule the automatic rollback at the deadline, independently of this process.
 
-    Under systemd it is a timer; elsewhere a process that waits, which a reboot ends. Raises
-    `ServicesUnreachable`.
+    Under systemd this is a timer; otherwise a background process, which does not survive a reboot.
+    Raises `ServicesUnreachable`.
     """
     found = read(source.hub)
     if found is None:
@@ -147,15 +148,16 @@ def watch(source: Source) -> None:
 
 
 def words(source: Source, at: str) -> list[str]:
-    """Return what is typed to take an upgrade back unless it is confirmed."""
+    """Return the arguments that roll an upgrade back unless it is confirmed."""
     named = ["--settings", str(source.file.absolute())] if source.file else []
     return ["rollback", "--unless-confirmed", at, "--hub", str(source.hub.prefix), *named]
 
 
 def stand_by(source: Source, at: str, go_back: Callable[[], None]) -> None:
-    """Wait until the time of an upgrade is over, then begin to go back; return when it has ended.
+    """Wait for the deadline of an upgrade, then roll it back; return when that is done.
 
-    ``go_back`` only begins it, and it may fail: as long as the upgrade stands it is tried again.
+    Returns early once the upgrade is confirmed. ``go_back`` only starts the rollback, and it may
+    fail: it is retried every `AGAIN` seconds until the deadline is removed.
     """
     tried = -AGAIN
     while (left := read(source.hub)) and left.at == at:

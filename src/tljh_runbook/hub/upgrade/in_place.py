@@ -1,4 +1,4 @@
-"""An upgrade in the live environments, where none can be prepared beside them."""
+"""An upgrade in the live environments, for hubs where none can be prepared beside them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 
 
 def plan(source: Source, wanted: Sequence[Change], log: Journal) -> Way:
-    """Copy what one goes back to. Raises `ServerUnfit`, `NoSpace`, `DiskFailed`.
+    """Save what a rollback needs. Raises `ServerUnfit`, `NoSpace`, `DiskFailed`.
 
-    Nothing is left then.
+    If it fails, the copies are removed.
     """
     stage.require_folders(source.hub)
     log.phase("Copy the hub")
@@ -39,7 +39,7 @@ def plan(source: Source, wanted: Sequence[Change], log: Journal) -> Way:
 
 
 def install(source: Source, wanted: Sequence[Change], way: Way, log: Journal) -> Way:
-    """Install into the live hub and restart it; return the way back from there.
+    """Install into the live hub and restart it; return the rollback plan with the new settings.
 
     Raises `InstallerFailed`, `ServicesUnreachable`.
     """
@@ -52,8 +52,8 @@ def install(source: Source, wanted: Sequence[Change], way: Way, log: Journal) ->
         log.phase("Install")
         late = rebuilding.install(source, log.line)
     for name, pid in pids.items():
-        # The installer restarts both; what it has restarted is not restarted twice, unless it is
-        # the hub and a package has come after that.
+        # The installer restarts both services. Skip those that it has restarted, except the hub if
+        # a package was installed after that.
         old = manager.pid(name) == pid
         if (old and (wanted or name == services.HUB)) or (late and name == services.HUB):
             log.phase(f"Restart {name}")

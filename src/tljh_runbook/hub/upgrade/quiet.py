@@ -1,8 +1,8 @@
-"""Who is at work on a hub: kernels that compute, environments that are being built.
+"""Activity on a hub: busy kernels and environments that are being built.
 
-A user server tells of its kernels whoever shows it a token that may reach it. Each has one of its
-own, in the environment that its process was started with, and root can read that: so nothing has
-to be added to the hub. The token goes to the server that it is of, and nowhere else.
+A user server lists its kernels to any client with a valid token. Each server has its own token in
+the environment of its process, which root can read, so nothing has to be added to the hub. The
+token is sent to its own server only.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from tljh_runbook.hub.servers.running import Process
 from tljh_runbook.hub.system import docker, http_client, processes
 from tljh_runbook.hub.versions import interpreter
 
-EVERY = 5.0  # seconds between two looks
-LIMIT = 10.0  # seconds for all answers of one look: users' programs answer as slowly as they like
-# Else our own question would count as activity, and no idle server would ever be stopped.
+EVERY = 5.0  # seconds between two checks
+LIMIT = 10.0  # seconds for all answers of one check: users' servers may respond slowly
+# Otherwise our own request would count as activity, and idle servers would never be culled.
 KERNELS = "api/kernels?no_track_activity=1"
 TOKEN, PREFIX = "JUPYTERHUB_API_TOKEN", "JUPYTERHUB_SERVICE_PREFIX"
 UNKNOWN = "cannot be asked"
 
 
 class Window:
-    """Waits for a quiet moment, for so many seconds in all; for none where they are 0."""
+    """A wait for a quiet moment, of so many seconds in all; 0 disables it."""
 
     def __init__(self, source: Source, log: Journal, seconds: float) -> None:
         self._source, self._log, self._seconds = source, log, seconds
         self._deadline: float | None = None
 
     def wait(self) -> None:
-        """Return when nobody is at work; the limit counts from the first call.
+        """Wait until the hub is quiet; the time limit starts at the first call.
 
-        Raises `NotQuiet`, and `HubUnhealthy` where the hub has broken meanwhile.
+        Raises `NotQuiet`, and `HubUnhealthy` if the hub has become unhealthy meanwhile.
         """
         if self._deadline is None:
             self._deadline = time.monotonic() + self._seconds
@@ -54,13 +54,13 @@ class Window:
             if time.monotonic() > self._deadline:
                 raise _not_quiet(found, self._seconds)
             time.sleep(min(EVERY, self._seconds))
-        # Long after the checks: a broken hub cannot be told from a broken upgrade. Without its
-        # Python it was broken before, and the upgrade is what mends it.
+        # The checks were long ago: after the swap, a hub that was unhealthy before looks like a
+        # broken upgrade. A hub without its Python was down before, and the upgrade fixes it.
         if told and not interpreter.gone(self._source.hub):
             health.require(self._source.hub, self._source.services)
 
     def lasts(self) -> bool:
-        """Say whether it is a quiet moment still."""
+        """Return whether the hub is still quiet."""
         return not self._found()
 
     def _found(self) -> list[str]:
@@ -72,9 +72,9 @@ class Window:
 
 
 def at_work(source: Source) -> list[str]:
-    """Return who is at work, in a few words each; nothing where it is quiet.
+    """Return a short description of each activity; empty if the hub is quiet.
 
-    A server that does not tell counts: nobody knows.
+    A server that does not answer counts as active: its status is unknown.
     """
     found = databases.find(source.hub, source.services, source.settings)
     address = endpoint.of(source.hub, source.services)
@@ -83,7 +83,7 @@ def at_work(source: Source) -> list[str]:
     questions = {
         each.label: _question(address.at(each.base), each.base, known[each.label])
         for each in servers
-        # What has ended is nobody's work, even where the hub has not seen it yet.
+        # A server that has exited is idle, even if the hub has not noticed yet.
         if not (known[each.label].ended and known[each.label].pid)
     }
     told = _asked(questions)
@@ -94,7 +94,7 @@ def _question(url: str, base: str, process: Process) -> Callable[[], str]:
     token = _token(base, process.pid) if process.pid else ""
 
     def ask() -> str:
-        # Docker does not know what runs in another engine, or in a swarm: that answers.
+        # Docker does not know servers in another engine or in a swarm, but those still answer.
         if process.ended and not http_client.get(f"{url}api", limit=http_client.SHORT).ok:
             return ""
         if not token:
@@ -106,9 +106,9 @@ def _question(url: str, base: str, process: Process) -> Callable[[], str]:
 
 
 def _token(base: str, pid: int) -> str:
-    """Return the token of the user server at ``base``; nothing where its process has none.
+    """Return the token of the user server at ``base``; empty if its process has none.
 
-    The number may be another process's by now: only one that serves this very path is asked.
+    The PID may have been reused: only a process that serves this path is used.
     """
     for each in processes.children(pid):
         found = processes.environment(each)
@@ -118,7 +118,7 @@ def _token(base: str, pid: int) -> str:
 
 
 def _said(answer: http_client.Answer) -> str:
-    """Return what a server's answer means; nothing when none of its kernels computes."""
+    """Return what a server's answer means; empty if none of its kernels is busy."""
     if not answer.ok:
         reason = f"HTTP {answer.status}" if answer.status else answer.body
         return f"{UNKNOWN}: {reason}"
@@ -130,7 +130,7 @@ def _said(answer: http_client.Answer) -> str:
 
 
 def _asked(questions: Mapping[str, Callable[[], str]]) -> dict[str, str]:
-    """Ask all at once, and return what each has said until the limit."""
+    """Query all servers in parallel; return the results that arrive within `LIMIT`."""
     found = dict.fromkeys(questions, f"{UNKNOWN}: no answer in {LIMIT:.0f} seconds")
 
     def ask(name: str) -> None:
@@ -146,7 +146,7 @@ def _asked(questions: Mapping[str, Callable[[], str]]) -> dict[str, str]:
 
 
 def _builds(source: Source) -> list[str]:
-    """Return the environments that are being built, as Docker and the plugin's database say."""
+    """Return the environments being built, according to Docker and the plugin's database."""
     recorded = {each.name for each in environments.records(source) if each.status == "building"}
     with suppress(*docker.AWAY, DockerFailed):
         recorded |= set(docker.builds())

@@ -1,4 +1,4 @@
-"""What an administrator may remove from a hub's disk without losing anything that is used."""
+"""Files that an administrator can safely remove to free disk space."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from tljh_runbook.hub.core import copies
 from tljh_runbook.hub.core.layout import Hub
 
-OLD_DATABASES = "jupyterhub.sqlite.*[0-9]"  # JupyterHub's own copies, one for each migration
+OLD_DATABASES = "jupyterhub.sqlite.*[0-9]"  # JupyterHub's own backups, one per migration
 
 
 def advice(hub: Hub) -> str:
-    """Return what may be removed and how large it is, in one or two sentences."""
+    """Return a sentence that lists what may be removed, with sizes."""
     named = ["old snapshots (tljh-runbook prune --dry-run lists them)"]
     named += [f"{path} ({text}, {_megabytes(path)} MB)" for path, text in _paths(hub)]
     return f"You may remove: {', '.join(named)}."
 
 
 def _paths(hub: Hub) -> list[tuple[Path, str]]:
-    """Return what is there and may go, with what it is."""
+    """Return the removable paths that exist, each with a description."""
     paths = [(hub.previous, "the previous version: a rollback is impossible without it")]
     paths += [(hub.newer, "the version that the last rollback replaced")]
     paths += [(hub.work / "replaced", "what earlier restores replaced")]

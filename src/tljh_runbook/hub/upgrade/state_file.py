@@ -1,8 +1,8 @@
-"""How far an upgrade is, on the disk before it is done: what a kill or a power cut leaves behind.
+"""The state of an upgrade, written before each phase, so that a run can resume after a kill.
 
-*staging*: nothing live was touched, or all of it is as it was. *swapping*: it may be half old and
-half new; it goes back. *proving*: the new version runs, and is looked at. *going back*: the old one
-is being brought back.
+*staging*: the live hub is untouched, or fully restored. *swapping*: it may be half old and half
+new, and is rolled back. *proving*: the new version runs and is being verified. *going back*: it is
+being rolled back.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from tljh_runbook.hub.runs import journal
 
 NAME = "upgrade.json"
 RESERVE = "upgrade.reserve"
-SPARE = 1 << 16  # bytes for what else is noted until the end
+SPARE = 1 << 16  # bytes for the other files that are written until the upgrade is finished
 STAGING, SWAPPING, PROVING, BACK = "staging", "swapping", "proving", "going back"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What an upgrade started from, and how far it is."""
+    """The upgrade state: what an upgrade started from, and its current phase."""
 
     at: str
     phase: str
     snapshot: str
     labels: dict[str, str]
     before: dict[str, Any] = field(default_factory=dict)
-    """The guarantees as they were measured the moment before something live was touched."""
+    """The guarantees, measured right before the live hub is changed."""
     way: dict[str, Any] | None = None
-    """The way back, from the moment on at which something live is touched."""
+    """The rollback plan; set before the live hub is changed."""
     confirm_within: int = 0
-    """In how many minutes it must be confirmed once it has ended well; 0 where it need not."""
+    """Minutes after the upgrade within which it must be confirmed; 0 if it need not be."""
     why: str = ""
-    """Why it is being rolled back: a rollback that is cut off, and resumed, still tells it."""
+    """Why it is being rolled back; stored so that a resumed rollback can still report it."""
 
     @property
     def half_done(self) -> bool:
-        """Whether the hub may be half old and half new: then it is rolled back."""
+        """Whether the hub may be half old and half new; such an upgrade is rolled back."""
         return self.phase in {SWAPPING, BACK}
 
     @property
     def rolls_back(self) -> bool:
-        """Whether it ends with the previous version, which may be in its place already."""
+        """Whether it ends with the previous version, which may already be restored."""
         return self.half_done or (self.phase == STAGING and self.way is not None)
 
 
 def read(hub: Hub) -> Mark | None:
-    """Return the mark of an upgrade that has not ended; None when there is none."""
+    """Return the state of an unfinished upgrade; None if there is none."""
     try:
         return Mark(**json.loads(files.read(hub.work / NAME)))
     except FileNotFoundError:
@@ -69,15 +69,15 @@ def read(hub: Hub) -> Mark | None:
 
 
 def cut_off(hub: Hub) -> Mark | None:
-    """Return the mark of an upgrade, or of one that was rolled back, at which nobody works."""
+    """Return the state of an upgrade or rollback that was cut off; None if there is none."""
     left = read(hub)
     working = any(journal.state(hub, task)["running"] for task in ("upgrade", "rollback"))
-    # It may have ended between the two looks: then its mark is gone by now.
+    # Read again: it may have finished between the two checks, and removed its state file.
     return read(hub) if left and not working else None
 
 
 def write(hub: Hub, mark: Mark) -> Mark:
-    """Bring a mark to the disk, in one moment; to a full one with the room that was kept for it."""
+    """Write the upgrade state atomically; on a full disk, use the reserved space."""
     data = json.dumps(asdict(mark)).encode()
     with files.disk_errors(hub.work, "Nothing was changed by this step."):
         try:
@@ -90,10 +90,10 @@ def write(hub: Hub, mark: Mark) -> Mark:
 
 
 def enter(hub: Hub, mark: Mark, phase: str, **more: Any) -> Mark:
-    """Note the next phase, and what is known by now, before anything of it is done.
+    """Write the next phase, and what is known by now, before any step of it runs.
 
-    From the swap on a full disk must not keep us from it: the room is taken while it may still be
-    refused.
+    From the swap on, a full disk must not block this: space is reserved at its start, while the
+    upgrade can still be refused.
     """
     entered = replace(mark, phase=phase, **more)
     if phase == SWAPPING:
@@ -102,16 +102,16 @@ def enter(hub: Hub, mark: Mark, phase: str, **more: Any) -> Mark:
 
 
 def reserve(hub: Hub, mark: Mark, state: str) -> None:
-    """Take the room to note a mark, and what follows it, before the hub is touched.
+    """Reserve disk space for the upgrade state and what follows, before the hub is changed.
 
-    ``state`` says what state things are in where there is none. Raises `NoSpace`.
+    ``state`` is the part of the error message that says what state things are in. Raises `NoSpace`.
     """
     with files.disk_errors(hub.work, state):
         files.replace(hub.work / RESERVE, os.urandom(len(json.dumps(asdict(mark))) + SPARE))
 
 
 def end(hub: Hub) -> None:
-    """Take the mark away: all is as it was, or as it was to be."""
+    """Remove the state file: the upgrade is finished, or fully rolled back."""
     with suppress(FileNotFoundError):
         (hub.work / NAME).unlink()
         files.sync_folder(hub.work)
@@ -119,7 +119,7 @@ def end(hub: Hub) -> None:
 
 
 def relieve(hub: Hub) -> bool:
-    """Free the room that was kept; say whether there was any."""
+    """Free the reserved space; return whether there was any."""
     try:
         (hub.work / RESERVE).unlink()
     except FileNotFoundError:
@@ -128,6 +128,6 @@ def relieve(hub: Hub) -> bool:
 
 
 def needed_snapshots(hub: Hub) -> dict[str, str]:
-    """Return the snapshot that an unfinished upgrade started from, and why it is needed."""
+    """Return the snapshot that an unfinished upgrade started from, with the reason to retain it."""
     begun = read(hub)
     return {begun.snapshot: "an unfinished upgrade"} if begun else {}

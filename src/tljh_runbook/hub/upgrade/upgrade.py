@@ -1,4 +1,4 @@
-"""The upgrade: prepared beside the live hub, swapped in, proved; rolled back where it fails."""
+"""The upgrade: prepare beside the live hub, swap, verify; roll back on failure."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ from tljh_runbook.hub.versions.targets import only_fixes
 
 
 def work(source: Source, log: Journal) -> None:
-    """Upgrade the hub as a run does. Raises what `run` raises, and `GuaranteeBroken`."""
+    """Upgrade the hub as a recorded run. Raises what `run` raises, and `GuaranteeBroken`."""
     done = run(source, log)
     log.report = done.to_json()
     verification.require_kept(done.verdicts)
 
 
 def run(source: Source, log: Journal) -> Report:
-    """Upgrade the hub as its settings ask and verify that the guarantees held.
+    """Upgrade the hub according to its settings, and verify the guarantees.
 
-    Changes and restarts nothing when all is as asked. An upgrade that was cut off is brought to
-    an end first. Raises what `checks.require`, `beside.ready` and `installer.run` raise,
-    `VersionUnknown`, and `UpgradeRolledBack`.
+    Changes and restarts nothing if the hub is up to date. An upgrade that was cut off is finished
+    first. Raises what `checks.require`, `beside.ready` and `installer.run` raise, `VersionUnknown`,
+    and `UpgradeRolledBack`.
     """
     if state_file.read(source.hub):
         ending.resume(source, log)
@@ -90,24 +90,24 @@ def run(source: Source, log: Journal) -> Report:
 
 
 def fix(source: Source, log: Journal) -> None:
-    """Install the fixes of known vulnerabilities alone, as `work` does an upgrade."""
+    """Install only the fixes of known vulnerabilities; otherwise like `work`."""
     work(only_security(source), log)
 
 
 def rehearse_fix(source: Source, log: Journal) -> None:
-    """Rehearse what `fix` would do."""
+    """Rehearse `fix`."""
     rehearse(only_security(source), log)
 
 
 def only_security(source: Source) -> Source:
-    """Return the hub with nothing to be changed but what fixes known vulnerabilities."""
+    """Return the hub context with only the fixes of known vulnerabilities as targets."""
     wanted = replace(source.settings.upgrade, defaults={})
     settings = replace(source.settings, upgrade=wanted)
     return replace(source, settings=settings, resolved=only_fixes(source.hub, settings))
 
 
 def rehearse(source: Source, log: Journal) -> None:
-    """Prepare the upgrade and try it on copies; report what would change, and leave nothing.
+    """Rehearse the upgrade on copies, report what would change, and remove the copies.
 
     Raises what `beside.prepare` raises, and `NoSpace` and `RehearsalFailed`.
     """
@@ -131,7 +131,7 @@ def rehearse(source: Source, log: Journal) -> None:
 
 
 def _resolved(source: Source) -> tuple[Source, list[Change]]:
-    """Resolve once what the upgrade brings; return it with what has to change for it.
+    """Resolve the target versions once; return the hub context with them, and the changes needed.
 
     Raises `VersionUnknown`.
     """
@@ -141,7 +141,7 @@ def _resolved(source: Source) -> tuple[Source, list[Change]]:
 
 
 def _begin(source: Source, moment: str, log: Journal) -> Mark:
-    """Check the hub, and note that an upgrade of it is prepared."""
+    """Run the pre-upgrade checks and write the upgrade state."""
     log.phase("Check that nothing speaks against it")
     checks.require(source)
     kept = checks.fresh_snapshot(source)
@@ -153,9 +153,9 @@ def _begin(source: Source, moment: str, log: Journal) -> Mark:
 
 @dataclass(frozen=True)
 class Ready:
-    """An upgrade that only has to be swapped in; the next thing touches the live hub.
+    """An upgrade that is ready for the swap, which is the first step to change the live hub.
 
-    ``prepared`` is None where it is done in place.
+    ``prepared`` is None for an upgrade in place.
     """
 
     software: list[Change]
@@ -166,7 +166,7 @@ class Ready:
 
 
 def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) -> Ready:
-    """Do all that touches nothing live; what fails here ends the upgrade."""
+    """Prepare the upgrade without changing the live hub; a failure here ends the upgrade."""
     software = _software(wanted)
     if software:
         newer.forget(source.hub)
@@ -177,7 +177,7 @@ def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) ->
         way, measured = _last_look(source, software, prepared, window, log)
         if prepared:
             beside.require_current(source, prepared)
-        # Only from here on: a user who has left by now is not missed.
+        # Not earlier: a user who has left by now does not count as lost.
         asked = targets(source)
         now = state_file.enter(
             source.hub, begun, state_file.SWAPPING, way=way.to_json(), before=measured
@@ -190,7 +190,7 @@ def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) ->
 
 
 def _swap(source: Source, ready: Ready, watch: Watch, log: Journal) -> None:
-    """Bring the new version to its place and start it; what fails here rolls it back."""
+    """Swap in the new version and start it; roll back on failure."""
     way = ready.way
     try:
         with files.disk_errors(source.hub.prefix, "Not all of it had come to its place."):
@@ -202,7 +202,7 @@ def _swap(source: Source, ready: Ready, watch: Watch, log: Journal) -> None:
         log.phase("Start the hub")
         source.services.start(services.HUB)
         if ready.prepared:
-            # They were copied when nobody wrote to them any more.
+            # These databases were saved while the hub was stopped, so nothing is missing from them.
             copies = {name: way.database(name) for name in way.databases}
             before = guarantees.when_stopped(now.before, copies)
             state_file.enter(source.hub, now, state_file.PROVING, before=before)
@@ -215,9 +215,10 @@ def _swap(source: Source, ready: Ready, watch: Watch, log: Journal) -> None:
 def _last_look(
     source: Source, software: list[Change], prepared: Prepared | None, window: Window, log: Journal
 ) -> tuple[Way, Measures]:
-    """Keep what one goes back to, and measure the guarantees, at a moment that is quiet still.
+    """Save what a rollback needs and measure the guarantees, during a quiet moment.
 
-    It is the last moment at which nothing is touched: until then users may stop their servers.
+    This is the last step before the live hub is changed: until then users may stop their servers.
+    Starts again if the hub has become busy meanwhile.
     """
     while True:
         window.wait()
@@ -231,7 +232,7 @@ def _last_look(
 
 
 def _known(prepared: Prepared | None) -> Measures:
-    """Return what the rehearsal has measured already: its answers take seconds."""
+    """Return what the rehearsal has already measured, because measuring it takes seconds."""
     return {LOGINS.name: prepared.forecast.logins.before.to_json()} if prepared else {}
 
 
@@ -240,6 +241,6 @@ def _software(wanted: list[Change]) -> list[Change]:
 
 
 def _upper(source: Source) -> Path | None:
-    """Return the folder with which the upgrade is prepared beside the hub; None: in place."""
+    """Return the folder for staging the upgrade beside the hub; None for an upgrade in place."""
     upper = stage.upper(source)
     return None if source.settings.upgrade.in_place or isinstance(upper, str) else upper

@@ -1,4 +1,4 @@
-"""The guarantees, measured after an upgrade: when the hub is healthy, and any time later."""
+"""Verify the guarantees after an upgrade: once the hub is healthy, and at any later time."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tljh_runbook.hub.upgrade.guarantees.servers import GUARANTEE as SERVERS
 from tljh_runbook.hub.upgrade.report import report
 from tljh_runbook.hub.upgrade.report.report import Report
 
-# Seconds in which a healthy hub gives the proxy its routes to user servers and starts its services,
-# one after the other. JupyterHub 5 ends, to be started again, when one takes longer than 10.
+# Seconds in which a healthy hub adds the proxy's routes to user servers and starts its services,
+# one after the other. JupyterHub 5 exits, and is restarted, if one takes longer than 10.
 ROUTES = 120
-FORGOTTEN = 10  # seconds after which the hub will not come to know a server any more
-UNSTEADY = "unsteady"  # the services that did not stay up before, among the measures
-LAST = (SERVERS, PAGES)  # what is there only some time after the hub itself
+FORGOTTEN = 10  # seconds after which the hub will not rediscover a server
+UNSTEADY = "unsteady"  # key, among the measures, of the services that were unstable before
+LAST = (SERVERS, PAGES)  # guarantees that hold only some time after the hub is up
 
 
 def wait(source: Source, before: Measures, watch: Watch | None = None) -> Measures:
-    """Wait until the hub is healthy, leads to user servers and services again, and stays up.
+    """Wait until the hub is healthy, routes to user servers and services again, and stays up.
 
-    Returns ``before`` with the first looks, and with whose doing it was that servers have ended.
-    Raises `HubUnhealthy`.
+    Returns ``before`` with the first measurements added, and with the reason why servers have
+    ended. Raises `HubUnhealthy`.
     """
     wanted, first, start = source.settings.upgrade, Measures(), time.monotonic()
     seconds = wanted.healthy_within
@@ -47,7 +47,7 @@ def wait(source: Source, before: Measures, watch: Watch | None = None) -> Measur
 def _wait_for_routes(
     source: Source, before: Measures, watch: Watch | None, deadline: float
 ) -> Measures:
-    """Return when everything can be reached, when a server is lost for good, or at the deadline."""
+    """Wait until everything is reachable, a server is lost for good, or the deadline has passed."""
     known = [each for each in LAST if each.name in before]
     forgotten_since = time.monotonic()
     while True:
@@ -64,10 +64,11 @@ def _wait_for_routes(
 
 
 def prove(source: Source) -> Report | None:
-    """Measure the guarantees now, against what was measured before the last upgrade.
+    """Measure the guarantees now and compare them with those before the last upgrade.
 
-    None when that upgrade changed nothing, was rolled back, or there was none: there is nothing to
-    prove then. Nor is there after one that was cut off: it has left no measures to compare with.
+    Returns None if there is nothing to verify: there was no upgrade, it changed nothing, or it was
+    rolled back. Raises `RunCutOff` after one that did not finish, which has left no measures to
+    compare with.
     """
     state = journal.state(source.hub, "upgrade")
     end = state["end"] or {}
@@ -91,9 +92,9 @@ def prove(source: Source) -> Report | None:
 
 
 def require_kept(verdicts: list[Verdict], *, back_to: str = "") -> None:
-    """Raise `GuaranteeBroken` when a guarantee did not hold after an upgrade or a rollback.
+    """Raise `GuaranteeBroken` if a guarantee was broken by an upgrade or a rollback.
 
-    ``back_to`` is the snapshot that the upgrade started from which was rolled back.
+    ``back_to`` is the snapshot that the rolled-back upgrade started from.
     """
     broken = [f"{each.guarantee} ({each.measured})" for each in verdicts if each.kept is False]
     if broken and back_to:

@@ -1,1 +1,1 @@
-"""The end of an upgrade: commit, roll back, resume."""
+"""The finish of an upgrade: commit, roll back, resume."""

@@ -1,4 +1,4 @@
-"""What a run that was cut off has left behind, and how to go on."""
+"""The state in which a run that was cut off has left the hub, and how to continue."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tljh_runbook.hub.upgrade import state_file
 
 
 def explain(hub: Hub, task: str) -> RunCutOff:
-    """Return in which state a run that was cut off has left the hub, and what to type next."""
+    """Return the error that says in which state a run was cut off, and what to type next."""
     where, task_name = worker.where(hub, task), NAMES[task]
     begun = state_file.read(hub)
     if task in {"upgrade", "rollback"} and begun:
-        # The installer goes on without us, and none may begin beside it.
+        # The installer continues without this process, and no second one may start meanwhile.
         wait = "Wait until TLJH's installer has ended what it began. " if lock.held(hub) else ""
         return RunCutOff(
             f"The {task_name} was cut off while it was {begun.phase}. Users' servers run on"

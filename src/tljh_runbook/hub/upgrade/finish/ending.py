@@ -1,4 +1,4 @@
-"""How an upgrade ends: verified and retained, or rolled back; also after a power cut."""
+"""Finish an upgrade: verify and commit it, or roll it back; also after a power cut."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ from tljh_runbook.hub.upgrade.swap import newer, previous, rollback_plan, trial
 from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 from tljh_runbook.hub.versions import interpreter, versions
 
-BEYOND = {"user data", "images"}  # guarantees that going back would not mend
+BEYOND = {"user data", "images"}  # guarantees that a rollback would not repair
 RESUME = "tljh-runbook resume"
 CUT_OFF = "It was cut off before its end."
-ASKED = {"versions", "settings"}  # guarantees of what was asked for: going back rolls it back
+ASKED = {
+    "versions",
+    "settings",
+}  # guarantees about the upgrade's own changes: a rollback reverts them
 
 
 def proved(
@@ -48,10 +51,10 @@ def proved(
     watch: Watch | None = None,
     leave: Collection[str] = BEYOND,
 ) -> tuple[Measures, list[Verdict]]:
-    """Verify that the guarantees held, and end the upgrade; else roll it back.
+    """Verify the guarantees and commit the upgrade; roll it back if one is broken.
 
-    Returns what was measured before, and the verdicts: only a guarantee that going back would not
-    mend, or one to ``leave``, may be broken. Raises `UpgradeRolledBack`.
+    Returns what was measured before, and the verdicts. Only a guarantee in ``leave``, by default
+    those that a rollback would not repair, may be broken. Raises `UpgradeRolledBack`.
     """
     now = state_file.read(source.hub)
     if now is None or now.way is None:
@@ -62,7 +65,7 @@ def proved(
         before = verification.wait(source, now.before, watch)
         log.phase("Measure the guarantees again")
         after = guarantees.measure(source)
-        # In this order: who has gone by then is not taken for lost.
+        # In this order: a server that has stopped by then does not count as lost.
         before = guarantees.investigate(before, source, watch.seen() if watch else None)
         verdicts = guarantees.judge(before, after)
         verification.require_kept([each for each in verdicts if each.guarantee not in leave])
@@ -87,32 +90,32 @@ def proved(
 
 @contextmanager
 def _room(source: Source, way: Way, state: str) -> Iterator[None]:
-    """Name a disk that is full, and say what brings the upgrade to its end."""
+    """Name the full disk in the error, and say how to finish the upgrade."""
     try:
         with files.disk_errors(source.hub.prefix, state):
             yield
     except NoSpace as error:
         told = disk.full(state, *_disks(source, way), then=f"bring it to its end: {RESUME}")
-        state_file.relieve(source.hub)  # so that the journal can tell of it
+        state_file.relieve(source.hub)  # makes room for the journal to report it
         raise told from error
 
 
 def _disks(source: Source, way: Way) -> list[Path]:
-    """Return the places to which an upgrade, or what ends it, writes."""
+    """Return the places to which an upgrade, or its finish, writes."""
     live = (*way.files, *way.databases.values())
     return [source.hub.prefix, source.hub.work, *(Path(each).parent for each in live)]
 
 
 def cause(source: Source, way: Way, error: Exception) -> str:
-    """Return why an upgrade did not go on: a disk that is full now is named in any case."""
+    """Return why an upgrade failed, and always name a disk that is full now."""
     told = str(error)
     return told if "mounted at" in told else told + disk.noticed(*_disks(source, way))
 
 
 def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) -> Measures:
-    """Go back to the previous version, wait until it is healthy, and end the upgrade.
+    """Roll back to the previous version, wait until it is healthy, and finish the upgrade.
 
-    Returns what was measured before, as `verification.wait` does.
+    Returns what was measured before, like `verification.wait`.
     """
     if now.way is None:
         return now.before
@@ -122,20 +125,20 @@ def back(source: Source, now: Mark, log: Journal, watch: Watch | None = None) ->
         now = _enter_back(source.hub, replace(now, way=asdict(way)))
         log.phase("Roll the upgrade back")
         rollback_plan.go(source, way, log.phase)
-    if not interpreter.gone(source.hub):  # else it did not run before either
+    if not interpreter.gone(source.hub):  # otherwise it was down before, too
         before = _wait(source, now, log, watch)
     with _room(source, way, "The old version is in its place."):
         previous.keep_newer_databases(source, way, now.at)
-        # From here on there is nothing to go back with: what is left of it must not be used.
+        # The rollback is done: a resume must not use what remains of the rollback plan.
         now = state_file.enter(source.hub, now, state_file.STAGING)
     _discard(source.hub, now)
     return before
 
 
 def _enter_back(hub: Hub, now: Mark) -> Mark:
-    """Note that the old version is being brought back, unless a cut would lead there as it is.
+    """Write the rollback phase; optional if a resume would roll back anyway.
 
-    Then a full disk need not keep us from it.
+    In that case a full disk does not block the rollback.
     """
     try:
         return state_file.enter(hub, now, state_file.BACK)
@@ -147,7 +150,11 @@ def _enter_back(hub: Hub, now: Mark) -> Mark:
 
 
 def _found(hub: Hub, way: Way, at: str) -> Way:
-    """Return the way back of the upgrade ``at``; one that only lacks its end was kept by then."""
+    """Return the rollback plan of the upgrade ``at``, or the retained one if it was committed.
+
+    The old environments have moved already when an upgrade is cut off between its commit and the
+    removal of its state file.
+    """
     if not Path(way.folder).exists():
         with suppress(NothingToRollBack):
             kept = previous.read(hub)
@@ -156,7 +163,7 @@ def _found(hub: Hub, way: Way, at: str) -> Way:
 
 
 def _discard(hub: Hub, now: Mark) -> None:
-    """Remove what an upgrade has prepared, or has come back from, and end it."""
+    """Remove what an upgrade has prepared, retain what a rollback replaced, and finish it."""
     if now.way is not None:
         newer.retain(hub, Way(**now.way))
     stage.discard(hub)
@@ -176,9 +183,9 @@ def _wait(source: Source, now: Mark, log: Journal, watch: Watch | None) -> Measu
 
 
 def resume(source: Source, log: Journal) -> bool:
-    """Bring an upgrade that was cut off to its end: to the new version, or back to the old one.
+    """Finish an upgrade that was cut off: commit the new version, or roll back.
 
-    Returns whether there was one. Raises `UpgradeRolledBack` where the new one is not healthy.
+    Returns whether there was one. Raises `UpgradeRolledBack` if the new version is not healthy.
     """
     left = state_file.read(source.hub)
     if left is None:
@@ -189,7 +196,7 @@ def resume(source: Source, log: Journal) -> bool:
     elif left.phase == state_file.PROVING:
         source.services.start(services.PROXY)
         source.services.start(services.HUB)
-        # What has ended this upgrade, a reboot for one, may have ended users' servers as well.
+        # Whatever stopped this upgrade, such as a reboot, may have stopped users' servers as well.
         proved(source, log, leave=BEYOND | {SERVERS.name})
     else:
         back(source, left, log)
@@ -197,10 +204,10 @@ def resume(source: Source, log: Journal) -> bool:
 
 
 def go_back_at_boot(source: Source) -> None:
-    """Bring the old files back before a server starts the hub, where an upgrade was half done.
+    """Restore the old files at boot, before the hub starts, if an upgrade is half done.
 
-    It neither stops nor starts a service: systemd holds both back until it has ended. The upgrade
-    is brought to its end later. Raises `Busy`, and what going back raises.
+    Neither stops nor starts a service: systemd holds both back until this is done. The upgrade is
+    finished later. Raises `Busy`, and what rolling back raises.
     """
     left = state_file.read(source.hub)
     half = left is not None and left.half_done
@@ -215,9 +222,9 @@ def go_back_at_boot(source: Source) -> None:
 
 
 def roll_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
-    """Go back as `roll_back` does, unless the upgrade that began ``at`` is confirmed by then."""
+    """Roll back like `roll_back`, unless the upgrade started ``at`` has been confirmed."""
     log.report = {"changed": False}
-    resume(source, log)  # of a later one that was cut off, the way back must not be lost
+    resume(source, log)  # a later upgrade may have been cut off: its rollback plan must not be lost
     with confirmation.closed(source.hub, "the way back") as open_:
         if open_ is None or open_.at != at:
             log.phase("The upgrade needs no confirmation any more: nothing was changed")
@@ -228,17 +235,17 @@ def roll_back_unconfirmed(source: Source, log: Journal, at: str) -> None:
 
 
 def roll_back(source: Source, log: Journal) -> None:
-    """Go back to the version before the last upgrade, and verify that the guarantees held.
+    """Roll back the last upgrade and verify the guarantees.
 
-    An upgrade that was cut off is brought to its end first; where that brings the previous version
-    back, it is all. Raises `NothingToRollBack`, `GuaranteeBroken`, and what going back raises.
+    An upgrade that was cut off is finished first; if that restores the previous version, nothing
+    more is done. Raises `NothingToRollBack`, `GuaranteeBroken`, and what rolling back raises.
     """
     left = state_file.read(source.hub)
     if left and left.half_done:
         _bring_to_end(source, log, left)
         return
     resume(source, log)
-    with confirmation.closed(source.hub, "the way back"):  # who confirms meanwhile is told
+    with confirmation.closed(source.hub, "the way back"):  # a concurrent confirmation gets an error
         _roll_back(source, log)
 
 
@@ -254,13 +261,13 @@ def _roll_back(source: Source, log: Journal, why: str = "") -> None:
     }
     returned = rollback_plan.migrated_databases(source, kept.way)
     now = Mark(moment, state_file.BACK, kept.snapshot, labels, measured, asdict(kept.way), why=why)
-    copies.sync(source.hub.prefix)  # now, and not while the hub is away
+    copies.sync(source.hub.prefix)  # now, because later it would add to the downtime
     found = databases.find(source.hub, source.services, source.settings)
     with Watch(targets(source), measured[SERVERS.name]) as watch:
         state_file.reserve(source.hub, now, "Nothing was changed.")
         state_file.write(source.hub, now)
         source.services.stop(services.HUB)
-        # From here on nobody writes to them.
+        # From here on, nothing writes to the databases.
         now = replace(now, before=guarantees.when_stopped(measured, found))
         before = back(source, now, log, watch)
         confirmation.forget(source.hub)
@@ -282,14 +289,17 @@ def _roll_back(source: Source, log: Journal, why: str = "") -> None:
 
 
 def _tell_what_went(all_: list[Verdict], judged: list[Verdict], log: Journal) -> None:
-    """Tell what only the newer databases know, which are retained: that breaks no guarantee."""
+    """Log what only the retained newer databases contain, which breaks no guarantee."""
     for whole, each in zip(all_, judged, strict=True):
         if whole.kept is False and whole.measured != each.measured:
             log.phase(f"Only the newer database knows: {whole.measured}")
 
 
 def bring_to_end(source: Source, log: Journal) -> None:
-    """Resume as a run does. Raises what `resume` raises, and `UpgradeRolledBack` where it is."""
+    """Resume as a recorded run.
+
+    Raises what `resume` raises, and `UpgradeRolledBack` if it rolls back.
+    """
     left = state_file.read(source.hub)
     _bring_to_end(source, log, left)
     if left and left.rolls_back:
@@ -301,7 +311,7 @@ def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
     resumed = resume(source, log)
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     changes = report.changed(source, labels)
-    # Who follows the upgrade from elsewhere must not take this good end for the upgrade's.
+    # Anyone who follows the upgrade remotely must not mistake this success for the upgrade's.
     why = (left.why or CUT_OFF) if left and left.phase != state_file.PROVING else ""
     until = confirmation.until(source.hub)
     log.report = Report(
@@ -310,7 +320,7 @@ def _bring_to_end(source: Source, log: Journal, left: Mark | None) -> None:
 
 
 def rolled_back(source: Source, why: str) -> UpgradeRolledBack:
-    """Return what to say of an upgrade that was rolled back automatically."""
+    """Return the error for an upgrade that was rolled back automatically."""
     rows = versions.installed(source.hub).rows()
     labels = ", ".join(f"{name} {label}" for name, label in rows.items())
     gone = interpreter.gone(source.hub)

@@ -1,7 +1,7 @@
-"""The end of an upgrade whose process was killed: systemd resumes it in the unit of the run.
+"""Recovery of an upgrade whose process was killed: systemd resumes it in the run's unit.
 
-The kernel kills a process that uses too much memory, and a person may. Nobody may be there to type
-`resume`, and during the swap the hub is stopped.
+A process may be killed by the kernel when memory runs out, or by a person. There may be nobody to
+type `resume`, and during the swap the hub is down.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tljh_runbook.hub.upgrade import state_file
 
 TASKS = ("upgrade", "rollback")
 KILLED = {"killed", "dumped"}  # $EXIT_CODE, see systemd.exec(5)
-INSTALLING = 900.0  # seconds that an installer may take to finish what it does without us
-PAUSE = 0.5  # seconds between two looks at the lock
+INSTALLING = 900.0  # seconds that an installer may take to finish without us
+PAUSE = 0.5  # seconds between two checks of the lock
 
 
 def after(source: Source, task: str) -> list[str]:
-    """Return what systemd runs when the process of a task's run has ended; empty: nothing."""
+    """Return the command that systemd runs when a task's process has exited; empty for none."""
     if task not in TASKS:
         return []
     named = ["--settings", str(source.file.absolute())] if source.file else []
@@ -31,15 +31,15 @@ def after(source: Source, task: str) -> list[str]:
 
 
 def is_resumed(source: Source, task: str) -> bool:
-    """Say whether systemd resumes a run that was killed, or is about to."""
+    """Return whether systemd resumes a killed run of this task, now or soon."""
     systemd = source.settings.services == "systemd"
     return systemd and task in TASKS and unit.runs(task)
 
 
 def needed(source: Source) -> bool:
-    """Say whether a run was killed that has to be resumed now, and wait until that is possible.
+    """Return whether a killed run must be resumed now; first wait until that is possible.
 
-    A server that shuts down resumes it when it starts again.
+    If the server is shutting down, the run is resumed at the next boot instead.
     """
     if os.environ.get("EXIT_CODE") not in KILLED or state_file.read(source.hub) is None:
         return False

@@ -1,4 +1,4 @@
-"""What taking an upgrade back would change; looks only."""
+"""A preview of what a rollback would change; it changes nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from tljh_runbook.hub.versions import versions
 
 @dataclass(frozen=True)
 class Going:
-    """What would change: ``changes`` are names with what runs now and what ran before.
+    """The preview of a rollback: ``changes`` are names, each with the current and previous version.
 
-    ``packages`` are the other packages of the hub's environment.
-    ``lost`` are rows by table that only the newer databases have, where those were migrated.
-    ``born`` are user servers that were started since; ``orphaned`` those of them that the hub that
-    comes back will not know.
+    ``packages`` are the other packages of the hub's environment. ``lost`` are counts, by table, of
+    the rows that only the newer databases have, if those were migrated. ``born`` are user servers
+    started since the upgrade; ``orphaned`` those of them that the previous hub will not know.
     """
 
     at: str
@@ -33,15 +32,16 @@ class Going:
     born: list[str]
     orphaned: list[str]
     since: list[list[str]] | None = None
-    """What was installed, changed or removed since the upgrade, as `installed.since` returns it;
-    None where the upgrade recorded no list."""
+    """What was installed, changed or removed since the upgrade, as returned by `installed.since`;
+    None if the upgrade recorded no list.
+    """
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def plan(source: Source) -> Going:
-    """Return what rolling the last upgrade back would change. Raises `NothingToRollBack`."""
+    """Return what a rollback of the last upgrade would change. Raises `NothingToRollBack`."""
     kept = previous.read(source.hub)
     now = versions.installed(source.hub).rows()
     changes = [
@@ -67,7 +67,7 @@ def plan(source: Source) -> Going:
 
 
 def _packages(hub: Hub) -> list[list[str]]:
-    """Return what else differs in the previous environment of the hub."""
+    """Return the other packages that differ in the hub's previous environment."""
     named = {TLJH_NAME, "jupyterhub", *versions.plugins(hub)}
     now, then = versions.packages(hub), versions.packages(Hub(hub.previous))
     pairs = {

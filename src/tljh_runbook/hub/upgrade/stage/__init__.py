@@ -1,1 +1,1 @@
-"""Copies of a hub beside it, in which the new version is installed."""
+"""Staging: copies of the hub, beside it, in which the new version is installed."""

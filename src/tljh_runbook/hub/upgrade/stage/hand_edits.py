@@ -1,7 +1,7 @@
-"""Files that an administrator has edited by hand, and that TLJH's installer writes again.
+"""Manual edits in files that TLJH's installer overwrites.
 
-They are known by what the installed version of TLJH would have written: its own code writes them
-again in the stage, before the new version is there.
+To find them, the installed version of TLJH writes these files again, in the stage and before the
+new version is installed there. A file that differs was edited.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from tljh_runbook.hub.upgrade.stage.managed_files import Carried
 from tljh_runbook.hub.upgrade.stage.stage import Stage
 from tljh_runbook.hub.versions import interpreter
 
-# The names are those of every release of TLJH since 0.2; tools that act on the server are recorded.
+# These functions exist in every TLJH release since 0.2. Tools that act on the server are only
+# recorded.
 WRITE = """\
 from tljh import installer
 from tljh.config import HUB_ENV_PREFIX
 installer.ensure_usergroups()
 installer.ensure_jupyterhub_service(str(HUB_ENV_PREFIX))
 """
-# Of these, what is changed may be shown; others can hold secrets.
+# Only the edits of these may be shown: other files can contain secrets.
 SHOWN = {".service"}
 
 Say = Callable[[str], None]
@@ -35,9 +36,9 @@ Edits = dict[Path, str]
 
 
 def find(source: Source, made: Stage, say: Say) -> Edits:
-    """Return the live files that differ from what the installed TLJH writes, and how.
+    """Return the live files that differ from what the installed TLJH writes, and the differences.
 
-    Nothing where that cannot be told; then ``say`` tells why. The stage is left as it was.
+    Returns nothing if that is unknown; then ``say`` gets the reason. Restores the stage afterwards.
     """
     if interpreter.gone(source.hub):
         return {}
@@ -57,7 +58,7 @@ def find(source: Source, made: Stage, say: Say) -> Edits:
 
 
 def _difference(each: Carried) -> str:
-    """Return what an administrator has added or removed; nothing of a file that holds secrets."""
+    """Return the lines that were added or removed; empty if the file may hold secrets."""
     if each.live.suffix not in SHOWN and each.live.name != SUDOERS.name:
         return ""
     before, after = (files.read(path).decode(errors="replace") for path in (each.staged, each.live))

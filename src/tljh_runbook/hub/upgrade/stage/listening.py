@@ -1,8 +1,7 @@
-"""Where the proxy listens now, and where it would after TLJH's installer: these must be the same.
+"""The addresses of the proxy, which TLJH's installer must not change.
 
-The installer writes `traefik.toml` again from `config.yaml` and the files in `traefik_config.d`.
-What an administrator has edited in it by hand is gone then: a proxy that was bound to this machine
-alone would be open to the world.
+The installer rewrites `traefik.toml` from `config.yaml` and the files in `traefik_config.d`. Manual
+edits in it are lost then: a proxy that was bound to localhost would become public.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from tljh_runbook.hub.system import processes, services
 
 
 def require_same(source: Source, wanted: Entries) -> None:
-    """Raise `ServerUnfit` where the proxy would listen elsewhere than it does.
+    """Raise `ServerUnfit` if the installer would change the addresses on which the proxy listens.
 
-    What this machine alone can reach does not count, and neither does a proxy that does not run or
-    that reads another file than TLJH's.
+    Ignores loopback addresses, a proxy that does not run, and one that reads another file than
+    TLJH's.
     """
     now = endpoint.listening(source.services)
     if not now or not wanted or not _reads_ours(source):
@@ -59,7 +58,7 @@ def _unfit(source: Source, now: list[Socket], wanted: Entries, then: list[Socket
 
 
 def _keep(hub: Hub, name: str, now: Socket, then: Socket) -> str:
-    """Return what makes TLJH itself write an address of today."""
+    """Return the command that makes TLJH itself write the current address."""
     host = "" if now.host == ALL else now.host
     if name not in config.PORTS:
         line = f'[{TABLE}.{name}]\\naddress = "{host}:{now.port}"\\n'
@@ -70,7 +69,7 @@ def _keep(hub: Hub, name: str, now: Socket, then: Socket) -> str:
 
 
 def _told(sockets: list[Socket]) -> str:
-    """Return where something listens, for a person."""
+    """Return addresses in readable form."""
     anywhere = {ALL, config.EVERYWHERE}
     told = {
         f"port {each.port} of {'all addresses' if each.host in anywhere else each.host}": None
@@ -84,7 +83,7 @@ def _covered(one: Socket, others: list[Socket]) -> bool:
 
 
 def _reads_ours(source: Source) -> bool:
-    """Say whether the running proxy has read TLJH's file: a drop-in may name another."""
+    """Return whether the running proxy has read TLJH's file: a drop-in may name another."""
     pid = source.services.pid(services.PROXY)
     words = processes.command_line(pid) if pid else []
     named = [word.partition("=")[2] for word in words if word.lower().startswith("--configfile=")]
@@ -93,7 +92,7 @@ def _reads_ours(source: Source) -> bool:
 
 
 def _resolved(one: Socket) -> Iterator[Socket]:
-    """Yield the addresses that a name stands for, as the proxy would look it up."""
+    """Yield the addresses of a host name, resolved as the proxy would."""
     with suppress(ValueError):
         ipaddress.ip_address(one.host)
         yield one

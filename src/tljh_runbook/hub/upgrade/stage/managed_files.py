@@ -1,4 +1,4 @@
-"""The files outside the environments that an upgrade changes, each by name."""
+"""The managed files: those outside the environments that an upgrade changes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tljh_runbook.hub.core.layout import Hub
 from tljh_runbook.hub.system import services
 from tljh_runbook.hub.upgrade.stage.stage import Stage
 
-# The installer writes both again; the proxy watches the second, and reads the first once.
+# The installer rewrites both. The proxy watches the second, and reads the first only at startup.
 STATIC, DYNAMIC = Path("state/traefik.toml"), Path("state/rules/dynamic.toml")
-# What it makes where it is missing. The live ones are never exchanged: the hub writes to them.
+# The installer creates these if they are missing. Existing ones are never replaced: the hub writes
+# to them.
 MADE = (
     Path("state/traefik-api.secret"),
     Path("state/jupyterhub_cookie_secret"),
@@ -29,21 +30,21 @@ LINK = LINKS[0]
 
 @dataclass(frozen=True)
 class Carried:
-    """A live file, and the staged one that takes its place."""
+    """A live file and the staged file that replaces it."""
 
     live: Path
     staged: Path
 
 
 def places(source: Source) -> list[Path]:
-    """Return the live files that an upgrade may change, whether they are there or not."""
+    """Return the live files that an upgrade may change, including those that do not exist."""
     hub = source.hub
     names = (STATIC, DYNAMIC, *MADE, LOG)
     return [*(hub.root / name for name in _outside(source)), *(hub.prefix / name for name in names)]
 
 
 def changed(source: Source, stage: Stage) -> list[Carried]:
-    """Return the files that are to take the place of live ones: those that differ."""
+    """Return the managed files that differ, and are therefore replaced."""
     hub, found = source.hub, []
     for name in _outside(source):
         found.append(Carried(hub.root / name, stage.etc / Path(*name.parts[1:])))
@@ -60,7 +61,7 @@ def changed(source: Source, stage: Stage) -> list[Carried]:
 
 
 def restarts_proxy(source: Source, stage: Stage, carried: list[Carried]) -> bool:
-    """Say whether the proxy must be started again: another program, or what it reads only once."""
+    """Return whether the proxy must be restarted: a new binary, or a file read only at startup."""
     hub = source.hub
     once = {hub.prefix / STATIC}
     if source.settings.services == "systemd":
@@ -70,7 +71,7 @@ def restarts_proxy(source: Source, stage: Stage, carried: list[Carried]) -> bool
 
 
 def other_files(source: Source, stage: Stage) -> list[str]:
-    """Return what else would have been changed below ``/etc``, and is not carried over."""
+    """Return other files in ``/etc`` that differ in the stage; they are not replaced."""
     etc = source.hub.root / "etc"
     named = {source.hub.root / name for name in _outside(source)}
     before, after = _contents(etc), _contents(stage.etc)
@@ -79,21 +80,21 @@ def other_files(source: Source, stage: Stage) -> list[str]:
 
 
 def digest(path: Path) -> str | None:
-    """Return the digest of a file; None where there is none."""
+    """Return the digest of a file; None if it does not exist."""
     with suppress(FileNotFoundError, NotADirectoryError):
         return files.digest(path)[1]
     return None
 
 
 def _outside(source: Source) -> list[Path]:
-    """Return the named files outside the prefix, relative to the server's root."""
+    """Return the managed files outside the prefix, relative to the server's root."""
     if source.settings.services == "supervisor":
         return [SUDOERS, SUPERVISOR]
     return [SUDOERS, *(UNITS / f"{name}.service" for name in (services.HUB, services.PROXY))]
 
 
 def _contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return size and time of every file below a folder."""
+    """Return the size and modification time of every file below a folder."""
     found = {}
     for path in _walk(folder):
         about = path.lstat()
@@ -107,5 +108,5 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def link(hub: Hub) -> Path:
-    """Return where administrators find ``tljh-config``."""
+    """Return the path of the ``tljh-config`` link."""
     return hub.root / LINK

@@ -1,7 +1,7 @@
-"""The three versions of ``config.yaml`` that a staged upgrade leaves, made one.
+"""A three-way merge of ``config.yaml`` after a staged upgrade.
 
-The installer writes in the stage, while an administrator may edit the live file: what each of
-them changed is kept, and where both set the same key, the administrator's value is.
+The installer writes in the stage while an administrator may edit the live file. Changes of both are
+retained; if both set the same key, the administrator's value wins.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STAGED = "The config.yaml that the installer left in the stage"
 
 
 class Unset(Enum):
-    """What stands for the value of a key that is not there: null is a value."""
+    """The marker for a key that is missing; null is a value."""
 
     UNSET = "unset"
 
@@ -32,7 +32,7 @@ UNSET: Final = Unset.UNSET
 
 @dataclass(frozen=True)
 class MergeChange:
-    """One key that the merge sets otherwise; its values may be secrets, so they are not shown."""
+    """A key that the merge changes; its values may be secrets, so they are not shown."""
 
     name: str
     before: Any = field(repr=False)
@@ -41,9 +41,9 @@ class MergeChange:
 
 @dataclass(frozen=True)
 class Merged:
-    """The text to write, and how it differs from the live one.
+    """The merged text, and how it differs from the live one.
 
-    ``conflicts`` names what both sides set, each in its own way; the live value stays there.
+    ``conflicts`` names the keys that both sides set to different values; the live value wins.
     """
 
     text: str = field(repr=False)
@@ -52,7 +52,7 @@ class Merged:
 
 
 def merge(base: str, live: str, staged: str) -> Merged:
-    """Return ``live`` with what ``staged`` changed in ``base``. Raises `ConfigBroken`."""
+    """Return ``live`` with the changes from ``base`` to ``staged``. Raises `ConfigBroken`."""
     ancestor, ours, theirs = _values(base, BASE), _values(live, LIVE), _values(staged, STAGED)
     conflicts: list[str] = []
     wanted = _merge([ancestor, ours, theirs], "", conflicts)
@@ -62,7 +62,7 @@ def merge(base: str, live: str, staged: str) -> Merged:
 
 
 def write(hub: Hub, base: str, staged: str) -> Merged:
-    """Merge into the hub's file as it is now, in one moment. Raises `ConfigBroken`."""
+    """Merge into the hub's current file, atomically. Raises `ConfigBroken`."""
     with config.locked(hub):
         merged = merge(base, config.text(hub), staged)
         if merged.changes:
@@ -90,7 +90,7 @@ def _merge_sections(versions: list[Any], name: str, conflicts: list[str]) -> Any
         for key in _keys(live, staged)
     }
     kept = {key: value for key, value in found.items() if value is not UNSET}
-    # A section that nothing is left in goes with whoever took it away as a whole.
+    # Remove an empty section if either side removed all of it.
     gone = live is UNSET or (staged is UNSET and live)
     return UNSET if gone and not kept else kept
 
@@ -134,7 +134,7 @@ def _values(text: str, which: str) -> Values:
 
 
 def _where(error: yaml.YAMLError) -> str:
-    """Return what tells the place, and no more: the parser's own words quote values."""
+    """Return only the line number: the parser's own message quotes values."""
     mark = getattr(error, "problem_mark", None)
     return f"its line {mark.line + 1}" if mark else "it"
 

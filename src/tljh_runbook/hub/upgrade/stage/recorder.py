@@ -1,4 +1,4 @@
-"""Tools that act on the live server, inside a stage: they record what was asked, and do nothing."""
+"""Wrappers for tools that act on the live server: in a stage, they only record the call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tljh_runbook.hub.core import files
 from tljh_runbook.hub.core.layout import Hub
 
-# What TLJH's installer, or a plugin, calls to change the server beside its files.
+# Tools that TLJH's installer, or a plugin, runs to change the server itself.
 TOOLS = (
     "systemctl",
     "apt-get",
@@ -28,7 +28,7 @@ TOOLS = (
 FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 ASKED = "TLJH_RUNBOOK_ASKED"
 
-# One record: the number of words, then each of them, all ended by a NUL.
+# A record: the number of words, then each word, all terminated by NUL.
 SCRIPT = f"""\
 #!/bin/sh
 # Stands in the place of a tool while an upgrade is staged: it only writes down what was asked.
@@ -47,7 +47,7 @@ def write(folder: Path) -> Path:
 
 
 def places(hub: Hub) -> list[Path]:
-    """Return where the tools lie on the hub's server; links to them are followed by the kernel."""
+    """Return the paths of the tools on the hub's server; the kernel follows links to them."""
     return sorted(set(_places(hub)))
 
 
@@ -58,12 +58,12 @@ def _places(hub: Hub) -> Iterator[Path]:
             if path.is_file():
                 yield path.resolve()
         if (found := shutil.which(tool)) is not None and hub.root != Path("/"):
-            # A hub in a folder lives on a server of ours: that one must not be changed either.
+            # If the hub's root is a folder, the server around it must not be changed either.
             yield Path(found).resolve()
 
 
 def read(file: Path) -> list[list[str]]:
-    """Return what was asked, in order: each a list of words."""
+    """Return the recorded calls in order, each as a list of words."""
     if not file.exists():
         return []
     words = files.read(file).decode(errors="surrogateescape").split("\0")[:-1]

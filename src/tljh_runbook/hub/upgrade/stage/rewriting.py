@@ -1,8 +1,8 @@
-"""A YAML text that gets other values, and keeps what its author wrote besides.
+"""Changing values in a YAML text while preserving its comments and formatting.
 
-The editor of YAML knows less than a text can hold: it drops comments with the value before them,
-and what is changed at an anchor changes wherever the anchor is named. So each way of writing is
-read back, and the first that says exactly what is wanted is taken.
+The YAML editor does not support everything that a text can contain: it drops a comment with the
+value before it, and a change at an anchor applies to every alias. So each strategy's result is
+parsed again, and the first one that has exactly the wanted values is used.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tljh_runbook.hub.core import yaml
 
 Values = dict[Any, Any]
 EMPTY: tuple[Any, ...] = ({}, [])
-# What the editor lets through for what it cannot handle.
+# Errors that the editor raises for YAML it does not support.
 TROUBLE = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 def rewrite(text: str, before: Values, after: Values) -> str:
-    """Return ``text``, whose values are ``before``, with the values ``after``.
+    """Return ``text`` with its values changed from ``before`` to ``after``.
 
-    Raises `YAMLError` when they cannot be written so that they are read again.
+    Raises `YAMLError` if no strategy writes them correctly.
     """
     for way in (_append, _edit_shared, _edit_apart, _write_plain):
         with suppress(*TROUBLE):
@@ -37,14 +37,14 @@ def rewrite(text: str, before: Values, after: Values) -> str:
 
 
 def tree(value: Any) -> Any:
-    """Return a value of which no part is in two places. Raises `RecursionError`."""
+    """Return a deep copy without shared parts. Raises `RecursionError` if it contains itself."""
     if isinstance(value, dict):
         return {key: tree(inner) for key, inner in value.items()}
     return [tree(inner) for inner in value] if isinstance(value, list) else value
 
 
 def same(one: Any, other: Any) -> bool:
-    """Say whether two values are one to YAML: 1, 1.0 and true are three."""
+    """Return whether two values are the same in YAML: 1, 1.0 and true are all different."""
     return bool(_form(one) == _form(other))
 
 
@@ -53,13 +53,13 @@ def _form(value: Any) -> Any:
         return {key: _form(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_form(inner) for inner in value]
-    if isinstance(value, set):  # equal ones may be written in another order
+    if isinstance(value, set):  # the order of elements may differ
         return {_form(inner) for inner in value}
-    return type(value), str(value)  # the text, because .nan is not equal to itself
+    return type(value), str(value)  # as text, because .nan is not equal to itself
 
 
 def _append(text: str, before: Values, after: Values) -> str:
-    """Write below what holds no values: the editor sees no comments there."""
+    """Append values to a text that has none: the editor does not see comments there."""
     if before:
         raise ValueError("there are values already")
     lines = text if text.endswith("\n") or not text else f"{text}\n"
@@ -81,7 +81,7 @@ def _write_plain(_text: str, _before: Values, after: Values) -> str:
 
 
 def _edit(document: Any, before: Values, after: Values, apart: bool) -> None:
-    """Set what differs; unless ``apart``, not what shows a change made at another place."""
+    """Set what differs; unless ``apart``, skip values already changed by an edit elsewhere."""
     own = {key for key, _ in document.non_merged_items()}
     for key in [key for key in before if key not in after]:
         document.pop(key, None)
@@ -91,14 +91,14 @@ def _edit(document: Any, before: Values, after: Values, apart: bool) -> None:
         elif not same(before[key], value) and (apart or (key in own and document[key] != value)):
             part = document[key] if key in own else copy.deepcopy(document[key])
             document[key] = _edited(part, before[key], value, apart)
-            if value in EMPTY:  # else its comments would stand between the key and the value
+            if value in EMPTY:  # otherwise its comments would be between key and value
                 document.ca.items.pop(key, None)
 
 
 def _edited(part: Any, before: Any, after: Any, apart: bool) -> Any:
-    """Return what stands for ``after``: the part itself, so that its own comments stay.
+    """Return the part with the values ``after``, edited in place to preserve its comments.
 
-    ``apart`` takes it out of what other places share with it.
+    ``apart`` separates it from other places that share it by an anchor.
     """
     if type(before) is not type(after) or not isinstance(before, dict | list) or not after:
         return after
@@ -124,11 +124,11 @@ def _edit_list(items: Any, before: list[Any], after: list[Any]) -> None:
 
 
 def _with_comments(old: str, new: str) -> str:
-    """Return ``new`` with the lines of comment that only ``old`` has, where they stood."""
+    """Return ``new`` with the comment lines that only ``old`` has, in their old places."""
     was, now = old.split("\n"), new.split("\n")
     lost = _comments(was) - _comments(now)
     found: list[str] = []
-    # Without the room that the editor sets otherwise: before an entry, before a comment.
+    # Compare without the whitespace that the editor changes before entries and comments.
     words = [[" ".join(line.split()) for line in lines] for lines in (was, now)]
     matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
     for kind, start, end, new_start, new_end in matcher.get_opcodes():
@@ -141,7 +141,7 @@ def _with_comments(old: str, new: str) -> str:
 
 
 def _take(lines: list[str], lost: Counter[str]) -> list[str]:
-    """Return those of ``lines`` that are lost, which they are no longer then."""
+    """Return those of ``lines`` that are lost, and remove them from ``lost``."""
     found = []
     for line in lines:
         if lost[line.strip()]:

@@ -1,4 +1,4 @@
-"""Copies of a hub beside it, and what is seen in their place while an upgrade is prepared."""
+"""Staging an upgrade: copies of a hub, and the mount namespace in which it is prepared."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ ROOM = 1 << 30  # bytes that an installer may add
 
 @dataclass(frozen=True)
 class Stage:
-    """A hub's next version, being prepared; nothing of it is live.
+    """The next version of a hub while it is prepared; nothing of it is live.
 
-    ``upper`` is the folder for what would be written to ``/usr``, ``prints`` tell how the
-    environments were when they were copied, ``outside`` are the files of databases that do not
-    lie in the hub's state, ``homes`` is the folder in which nothing of it can write.
+    ``upper`` is the folder for writes to ``/usr``; ``prints`` are the fingerprints of the
+    environments when they were copied; ``outside`` are the database files that are not in the hub's
+    state folder; ``homes`` is mounted read-only.
     """
 
     hub: Hub
@@ -43,7 +43,7 @@ class Stage:
 
     @property
     def copy(self) -> Hub:
-        """The copies: a prefix like the hub's own."""
+        """The copies, in a prefix with the hub's own layout."""
         return place(self.hub)
 
     @property
@@ -53,22 +53,22 @@ class Stage:
 
     @property
     def asked(self) -> list[list[str]]:
-        """What was asked of the server's tools, in order."""
+        """The recorded calls of the server's tools, in order."""
         return recorder.read(beside(self.hub) / "asked")
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the commands inside must find in their environment."""
+        """The environment variables that commands in the stage need."""
         return {recorder.ASKED: str(beside(self.hub) / "asked")}
 
     def command(self, command: Sequence[str], directory: Path) -> list[str]:
-        """Return the command line that sees the copies in the place of the live hub."""
+        """Return the command line that runs with the copies mounted over the live hub."""
         return self.view().command(command, directory)
 
     def run(
         self, command: Sequence[str], environment: Mapping[str, str], directory: Path
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command that sees the copies; ``stdout`` has what it wrote to either stream."""
+        """Run a command with the copies mounted over the hub; ``stdout`` includes stderr."""
         return subprocess.run(
             self.command(command, directory),
             env={**environment, **self.environment},
@@ -82,7 +82,7 @@ class Stage:
         )
 
     def view(self, more: Iterable[tuple[Path, Path]] = ()) -> View:
-        """Return the isolated mount namespace; ``more`` is what is seen in which other place."""
+        """Return the isolated mount namespace; ``more`` are further bind mounts: source, target."""
         recording = beside(self.hub) / "recorder"
         tools = [(recording, path) for path in recorder.places(self.hub)]
         others = [(path, self.copy.prefix / path.name) for path in _others(self.hub)]
@@ -96,32 +96,32 @@ class Stage:
         )
 
     def outdated(self) -> list[str]:
-        """Return the environments that somebody has changed since they were copied."""
+        """Return the environments that were changed after they were copied."""
         now = {name: copies.fingerprint(self.hub.prefix / name) for name in self.prints}
         return [name for name, seen in self.prints.items() if now[name] != seen]
 
 
 def place(hub: Hub) -> Hub:
-    """Return where a hub's copies lie: on its own disk, so that they can be exchanged with it."""
+    """Return the prefix of the copies: on the hub's own disk, so that they can be swapped."""
     return Hub(hub.prefix / FOLDER)
 
 
 def beside(hub: Hub) -> Path:
-    """Return the folder for what a stage needs besides the copies of the prefix."""
+    """Return the folder for stage files that are not copies of the prefix."""
     return hub.work / "stage"
 
 
 def discard(hub: Hub) -> None:
-    """Remove a stage, whatever state it is in; there may be none."""
+    """Remove the stage, if any, in whatever state it is."""
     for folder in (place(hub).prefix, *_uppers(hub)):
         copies.remove(folder)
 
 
 def require_folders(hub: Hub) -> None:
-    """Raise `ServerUnfit` where an environment is a link, or something is mounted in its place.
+    """Raise `ServerUnfit` if an environment is a link or a mount point.
 
-    No upgrade can start or be rolled back then: a link would be copied and exchanged in place of
-    the folder that it leads to, and what is mounted cannot be exchanged at all.
+    Such an upgrade could be neither started nor rolled back: a link would be copied and swapped
+    instead of its target, and a mount point cannot be swapped.
     """
     for folder in (hub.prefix / name for name in ENVIRONMENTS):
         if folder.is_symlink():
@@ -131,7 +131,7 @@ def require_folders(hub: Hub) -> None:
 
 
 def _require_homes_apart(source: Source) -> None:
-    """Raise `ServerUnfit` where the homes are in a folder that an upgrade exchanges."""
+    """Raise `ServerUnfit` if the homes are in a folder that an upgrade swaps."""
     homes = Path(source.settings.homes).resolve()
     for folder in (source.hub.prefix / name for name in ENVIRONMENTS):
         if homes.is_relative_to(folder.resolve()):
@@ -153,7 +153,7 @@ def _unfit(hub: Hub, folder: Path, what: str) -> ServerUnfit:
 
 
 def upper(source: Source) -> Path | str:
-    """Return the folder with which this hub's upgrade can be staged, or why none can serve.
+    """Return the folder in which this hub's upgrade can be staged, or the reason why there is none.
 
     Raises what `require_folders` raises.
     """
@@ -166,7 +166,8 @@ def upper(source: Source) -> Path | str:
     found = databases.find(source.hub, source.services, source.settings)
     for name, database in found.items():
         if isinstance(database, Server):
-            # No private view contains a server: a rehearsal would migrate the live database.
+            # A mount namespace does not isolate a database server: a rehearsal would migrate the
+            # live database.
             return f"the database {name!r} lies on a PostgreSQL server"
     holds = namespace.place(path.parent for path in _uppers(source.hub))
     return holds if isinstance(holds, str) else holds / beside(source.hub).name
@@ -175,8 +176,8 @@ def upper(source: Source) -> Path | str:
 def make(source: Source, upper: Path) -> Stage:
     """Copy the hub: environments as they are, databases and settings consistently.
 
-    What an earlier stage has left is removed first. Raises `NoSpace`, `DiskFailed`, and what
-    copying a database raises; then nothing is left of it.
+    Removes an earlier stage first. Raises `NoSpace`, `DiskFailed`, and what copying a database
+    raises; the stage is removed then.
     """
     discard(source.hub)
     try:
@@ -204,7 +205,7 @@ def _made(source: Source, upper: Path) -> Stage:
 
 
 def copy_environments(hub: Hub, names: Iterable[str] = ENVIRONMENTS) -> dict[str, str]:
-    """Copy environments of the hub; return how each was. Raises `NoSpace`, `DiskFailed`."""
+    """Copy environments; return the fingerprint of each. Raises `NoSpace`, `DiskFailed`."""
     present = [name for name in names if (hub.prefix / name).exists()]
     _require_room(hub, present)
     place(hub).prefix.mkdir(mode=0o700)
@@ -212,7 +213,7 @@ def copy_environments(hub: Hub, names: Iterable[str] = ENVIRONMENTS) -> dict[str
 
 
 def _environment(hub: Hub, name: str) -> str:
-    """Copy an environment; return how it was. One that changes meanwhile is copied again."""
+    """Copy an environment and return its fingerprint; copy again if it changes meanwhile."""
     origin, target = hub.prefix / name, place(hub).prefix / name
     while True:
         seen = copies.fingerprint(origin)
@@ -223,7 +224,7 @@ def _environment(hub: Hub, name: str) -> str:
 
 
 def _state(source: Source) -> tuple[Path, ...]:
-    """Copy state and settings; return the databases that lie elsewhere."""
+    """Copy state and settings; return the databases that are stored elsewhere."""
     hub, copy = source.hub, place(source.hub)
     found = databases.find(hub, source.services, source.settings).values()
     kept = [path.resolve() for path in found if isinstance(path, Path)]
@@ -237,14 +238,14 @@ def _state(source: Source) -> tuple[Path, ...]:
 
 
 def _tree(origin: Path, target: Path, skipped: set[Path]) -> None:
-    """Copy files one by one, each whole, with the folders that they are in."""
+    """Copy files one by one, each atomically, and the folders that contain them."""
     target.mkdir(mode=0o700)
     for entry in os.scandir(origin):
         path, new = Path(entry.path), target / entry.name
         if entry.is_dir(follow_symlinks=False):
             _tree(path, new, skipped)
         elif entry.is_symlink() or (entry.is_file() and path not in skipped):
-            with suppress(FileNotFoundError):  # it was a file of an instant
+            with suppress(FileNotFoundError):  # a temporary file, already removed
                 exchange.copy_file(path, new)
     _like(origin, target)
 
@@ -261,7 +262,7 @@ def _like(origin: Path, target: Path) -> None:
 
 
 def _others(hub: Hub) -> Iterator[Path]:
-    """Yield what else lies in the prefix, of an administrator for example: seen as it is."""
+    """Yield other folders in the prefix, such as an administrator's; they are mounted as is."""
     known = {*OWN, FOLDER}
     for path in sorted(hub.prefix.iterdir()):
         if path.is_dir() and not path.is_symlink() and path.name not in known:

@@ -1,1 +1,1 @@
-"""The swap: what was prepared comes to its place, and how it goes back."""
+"""The swap of the live version for the prepared one, and its rollback."""

@@ -1,7 +1,7 @@
-"""Databases on PostgreSQL servers, on the way back from an upgrade.
+"""Rollback of databases on PostgreSQL servers.
 
-No copy of their files can be had, so a dump is kept. Beside it lies its schema, which tells later
-whether the newer version has migrated the database.
+Their files cannot be copied, so a dump is saved instead. The schema is stored next to it, to detect
+later whether the newer version has migrated the database.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SELECT table_schema, table_name, column_name, data_type, is_nullable, column_def
 FROM information_schema.columns
 WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2, 3
 """
-# A dump leaves no schema that is looked in by itself.
+# The restored session has an empty search path, so every table name needs its schema.
 KNOWN = "u.name, coalesce(s.name, ''), coalesce(v.ip, '') || ':' || coalesce(v.port, 0)"
 FORGET = (
     "UPDATE public.spawners s SET server_id = NULL FROM public.users u, public.servers v"
@@ -30,9 +30,9 @@ REVISION = "SELECT version_num FROM alembic_version"
 
 
 def keep(server: Server, dump: Path) -> None:
-    """Write a dump of a database and its schema, both on the disk.
+    """Save a dump of a database and its schema, both synced to disk.
 
-    May be called again after it was cut off. Raises what `databases.copy` raises.
+    Safe to call again after it was cut off. Raises what `databases.copy` raises.
     """
     files.make_private(dump.parent)
     new = dump.with_name(f".{dump.name}.new")
@@ -44,34 +44,34 @@ def keep(server: Server, dump: Path) -> None:
 
 
 def migrated(server: Server, dump: Path) -> bool:
-    """Say whether a database has another schema than the one that was kept."""
+    """Return whether the schema of a database differs from the saved one."""
     return dump.exists() and json.loads(files.read(_schema_file(dump))) != _schema(server)
 
 
 def restore(server: Server, dump: Path, newer: Path) -> bool:
-    """Put a database back when it was migrated, and keep the ``newer`` one; say whether it was.
+    """Restore a database if it was migrated, and retain the ``newer`` one; return whether it was.
 
-    Wholly or not at all, and it can be called again. Raises `RestoreFailed`, `DatabaseMissing`.
+    Atomic, and safe to call again. Raises `RestoreFailed`, `DatabaseMissing`.
     """
     if not migrated(server, dump):
         return False
-    keep(server, _free(newer))  # what an earlier try has kept may miss what came later
-    own = dump.name == databases.REQUIRED  # no other database knows of users' servers
+    keep(server, _free(newer))  # an earlier attempt's dump may lack later changes
+    own = dump.name == databases.REQUIRED  # only the hub's own database contains user servers
     then = _forget_others(hubdb.servers(server)) if own else ""
     postgres_dump.restore(server, dump, then)
     return True
 
 
 def _free(path: Path) -> Path:
-    """Return the path itself, or with a number where there is such a file."""
+    """Return the path, or the first numbered variant of it that does not exist."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
     return next(each for each in itertools.chain([path], numbered) if not each.exists())
 
 
 def _forget_others(running: list[hubdb.Server]) -> str:
-    """Return what lets the old database forget the user servers that are others by now.
+    """Return the SQL that makes the old database forget user servers that were replaced since.
 
-    The old hub would not find such a one where it was, and would stop it.
+    The old hub would not find such a server at its old address, and would stop it.
     """
     known = ", ".join(
         f"({', '.join(map(postgres.text, (each.user, each.name, each.at)))})" for each in running

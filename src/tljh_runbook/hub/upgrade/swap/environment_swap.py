@@ -1,4 +1,4 @@
-"""Environments that change places with those of the live hub: each is known by its inode."""
+"""The swap of the live environments; each environment is identified by its inode."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tljh_runbook.errors import DiskFailed
 from tljh_runbook.hub.core import copies, renames
 
 OLD, NEW = 0, 1
-ASIDE = ".aside"  # behind the name of an environment that was put aside
-REMOVED = ".removed-"  # before the name of one that is being removed
-KEPT = "back"  # below the folder: the old files and databases
+ASIDE = ".aside"  # suffix of an environment that was moved aside
+REMOVED = ".removed-"  # prefix of an environment that is being removed
+KEPT = "back"  # subfolder with the old files and databases
 Inodes = Mapping[str, tuple[int, int]]
-"""The inodes of the old and of the new environment, by its name in the live hub."""
+"""The inodes of the old and the new environment, by the name in the live hub."""
 
 
 def bring(prefix: Path, folder: Path, environments: Inodes, which: int) -> None:
-    """Bring the `OLD` environments or the `NEW` ones to the live hub, if they are not there.
+    """Make the `OLD` or the `NEW` environments live, unless they already are.
 
-    They come from ``folder``, and what was in their place is put there. Raises `OSError`, and
-    `DiskFailed` where an environment is in neither place.
+    They come from ``folder``, and those that they replace are moved there. Raises `OSError`, and
+    `DiskFailed` if an environment is in neither place.
     """
     ours = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     live = os.open(prefix, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -39,12 +39,12 @@ def bring(prefix: Path, folder: Path, environments: Inodes, which: int) -> None:
 
 
 def _bring(ours: int, live: int, name: str, wanted: int) -> None:
-    """Bring one environment to its place; what is there comes to our folder.
+    """Make one environment live, and move the one that it replaces to our folder.
 
-    Where the disk cannot exchange them in one moment it takes two, and a kill between them leaves
-    the place empty: then the next call finds the wanted one by its inode, under whichever name.
-    Whatever has come to the place meanwhile is put aside as well, and nothing is written over.
-    Raises `DiskFailed` where the wanted one is not there; then the place is as it was.
+    A file system that cannot exchange them atomically needs two renames, and a kill between them
+    leaves no live environment: the next call then finds the wanted one by its inode, under any
+    name. An environment that was created there meanwhile is also moved aside, and nothing is
+    overwritten. Raises `DiskFailed` if the wanted one is missing; then nothing is changed.
     """
     here = _name(ours, wanted)
     if here is None:
@@ -75,7 +75,7 @@ def _name(folder: int, inode: int) -> str | None:
 
 
 def _free_name(folder: int, name: str) -> str:
-    """Return a name under which something can be put aside: `name.aside`, or the next one."""
+    """Return a free name for moving something aside: `name.aside`, or a numbered variant."""
     taken = set(os.listdir(folder))
     return next(each for each in _asides(name) if each not in taken)
 
@@ -86,7 +86,7 @@ def _asides(name: str) -> Iterator[str]:
 
 
 def forget_newer(folder: Path, environments: Inodes) -> None:
-    """Remove from ``folder`` all but the old environments, and the files one goes back to.
+    """Remove everything from ``folder`` except the old environments, files and databases.
 
     Raises `DiskFailed`.
     """
@@ -97,16 +97,16 @@ def forget_newer(folder: Path, environments: Inodes) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder under another name: a kill leaves none by halves under its own."""
+    """Remove a folder, renamed first: a kill must not leave a partial one under its own name."""
     removed = path.with_name(f"{REMOVED}{path.name.removeprefix(REMOVED)}")
-    with suppress(OSError):  # a full disk may have no room for the name
+    with suppress(OSError):  # a full disk may have no space for the rename
         path.rename(removed)
     copies.remove(removed)
     copies.remove(path)
 
 
 def retain_newer(folder: Path, environments: Inodes) -> bool:
-    """Leave in ``folder`` what was replaced by the old environments; say whether there is any.
+    """Retain in ``folder`` only what the old environments replaced; return whether there is any.
 
     Raises `DiskFailed`.
     """
@@ -120,7 +120,7 @@ def retain_newer(folder: Path, environments: Inodes) -> bool:
 
 
 def retain_old(folder: Path, environments: Inodes) -> None:
-    """Leave of the environments in ``folder`` only the old ones, each under its own name.
+    """Retain in ``folder`` only the old environments, each under its own name.
 
     Raises `DiskFailed`.
     """

@@ -12,10 +12,10 @@ from tljh_runbook.hub.upgrade.swap.rollback_plan import Way
 
 
 def retain(hub: Hub, plan: Way) -> None:
-    """Retain the newer environments once the old ones are live; remove the rest of their folder.
+    """Retain the newer environments after a rollback, and remove the rest of their folder.
 
-    A full disk may have taken them already: then an earlier rollback's stay. May be called again
-    after it was cut off. Raises `DiskFailed`, `OSError`.
+    If they were already removed because the disk was full, those of an earlier rollback are left in
+    place. Safe to call again after it was cut off. Raises `DiskFailed`, `OSError`.
     """
     folder = Path(plan.folder)
     if not folder.exists():
@@ -29,12 +29,12 @@ def retain(hub: Hub, plan: Way) -> None:
 
 
 def forget(hub: Hub) -> None:
-    """Remove what the last rollback replaced: the next upgrade needs the room."""
+    """Remove what the last rollback replaced: the next upgrade needs the space."""
     copies.remove(hub.newer)
 
 
 def room(hub: Hub) -> int:
-    """Return how many bytes the next upgrade frees before it needs any."""
+    """Return how many bytes the next upgrade frees before it uses any."""
     with suppress(FileNotFoundError):
         return copies.size(hub.newer)
     return 0

@@ -1,4 +1,4 @@
-"""The version before an upgrade, kept as long as it may be rolled back."""
+"""The previous version, retained as long as the upgrade can be rolled back."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ RECORD = "record.json"
 
 @dataclass(frozen=True)
 class Previous:
-    """What can be gone back to: the upgrade that is rolled back then, and its way back."""
+    """The retained previous version: the upgrade that it belongs to, and the rollback plan."""
 
     at: str
     snapshot: str
     labels: dict[str, str]
     way: Way
     installed: Packages = field(default_factory=dict)
-    """The packages of each environment right after the upgrade; empty where not recorded."""
+    """The packages of each environment right after the upgrade; empty if not recorded."""
 
 
 def keep(source: Source, ended: Mark) -> None:
-    """Keep the old environments of an upgrade that has ended well, where they may be needed.
+    """Retain the old environments of a successful upgrade, if the settings ask for it.
 
-    Of those that were kept before, nothing is left; where only settings were set, they stay. May
-    be called again after it was cut off.
+    Removes those of an earlier upgrade, unless this one changed only settings. Safe to call again
+    after it was cut off.
     """
     hub = source.hub
     left = stage.place(hub).prefix
@@ -48,7 +48,9 @@ def keep(source: Source, ended: Mark) -> None:
     wanted = source.settings.upgrade.keep_previous or ended.confirm_within
     if not (wanted and ended.way["environments"]):
         if ended.way["environments"]:
-            copies.remove(hub.previous)  # nobody goes back over an upgrade that keeps no way back
+            copies.remove(
+                hub.previous
+            )  # without a rollback plan for this upgrade, the earlier one is useless
         stage.discard(hub)
         return
     way = Way(**ended.way)
@@ -63,14 +65,14 @@ def keep(source: Source, ended: Mark) -> None:
 
 
 def _installed(hub: Hub) -> Packages:
-    """Return what a rollback's preview compares with; no reason to end an upgrade otherwise."""
+    """Return the packages for the rollback preview; an error must not fail the upgrade."""
     with suppress(OSError, ValueError):
         return installed.record(hub)
     return {}
 
 
 def read(hub: Hub) -> Previous:
-    """Return what can be gone back to, and can run. Raises `NothingToRollBack`."""
+    """Return the previous version, if it is retained and can run. Raises `NothingToRollBack`."""
     try:
         values: dict[str, Any] = json.loads(files.read(hub.previous / KEPT / RECORD))
         found = Previous(**{**values, "way": Way(**values["way"])})
@@ -90,7 +92,7 @@ def read(hub: Hub) -> Previous:
 
 
 def keep_newer_databases(source: Source, way: Way, at: str) -> None:
-    """Keep the databases of the newer version, where the old ones took their place."""
+    """Save the databases of the newer version that were replaced by the old ones."""
     newer = way.kept / "newer"
     if newer.exists():
         target = source.hub.work / f"taken-back-{at}"

@@ -1,6 +1,6 @@
-"""The way back from an upgrade: what was exchanged, and how it is exchanged again.
+"""The rollback plan of an upgrade: what was swapped, and how to swap it again.
 
-It can be gone as often as needed: each part looks whether it was done already.
+It is idempotent: each step checks whether it is already done.
 """
 
 from __future__ import annotations
@@ -27,33 +27,35 @@ from tljh_runbook.hub.upgrade.swap import dumps, environment_swap
 from tljh_runbook.hub.upgrade.swap.environment_swap import KEPT, OLD
 from tljh_runbook.hub.versions import interpreter
 
-PAUSE = 1.0  # seconds between two questions to a database that does not answer
+PAUSE = 1.0  # seconds between two attempts to reach a database
 Phase = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Way:
-    """What is needed to go back.
+    """The rollback plan.
 
-    ``folder`` holds the old environments by name and, in a folder of its own, the old files and
-    databases; ``environments`` are the inodes of the old and of the new one, by which each is known
-    wherever it lies.
+    ``folder`` holds the old environments by name and, in a subfolder, the old files and databases;
+    ``environments`` are the inodes of the old and the new one, which identify each wherever it is
+    stored.
     """
 
     folder: str
     environments: dict[str, tuple[int, int]]
     files: dict[str, bool] = field(default_factory=dict)
-    """Every live file that may be changed, and whether there was one."""
+    """Every live file that may be changed, and whether it existed."""
     databases: dict[str, str] = field(default_factory=dict)
-    """Every database that is a file, by name, and where it is."""
+    """Every database that is a file: its path, by name."""
     servers: list[str] = field(default_factory=list)
-    """The names of those that lie on a PostgreSQL server. Where that is, is asked each time: an
-    address may hold a password."""
+    """The names of the databases on PostgreSQL servers. Their addresses are looked up each time,
+    because an address may contain a password.
+    """
     proxy: bool = False
-    """Whether the proxy is started again."""
+    """Whether the proxy is restarted."""
     config: str = ""
-    """The settings as the upgrade has left them: who edits them later is not overruled. Nothing
-    while they may be half written."""
+    """The settings as the upgrade left them, so that later edits are not overwritten; empty while
+    they may be half written.
+    """
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,16 +65,16 @@ class Way:
         return Path(self.folder) / KEPT
 
     def old(self, live: str) -> Path:
-        """Return where the old version of a live file is kept."""
+        """Return the path of the saved old version of a live file."""
         return self.kept / "files" / live.lstrip("/")
 
     def database(self, name: str) -> Path:
-        """Return where a database is kept as it was before the upgrade."""
+        """Return the path of the saved database from before the upgrade."""
         return self.kept / "databases" / name
 
 
 def keep_files(way: Way) -> None:
-    """Keep every live file that may be changed, on the disk."""
+    """Save every live file that may be changed, synced to disk."""
     for live, present in way.files.items():
         if present:
             files.make_private(way.old(live).parent)
@@ -80,20 +82,20 @@ def keep_files(way: Way) -> None:
 
 
 def keep_databases(way: Way) -> None:
-    """Keep the databases; best while the hub is stopped, then nothing is missing from them."""
+    """Save the databases; they are complete only if the hub is stopped."""
     files.make_private(way.kept / "databases")
     for name, live in way.databases.items():
         _keep_database(Path(live), way.database(name))
 
 
 def keep_dumps(source: Source, way: Way) -> None:
-    """Keep a dump of each database that lies on a PostgreSQL server."""
+    """Save a dump of each database on a PostgreSQL server."""
     for name, server in servers(source, way).items():
         dumps.keep(server, way.database(name))
 
 
 def servers(source: Source, way: Way) -> dict[str, Server]:
-    """Return where the databases lie that are on PostgreSQL servers. Raises `DatabaseMissing`."""
+    """Return the addresses of databases on PostgreSQL servers. Raises `DatabaseMissing`."""
     if not way.servers:
         return {}
     found = databases.find(source.hub, source.services, source.settings)
@@ -121,14 +123,14 @@ def _keep_database(live: Path, target: Path) -> None:
 
 
 def go(source: Source, way: Way, phase: Phase) -> list[str]:
-    """Bring everything back to how it was before the upgrade; the hub is stopped meanwhile.
+    """Roll everything back to its state before the upgrade; the hub is down meanwhile.
 
-    Returns the databases that were put back, because they had been migrated. Raises
-    `ServicesUnreachable`, `NoSpace`, `DiskFailed`; then it can be gone again.
+    Returns the databases that were restored because they had been migrated. Raises
+    `ServicesUnreachable`, `NoSpace`, `DiskFailed`; it is safe to call again then.
     """
     manager = source.services
     known = None
-    with suppress(DatabaseMissing):  # a hub that runs tells more of where its databases lie
+    with suppress(DatabaseMissing):  # a running hub can tell more about where its databases are
         known = servers(source, way)
     phase("Stop the hub")
     manager.stop(services.HUB)
@@ -139,16 +141,16 @@ def go(source: Source, way: Way, phase: Phase) -> list[str]:
     manager.start(services.PROXY)
     returned += _return_dumps(source, way, known, phase)
     phase("Start the hub")
-    if not interpreter.gone(source.hub):  # else it did not run before either
+    if not interpreter.gone(source.hub):  # otherwise it was down before, too
         manager.start(services.HUB)
     return returned
 
 
 def go_stopped(source: Source, way: Way) -> None:
-    """Bring everything back as `go` does, while neither the hub nor its proxy runs; start nothing.
+    """Roll back like `go`, while neither the hub nor its proxy runs; start nothing.
 
-    A server that starts waits for it: nothing may be stopped or started here. PostgreSQL may not
-    run yet: its databases come back when the upgrade is brought to its end. Raises what `go` does.
+    This runs at boot, so it may not stop or start services. PostgreSQL may not run yet: its
+    databases are restored when the upgrade is finished. Raises what `go` raises.
     """
     _return_all(source, way)
 
@@ -156,9 +158,9 @@ def go_stopped(source: Source, way: Way) -> None:
 def _return_dumps(
     source: Source, way: Way, known: dict[str, Server] | None, phase: Phase
 ) -> list[str]:
-    """Put the databases on PostgreSQL servers back that were migrated; return their names.
+    """Restore the migrated databases on PostgreSQL servers; return their names.
 
-    A server that does not answer is waited for: after a power cut it may be starting, too.
+    Waits for a server that does not answer: after a power cut it may still be starting.
     """
     if not way.servers:
         return []
@@ -183,13 +185,13 @@ def _return_dumps(
 
 
 def _return_all(source: Source, way: Way) -> list[str]:
-    """Bring back environments, databases and files; return the databases that had been migrated."""
+    """Restore environments, databases and files; return the databases that had been migrated."""
     with files.disk_errors(source.hub.prefix, "The way back was not gone to its end."):
         bring(source.hub, way, OLD)
         try:
             return _return_rest(source, way)
         except (NoSpace, OSError):
-            environment_swap.forget_newer(Path(way.folder), way.environments)  # that makes room
+            environment_swap.forget_newer(Path(way.folder), way.environments)  # frees disk space
             return _return_rest(source, way)
 
 
@@ -200,7 +202,7 @@ def _return_rest(source: Source, way: Way) -> list[str]:
 
 
 def migrated_databases(source: Source, way: Way) -> set[str]:
-    """Return the databases that going back would put back. Raises `DatabaseMissing`."""
+    """Return the databases that a rollback would restore. Raises `DatabaseMissing`."""
     on_servers = servers(source, way).items()
     return {name for name in way.databases if migrated(way, name)} | {
         name for name, server in on_servers if dumps.migrated(server, way.database(name))
@@ -208,7 +210,7 @@ def migrated_databases(source: Source, way: Way) -> set[str]:
 
 
 def migrated(way: Way, name: str) -> bool:
-    """Say whether a database has another schema than the one that was kept."""
+    """Return whether the schema of a database differs from the saved one."""
     kept, live = way.database(name), Path(way.databases[name])
     return kept.exists() and live.exists() and _schema(kept) != _schema(live)
 
@@ -219,39 +221,39 @@ def _schema(path: Path) -> list[tuple[Any, ...]]:
 
 
 def return_database(way: Way, name: str) -> bool:
-    """Put a database back when it was migrated: the old version cannot read it any more."""
+    """Restore a database if it was migrated: the previous version cannot read it any more."""
     if not migrated(way, name):
         return False
     live = Path(way.databases[name])
     newer = way.kept / "newer" / name
     files.make_private(newer.parent)
-    _keep_database(live, newer)  # each time: a hub may have run since a rollback was cut off
+    _keep_database(live, newer)  # each time: the hub may have run since a rollback was cut off
     replacement.replace(live, exchange.stage_copy(_told_of_servers(way, name, newer), live))
     return True
 
 
 def _told_of_servers(way: Way, name: str, newer: Path) -> Path:
-    """Return the old database, told of the servers that were started since where that can be."""
+    """Return the old database, with the servers started since the upgrade added if possible."""
     if name != databases.REQUIRED:
         return way.database(name)
     told = way.kept / "told" / name
     files.make_private(told.parent)
-    sqlite.remove(told)  # with the journal that a cut may have left: it is of another copy
+    sqlite.remove(told)  # and a journal of another copy, which a cut-off run may have left
     exchange.copy_file(way.database(name), told)
     try:
         running_servers.enter(told, newer)
-    except (sqlite3.Error, RunbookError):  # the preview names them; the way back waits for none
+    except (sqlite3.Error, RunbookError):  # the preview lists them; they must not block a rollback
         return way.database(name)
     return told
 
 
 def bring(hub: Hub, way: Way, which: int) -> None:
-    """Bring the `OLD` environments or the `NEW` ones to their place, if they are not there."""
+    """Make the `OLD` or the `NEW` environments live, unless they already are."""
     environment_swap.bring(hub.prefix, Path(way.folder), way.environments, which)
 
 
 def _return_files(source: Source, way: Way) -> None:
-    """Put the files back, and let the service manager read those of its own."""
+    """Restore the files, and reload the service manager if needed."""
     for live, present in way.files.items():
         return_file(source.hub, way, live, present=present)
     if source.services.stale() or source.settings.services == "supervisor":
@@ -259,7 +261,7 @@ def _return_files(source: Source, way: Way) -> None:
 
 
 def return_file(hub: Hub, way: Way, live: str, *, present: bool) -> None:
-    """Bring a live file back to how it was; what was edited in the settings since then stays."""
+    """Restore a live file; later edits in the settings are retained."""
     path = Path(live)
     if not present:
         path.unlink(missing_ok=True)
@@ -271,7 +273,7 @@ def return_file(hub: Hub, way: Way, live: str, *, present: bool) -> None:
 
 
 def config_text(hub: Hub) -> str:
-    """Return the settings as they are written; nothing where there are none."""
+    """Return the text of the settings file; empty if there is none."""
     if not hub.config_file.exists():
         return ""
     return files.read(hub.config_file.resolve()).decode()

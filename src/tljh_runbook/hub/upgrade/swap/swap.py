@@ -1,4 +1,4 @@
-"""The moment of an upgrade: what was prepared comes to its place, while the hub is stopped."""
+"""The swap: the prepared version goes live while the hub is stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tljh_runbook.hub.upgrade.swap.rollback_plan import Phase, Way
 
 
 def plan(source: Source, prepared: Stage, base: str) -> Way:
-    """Return the way back from a staged upgrade, before it is started.
+    """Return the rollback plan of a staged upgrade, before the swap.
 
     ``base`` is config.yaml as it was copied.
     """
@@ -38,7 +38,7 @@ def plan(source: Source, prepared: Stage, base: str) -> Way:
 
 
 def plan_in_place(source: Source) -> Way:
-    """Return the way back from an upgrade in place: the copies are what one goes back to."""
+    """Return the rollback plan of an upgrade in place, which restores the copies."""
     hub, copy = source.hub, stage.place(source.hub)
     present = [name for name in ENVIRONMENTS if (copy.prefix / name).exists()]
     return _way(
@@ -75,12 +75,12 @@ def _way(
 
 
 def carry_out(source: Source, prepared: Stage, way: Way, base: str, phase: Phase) -> None:
-    """Put what was prepared in its place; the hub is stopped, and not yet started again.
+    """Swap in the prepared version; the hub is stopped, and not yet started again.
 
-    The files that are replaced were kept before. Raises `ServicesUnreachable` and `OSError`.
+    The files that it replaces were saved before. Raises `ServicesUnreachable` and `OSError`.
     """
     hub, manager = source.hub, source.services
-    # Only what was kept: another file may have started to differ since.
+    # Only files that were saved: another may have started to differ since.
     carried = [
         each for each in managed_files.changed(source, prepared) if str(each.live) in way.files
     ]

@@ -1,8 +1,8 @@
-"""What an upgrade will replace, tried where it will happen, before the hub is stopped.
+"""A trial of every replacement that an upgrade makes, before the hub is stopped.
 
-Each attempt is one that the kernel refuses for a reason of our own in the end: no folder can take
-the place of a folder that is not empty, or of a file. Whatever stands in the way of an upgrade is
-told before that, and nothing has changed.
+Each attempt is a rename that the kernel must refuse: a folder cannot replace a file, or a folder
+that is not empty. Any other error would also block the upgrade, and is reported before anything has
+changed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def replaced(source: Source) -> list[Path]:
 
 
 def require(hub: Hub, files: Iterable[Path]) -> None:
-    """Try what an upgrade does to the environments and ``files``. Raises `ServerUnfit`."""
+    """Try to replace the environments and ``files``. Raises `ServerUnfit`."""
     with _folder(hub.prefix) as own:
         for folder in (hub.prefix / name for name in ENVIRONMENTS):
             if folder.is_dir():
@@ -70,7 +70,7 @@ def _try_file(own: Path, file: Path) -> None:
 
 
 def _try(origin: Path, target: Path, what: Path) -> None:
-    """Rename what cannot take the place of ``target``; raise `ServerUnfit` for another reason."""
+    """Try a rename that ``target`` must refuse; raise `ServerUnfit` for any other error."""
     try:
         origin.rename(target)
     except PermissionError as error:
@@ -81,12 +81,12 @@ def _try(origin: Path, target: Path, what: Path) -> None:
         if error.errno not in POSSIBLE:
             raise _unfit(what, error.errno) from error
     else:
-        target.rename(origin)  # the target was removed this moment
+        target.rename(origin)  # the target has just been removed
 
 
 @contextmanager
 def _folder(parent: Path) -> Iterator[Path]:
-    """Make a folder for attempts, and remove it. Raises `ServerUnfit` where it cannot be made."""
+    """Create a folder for attempts, and remove it. Raises `ServerUnfit` if it cannot be created."""
     try:
         own = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
     except OSError as error:
