@@ -310,10 +310,10 @@ def test_a_later_upgrade_waits_for_who_confirms_before_it_keeps_its_own(staged: 
     first = done(live, "upgrade", "--confirm-within", "60")["report"]["at"]
     want(live, "2.0.1")
     begun_to_prove(live, "2.0.1")
-    proc = processes.PROC / str(journal.read(live.hub, "upgrade")[0]["pid"])
+    pid = journal.read(live.hub, "upgrade")[0]["pid"]
     file = live.hub.work / confirmation.LOCK
     with lock.hold(live.hub, "the confirmation", confirmation.LOCK):
-        until(lambda: file in [path.resolve() for path in (proc / "fd").iterdir()])
+        until(lambda: file in processes.open_files(pid))
         assert previous.read(live.hub).at == first
     until(lambda: journal.state(live.hub, "upgrade")["end"] and not lock.held(live.hub))
     assert journal.state(live.hub, "upgrade")["end"]["error"] is None

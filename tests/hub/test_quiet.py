@@ -205,7 +205,7 @@ def test_an_upgrade_waits_before_anything_live_is_touched(live: Live, *, in_plac
     hub_folder.distribution(live.hub, "numpy", "2.0.0")  # as somebody may, in an hour
     live.answer(KERNELS, 200, "[]")
     assert worker.follow(live.hub, "upgrade", lambda _: None)["code"] == 0
-    assert any("Begin again" in text for text in texts(live)) is not in_place
+    assert any("Start again" in text for text in texts(live)) is not in_place
     found = versions.packages(live.hub)
     assert (found["the-littlest-jupyterhub"].version, found["numpy"].version) == ("2.0.0", "2.0.0")
 

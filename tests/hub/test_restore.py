@@ -189,7 +189,7 @@ def test_what_fails_half_way_is_undone(server: tuple[Live, Snapshot]) -> None:
 
     broken = [*actions[:-1], replace(actions[-1], carry_out=fail)]
     before = hub_folder.contents(live.hub.prefix)
-    with pytest.raises(RestoreFailed, match=r"gone\. What had been restored before was taken"):
+    with pytest.raises(RestoreFailed, match=r"gone\. What had been restored before was undone"):
         restore.carry_out(wanted, broken)
     assert hub_folder.contents(live.hub.prefix) == before
     assert live.source.services.pid(services.HUB)

@@ -318,7 +318,7 @@ def test_packages_that_somebody_installs_meanwhile_are_not_lost(staged: Live) ->
     hub_folder.distribution(live.hub, "numpy", "2.0.0")
     (live.hub.root / "srv" / "wait").unlink()
     assert worker.follow(live.hub, "upgrade", lambda _: None)["code"] == 0
-    assert any("Begin again" in text for text in texts(live))
+    assert any("Start again" in text for text in texts(live))
     assert versions.packages(live.hub)["numpy"].version == "2.0.0"
 
 

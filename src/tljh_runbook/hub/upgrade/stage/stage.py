@@ -145,8 +145,8 @@ def _require_homes_apart(source: Source) -> None:
 
 def _unfit(hub: Hub, folder: Path, what: str) -> ServerUnfit:
     return ServerUnfit(
-        f"{folder} {what}, so it cannot be exchanged: an upgrade can neither begin nor be taken "
-        "back. Nothing was changed.",
+        f"{folder} {what}, so it cannot be exchanged: an upgrade can neither begin nor be "
+        "rolled back. Nothing was changed.",
         hint=f"Stop the hub, and put a folder with the same content in the place of {folder}. If "
         f"the disk is too small for it, mount a larger one at {hub.prefix}, for all of the hub.",
     )
