@@ -1,14 +1,14 @@
 """Guarantees: what an upgrade must not break, measured before and after.
 
-Only what the upgrade did breaks one. What users and the hub do by themselves meanwhile is told, and
-held against nobody; so the moments count at which something is looked at:
+Only the upgrade itself can break a guarantee. What users and the hub do meanwhile is reported, but
+breaks nothing. So it matters when each measurement is taken:
 
-- before: just before the hub is stopped, and its databases once more when it is stopped;
-- first look: as soon as the new hub answers, before anybody can have asked it for a change;
-- after: when everything is there again. What has changed since the first look is others' doing.
+- before: just before the hub is stopped, and its databases again while it is stopped;
+- first look: as soon as the new hub answers, before anyone can have changed anything through it;
+- after: when everything is up again. The upgrade did not cause changes since the first look.
 
-A module of this package is a guarantee when it has a ``GUARANTEE``.  What one measures is plain
-data (JSON), so that it can be kept with the snapshot and measured again the next morning.
+A module of this package is a guarantee if it has a ``GUARANTEE``. Measurements are plain data
+(JSON), so that they can be stored with the snapshot and compared again the next morning.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 Measures = dict[str, Any]
 HUB, SERVICES = "hub", "services"
-FIRST = "first look"  # the measures of it, among those from before
+FIRST = "first look"  # the key of these measurements, among those from before
 WORDS = {True: "kept", False: "BROKEN", None: "not measured"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one guarantee; ``kept`` is None where it could not be measured."""
+    """The result for one guarantee; ``kept`` is None if it could not be measured."""
 
     guarantee: str
     kept: bool | None
@@ -51,68 +51,68 @@ class Verdict:
 
 
 class Guarantee(Protocol):
-    """One thing that an upgrade must not break."""
+    """Something that an upgrade must not break, checked before and after."""
 
     name: str
     statement: str
     order: int
 
     def measure(self, source: Source) -> Any:
-        """Return what is so now, as plain data."""
+        """Return the current state, as plain data."""
 
     def judge(self, before: Any, after: Any) -> tuple[bool | None, str]:
-        """Say whether the guarantee held, and what was measured, in a few words.
+        """Return whether the guarantee held, and a summary of what was measured.
 
-        None where it could not be measured before, so that nobody can tell.
+        None if it could not be measured before, so that there is nothing to compare.
         """
 
 
 @runtime_checkable
 class Recorded(Protocol):
-    """A guarantee of what the hub's databases hold."""
+    """A guarantee about the contents of the hub's databases."""
 
     def when_stopped(self, before: Any, found: Mapping[str, Database]) -> Any:
-        """Return ``before`` as the databases tell it that nobody writes to any more."""
+        """Return ``before``, updated from the databases of the stopped hub."""
 
 
 @runtime_checkable
 class Glanced(Protocol):
-    """A guarantee that is judged by its first look; others may change it from then on."""
+    """A guarantee that is judged at the first look; later changes are not the upgrade's."""
 
     look: str
-    """Whether that is when the hub answers, `HUB`, or its services, too: `SERVICES`."""
+    """When the first look is taken: once the hub answers, `HUB`, or its services too, `SERVICES`."""
 
     def since(self, first: Any, after: Any) -> str:
-        """Return what has changed since the first look, in a few words."""
+        """Return a summary of the changes since the first look."""
 
 
 @runtime_checkable
 class Investigated(Protocol):
-    """A guarantee that has to find out whose doing a change was."""
+    """A guarantee that has to find out what caused a change."""
 
     def investigate(self, before: Any, source: Source, seen: Seen | None) -> Any:
-        """Return ``before`` with what was found out; ``seen`` is None where nobody has watched."""
+        """Return ``before`` with the causes added; ``seen`` is None if nothing was watched."""
 
 
 @runtime_checkable
 class OfRows(Protocol):
-    """A guarantee of what ``databases`` hold, some of which may be put back."""
+    """A guarantee about rows in ``databases``, some of which may be restored."""
 
     databases: frozenset[str]
 
     def shared(self, before: Any, after: Any, returned: Collection[str]) -> Any:
-        """Return ``before`` less what is missing after it of the databases ``returned``."""
+        """Return ``before`` without the rows of the ``returned`` databases that ``after`` lacks."""
 
 
 def every() -> tuple[Guarantee, ...]:
-    """Return all guarantees, in the order in which they are shown."""
+    """Return all guarantees, in display order."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
     return tuple(sorted((module.GUARANTEE for module in modules), key=lambda each: each.order))
 
 
 def measure(source: Source, known: Measures | None = None) -> Measures:
-    """Measure every guarantee on the hub as it is now, but for those that are ``known``."""
+    """Measure every guarantee on the current hub, except those already in ``known``."""
     have = known or {}
     return {
         each.name: have[each.name] if each.name in have else each.measure(source)
@@ -121,10 +121,10 @@ def measure(source: Source, known: Measures | None = None) -> Measures:
 
 
 def look(source: Source, which: str) -> Measures:
-    """Return the first look at those guarantees that are judged by it at this moment.
+    """Return the first look for those guarantees that take it at the stage ``which``.
 
-    What cannot be read on a full disk is left out, and judged by the later measurement: a rollback
-    must not fail because of it.
+    Whatever cannot be read, because of a full disk for example, is left out and judged by the later
+    measurement, so that it does not make a rollback fail.
     """
     seen = {}
     for guarantee in every():
@@ -135,7 +135,7 @@ def look(source: Source, which: str) -> Measures:
 
 
 def when_stopped(before: Measures, found: Mapping[str, Database]) -> Measures:
-    """Return the measures as the databases of a stopped hub tell them."""
+    """Return the measurements, updated from the databases of the stopped hub."""
     return before | {
         guarantee.name: guarantee.when_stopped(before[guarantee.name], found)
         for guarantee in every()
@@ -144,7 +144,7 @@ def when_stopped(before: Measures, found: Mapping[str, Database]) -> Measures:
 
 
 def investigate(before: Measures, source: Source, seen: Seen | None) -> Measures:
-    """Return the measures from before with whose doing it was what has changed since."""
+    """Return the measurements from before, with the causes of what has changed since."""
     return before | {
         guarantee.name: guarantee.investigate(before[guarantee.name], source, seen)
         for guarantee in every()
@@ -153,7 +153,7 @@ def investigate(before: Measures, source: Source, seen: Seen | None) -> Measures
 
 
 def judge(before: Measures, after: Measures) -> list[Verdict]:
-    """Compare two measurements. A guarantee that was not measured before is not judged."""
+    """Compare the measurements before and after; skip guarantees not measured before."""
     first = before.get(FIRST, {})
     return [
         _verdict(
@@ -173,9 +173,10 @@ def _verdict(guarantee: Guarantee, before: Any, first: Any, after: Any) -> Verdi
 
 
 def known_to_both(returned: Collection[str], before: Measures, after: Measures) -> Measures:
-    """Return ``before`` without what only the newer databases knew of those that were ``returned``.
+    """Return ``before`` without the rows that only the newer of the ``returned`` databases had.
 
-    Who goes back was told of these rows. What the old database adds, such as an admin, is judged.
+    Anyone who rolls back was warned about these rows. Rows that the older database adds, such as an
+    admin, are still judged.
     """
     seen = after | before.get(FIRST, {})
     return before | {

@@ -1,4 +1,4 @@
-"""The hub knows the same users, admins and groups."""
+"""The guarantee that the hub keeps its users, admins and groups."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Accounts:
         return ", ".join(changes)
 
     def shared(self, before: Any, after: Any, returned: Collection[str]) -> Any:
-        del returned  # one database holds all of it
+        del returned  # only one database holds accounts
         groups = {name: each for name, each in before["groups"].items() if name in after["groups"]}
         return {
             "users": {
@@ -59,7 +59,7 @@ class Accounts:
 
 
 def _gone(before: Any, after: Any) -> Iterator[str]:
-    """Yield the users, groups and members that are no longer there."""
+    """Yield the users, groups and group members that are gone."""
     for name in before["users"]:
         if name not in after["users"]:
             yield f"user {name} is gone"
@@ -79,7 +79,10 @@ def _admins(before: Any, after: Any) -> Iterator[str]:
 
 
 def _new(before: Any, after: Any) -> Iterator[str]:
-    """Yield who was added: a login adds users, and members of the groups that OAuth knows."""
+    """Yield the users and group members that are new.
+
+    A login can add both: OAuth providers also supply groups.
+    """
     for name in after["users"]:
         if name not in before["users"]:
             yield f"user {name} is new"

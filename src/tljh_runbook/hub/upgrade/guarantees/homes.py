@@ -1,12 +1,12 @@
-"""Users' homes are where they were, and nothing in the upgrade can have written there.
+"""The guarantee that users' homes are where they were, and that the upgrade writes nothing there.
 
-An upgrade that is prepared beside the hub sees the homes read-only, and the swap exchanges no
-folder of theirs: that is why files stay, not the comparison.  The comparison finds what would
-contradict it: a home that is gone, another folder in its place, another owner.  Files that their
-owners add and delete meanwhile are counted, and are nobody's fault.
+An upgrade that is prepared beside the hub sees the homes read-only, and the swap replaces no
+directory in them. That is what protects the files, not this comparison. The comparison detects
+violations: a home that is gone, another directory in its place, or another owner. Files that users
+add and delete meanwhile are counted, and do not break the guarantee.
 
-What is kept of it does not grow with the files: for each home a count and one number made of all
-names, and for all homes a sample of `SAMPLE` names.
+The size of the measurement does not depend on the number of files: a count and one hash of all
+names per home, and one sample of `SAMPLE` names across all homes.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tljh_runbook.errors import SettingsInvalid
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core import mounts
 
-# What running servers make and remove all the time.
+# What running servers create and delete all the time.
 VOLATILE = {".cache", ".ipynb_checkpoints", "runtime", ".tljh-runbook"}
 VOLATILE_ENDS = ("-journal", "-wal", "-shm", ".pid", ".lock", "~")
-DEEPEST = 64  # folders below each other; each is open while it is walked
-SAMPLE = 100  # names that are kept, of all homes
-LONGEST = 256  # letters of a name that may be in the sample: users choose them
-NAMED = 5  # homes and files that a verdict names
-WALK = 60.0  # seconds for counting all homes; those that are left are compared without a count
+DEEPEST = 64  # nested directories; each stays open during the tree walk
+SAMPLE = 100  # names to store, across all homes
+LONGEST = 256  # the maximum length of a sampled path: users choose the names
+NAMED = 5  # the maximum number of homes and files in a verdict
+WALK = 60.0  # seconds to count all homes; the rest are compared without counts
 ROUND = 1 << 64
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -71,16 +71,16 @@ class Homes:
 
 @dataclass
 class Tally:
-    """How much is in one home: a count, and a number that all names give in any order."""
+    """The contents of one home: a count, and an order-independent hash of all names."""
 
     sample: list[tuple[int, str]]
-    """Those names of all homes that have the largest numbers: a heap."""
+    """A heap of the paths with the largest hashes, across all homes."""
     deadline: float
     files: int = 0
     names: int = 0
 
     def walk(self, folder: int, path: str, deepest: int = DEEPEST) -> bool:
-        """Count what is below an open folder; say whether there was time for all of it."""
+        """Count everything in an open directory; return False if the time ran out."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 if time.monotonic() > self.deadline:
@@ -94,10 +94,10 @@ class Tally:
         return True
 
     def _below(self, folder: int, name: str, path: str, deepest: int) -> bool:
-        """Count what is in a folder; what has just gone away is empty.
+        """Count everything in a subdirectory; one that has just been deleted counts as empty.
 
-        It is opened below the one before it and never through a link, so that nobody can lead us
-        elsewhere by exchanging a folder for one.
+        It is opened relative to its parent, and symbolic links are not followed, so that nobody can
+        redirect the tree walk by replacing a directory with a link.
         """
         with suppress(OSError):
             opened = os.open(name, FLAGS, dir_fd=folder)
@@ -158,7 +158,7 @@ def _folders(root: int) -> Iterator[str]:
 def _home(
     root: int, name: str, sample: list[tuple[int, str]], deadline: float
 ) -> dict[str, int | str | None]:
-    """Return which folder a home is, whose, and how much is in it; None where time is up."""
+    """Return the identity, owner and contents of a home; ``files`` is None if the time ran out."""
     folder = os.open(name, FLAGS, dir_fd=root)
     try:
         about = os.fstat(folder)
@@ -177,16 +177,16 @@ def _home(
 
 
 def _account(owner: int) -> str:
-    """Return the name of the account that owns a home; '' where the server has none."""
+    """Return the name of the account with the user id ``owner``; '' if there is none."""
     with suppress(KeyError):
         return pwd.getpwuid(owner).pw_name
     return ""
 
 
 def _wrong(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Yield what no owner of a home can have caused.
+    """Yield the changes that no owner of a home can have caused.
 
-    The folder that holds the homes is root's: a user can neither remove nor exchange a home.
+    The parent directory of the homes belongs to root, so users can neither remove nor replace one.
     """
     for name, was in before.items():
         now = after.get(name)
@@ -206,11 +206,11 @@ def _moved(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 
 def _told(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Yield what was counted, and what has changed meanwhile, as owners change their files."""
+    """Yield the totals, and the changes that users have made to their files meanwhile."""
     homes, now = before["homes"], after["homes"]
     total = sum(each["files"] or 0 for each in homes.values())
     yield f"{len(homes)} home{'' if len(homes) == 1 else 's'}, {total} files and folders"
-    # What of these was seen is another part each time: nothing follows from it.
+    # Each walk covers a different part of these homes, so a difference means nothing.
     cut = {name for name, was in homes.items() if _cut_short(was, now.get(name, was))}
     if cut:
         yield f"not counted within {WALK:.0f} s: {_listed(sorted(cut))}"
@@ -228,12 +228,12 @@ def _told(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 
 def _cut_short(was: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Say whether there was no time to count a home, before or after."""
+    """Return whether the time ran out while counting a home, before or after."""
     return was["files"] is None or now["files"] is None
 
 
 def _gone(before: list[str], after: list[str]) -> list[str]:
-    """Return the names of the first sample that the second one would hold if they were there."""
+    """Return the paths that are gone: if they existed, the second sample would contain them."""
     least = min(map(_number, after)) if len(after) == SAMPLE else 0
     return [path for path in before if path not in after and _number(path) >= least]
 

@@ -1,4 +1,4 @@
-"""The environments' Docker images are still there, each with the same id."""
+"""The guarantee that the environments' Docker images exist, each with the same id."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Images:
     look = guarantees.HUB
 
     def measure(self, source: Source) -> Any:
-        del source  # a machine has one Docker engine
+        del source  # there is one Docker engine per machine
         try:
             found = environments.images()
         except ToolMissing:
-            return {"without": "no Docker here"}  # so there are none to lose
+            return {"without": "no Docker here"}  # so there are no images to lose
         except (DockerUnreachable, DockerFailed) as error:
             return {"unknown": error.message}
         return {"images": {tag: image.id for image in found for tag in image.tags}}

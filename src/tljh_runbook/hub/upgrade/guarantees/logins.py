@@ -1,4 +1,4 @@
-"""Whoever could log in can still log in, as the hub's own authenticator says."""
+"""The guarantee that users can still log in, according to the hub's own authenticator."""
 
 from __future__ import annotations
 

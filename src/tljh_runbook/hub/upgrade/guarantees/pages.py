@@ -1,4 +1,4 @@
-"""The hub's services answer again: a hub gives up on itself when one of them does not start."""
+"""The guarantee that the hub's services answer: the hub exits if one of them does not start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pages:
         if silent:
             return False, f"no answer any more: {', '.join(silent)}"
         answer = [name for name in asked if name in after]
-        # The new version may have no such service: that is no fault of it.
+        # The new version may no longer have the service, which does not break the guarantee.
         gone = [f"no service any more: {name}" for name in asked if name not in after]
         told = f"{len(answer)} answer: {', '.join(answer)}" if answer else "there are none"
         return True, "; ".join([told, *gone])

@@ -1,4 +1,4 @@
-"""The plugin still lets the same groups use the same environments."""
+"""The guarantee that the same groups may still use the same environments of the plugin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tljh_runbook.hub.database import databases, sql
 from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.upgrade import guarantees
 
-# database -> what names a row of it to its users
+# database -> its table, and the query for the columns that identify a row to users
 KEYS = {
     "plasma": ("permissions", 'SELECT "group", image FROM permissions ORDER BY 1, 2'),
     "repo2docker": ("images", "SELECT name FROM images ORDER BY 1"),

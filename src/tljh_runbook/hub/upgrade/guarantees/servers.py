@@ -1,8 +1,8 @@
-"""User servers run on: the same process, with the same start time, answering as before.
+"""The guarantee that user servers keep running: same process, same start time, still answering.
 
-Whose doing an end was is told by four records: the hub's database as it was when the hub was
-stopped, the moment at which the process ended, what systemd, Docker or the server itself recorded
-of that end, and what the hub says of the servers that it gives up.
+Four records tell why a server ended: the hub's database when the hub was stopped, the time at which
+the process ended, what systemd, Docker or the server itself recorded about it, and what the hub
+logs about the servers that it gives up on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Servers:
         return running.measure(source)
 
     def when_stopped(self, before: Any, found: Mapping[str, Database]) -> Any:
-        """Note which servers were left by the time the hub was stopped, as its database says."""
+        """Record which servers were stopped before the hub was, according to its database."""
         known = {server.label for server in hubdb.servers(found["jupyterhub"])}
         return {
             label: each if label in known else {**each, "left": "stopped before the swap"}
@@ -44,7 +44,7 @@ class Servers:
         }
 
     def investigate(self, before: Any, source: Source, seen: Seen | None) -> Any:
-        """Note of each server that has ended whose doing that was."""
+        """Record for each server that has ended what caused it."""
         gone = _gone(before)
         said = ends.said_by_hub(source.services, seen.began) if seen and gone else NOTHING
         stops = _stops(source) if any(_only_a_row(each) for each in before.values()) else {}
@@ -72,7 +72,7 @@ class Servers:
 
 
 def left(before: Any, after: Any) -> list[str]:
-    """Return the servers that are no longer the same, through no fault of the upgrade."""
+    """Return the servers that have changed for reasons other than the upgrade."""
     return [
         name
         for name, was in before.items()
@@ -81,20 +81,21 @@ def left(before: Any, after: Any) -> list[str]:
 
 
 def lost(before: Any) -> bool:
-    """Say whether a server was lost for good, so that waiting for it is of no use."""
+    """Return whether a server is lost for good, so that waiting for it is pointless."""
     return any(was.get("lost") for was in before.values())
 
 
 def forgotten(before: Any, after: Any) -> bool:
-    """Say whether all that is wrong is that the hub no longer knows a server that runs."""
+    """Return whether the only fault is that the hub no longer knows servers that still run."""
     wrong = [name for name, was in before.items() if _wrong(was, after.get(name))]
     return bool(wrong) and not any(name in after for name in wrong)
 
 
 def _gone(before: Any) -> set[str]:
-    """Return the servers whose process no longer runs, and that were not left before the swap.
+    """Return the servers whose process has ended, unless they were stopped before the swap.
 
-    What Docker does not tell of is not gone: its answer is judged.
+    If Docker does not answer, its containers do not count as gone: whether the servers answer is
+    judged instead.
     """
     wanted = {each["container"] for each in before.values() if each["container"]}
     containers: dict[str, Container] | None = {}
@@ -110,7 +111,7 @@ def _gone(before: Any) -> set[str]:
 
 
 def _only_a_row(server: dict[str, Any]) -> bool:
-    """Say whether there is no process to follow, but only what the hub says of a server."""
+    """Return whether a server is known only from the hub, without a process to follow."""
     return not server["started"] and bool(server["answers"]) and not server.get("left")
 
 
@@ -120,7 +121,7 @@ def _stops(source: Source) -> dict[str, float]:
 
 
 def _stop(moment: float, seen: Seen | None) -> dict[str, str]:
-    """Say whose doing it was that the hub has stopped a server at a ``moment``."""
+    """Return what caused the hub to stop a server at ``moment``."""
     if seen and seen.while_down(moment - seen.began):
         return {"lost": "the hub stopped it when it started"}
     return {"left": "was stopped, or ended on its own"}
@@ -142,12 +143,12 @@ def _end(
     seen: Seen | None,
     said: tuple[set[str], set[str]],
 ) -> dict[str, str]:
-    """Say whose doing it was that a server has ended: ``left`` or ``lost``, and how.
+    """Return why a server has ended: ``left`` or ``lost``, with the reason.
 
-    While the hub answered, it was stopped by its user or the culler, or has ended on its own:
-    except where the hub says that it has given it up. While the hub was down nobody could stop it,
-    but the hub may have been stopping it before, and one that was only starting is given up; else
-    only what systemd, Docker or the server itself recorded shows that it ended on its own.
+    While the hub answered, the server was stopped by its user or the culler, or ended on its own,
+    unless the hub logged that it gave up on it. While the hub was down, nobody could stop it; but
+    the hub may have been stopping it before, and it gives up on one that was still starting.
+    Otherwise only a record of systemd, Docker or the server itself shows that it ended on its own.
     """
     given_up, stopping = said
     if not (server["answers"] or server.get("itself")):
@@ -164,7 +165,7 @@ def _end(
 
 
 def _wrong(was: dict[str, Any], now: dict[str, Any] | None) -> str:
-    """Return what the upgrade has done to a server; nothing where it has done nothing."""
+    """Return what the upgrade broke about a server; empty if nothing."""
     if was.get("lost") or _left(was, now):
         return str(was.get("lost", ""))
     runs = f"its process {was['pid']} runs on, but " if was["started"] else ""
@@ -178,19 +179,19 @@ def _wrong(was: dict[str, Any], now: dict[str, Any] | None) -> str:
 
 
 def _another(was: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Say whether the hub's database now names another process or container."""
+    """Return whether the hub's database now has another process or container."""
     if was["container"] and was["container"] == now["container"] and not now["started"]:
-        return False  # Docker does not tell
+        return False  # Docker did not report a start time
     return any(was[each] != now[each] for each in ("pid", "started", "container"))
 
 
 def _left(was: dict[str, Any], now: dict[str, Any] | None) -> str:
-    """Return why a server is no longer the same, where that is nobody's fault."""
+    """Return why a server has changed, if the upgrade did not cause it; otherwise empty."""
     if was.get("left"):
         again = " and started again" if now and now["answers"] else ""
         return f"{was['left']}{again}"
     if now is None:
-        # Without a process to look for there is only the hub's word.
+        # Without a process to check, only the hub's own record counts.
         return "" if was["started"] or was["answers"] else "was about to start"
     if was["answers"] and now["answers"] is False and was.get("itself") and not now["itself"]:
         return "does not answer itself"

@@ -1,4 +1,4 @@
-"""What an administrator set is still set."""
+"""The guarantee that the administrator's settings are unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SettingsKept:
     look = guarantees.HUB
 
     def measure(self, source: Source) -> Any:
-        # A value may be a password, and measures are kept and shown: only its hash is.
+        # A value may be a password, and measurements are stored and shown, so use only its hash.
         return {name: _hashed(value) for name, value in config.read(source.hub).items()}
 
     def judge(self, before: Any, after: Any) -> tuple[bool, str]:

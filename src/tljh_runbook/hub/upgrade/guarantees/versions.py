@@ -1,4 +1,4 @@
-"""The hub runs what was announced."""
+"""The guarantee that the hub runs the target versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class VersionsAsked:
     order = 8
 
     def measure(self, source: Source) -> Any:
-        """Return what is installed, and what a running upgrade brings."""
+        """Return the installed versions, and the targets of a running upgrade."""
         now = versions.packages(source.hub).values()
         return {
             "installed": [asdict(each) for each in now],

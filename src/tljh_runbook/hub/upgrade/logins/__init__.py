@@ -1,7 +1,7 @@
-"""Who may log in, as the hub's own authenticator says: now, and after an upgrade.
+"""The users who may log in, according to the hub's own authenticator, before and after an upgrade.
 
-``questions.py`` runs in the hub's Python and asks; ``asking`` starts it on copies; ``remedy`` finds
-the setting that preserves today's access.
+``questions.py`` runs in the hub's Python and asks the authenticator; ``asking`` runs it on copies;
+``remedy`` finds the setting that preserves the current access.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-NAMED = 20  # users that a message names
+NAMED = 20  # the maximum number of users in a message
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What an authenticator says of each user of the database; None where it cannot tell."""
+    """An authenticator's answer for each user in the database; None if it cannot tell."""
 
     authenticator: str = ""
-    """The name of its class."""
+    """The class name of the authenticator."""
     allow_settings: tuple[str, ...] = ()
-    """The settings that allow somebody."""
+    """The settings that allow any users."""
     stranger: bool | None = None
-    """Whether its rules allow anyone who proves to be somebody, in the database or not."""
+    """Whether its rules allow everyone who can authenticate, in the database or not."""
     users: dict[str, bool | None] = field(default_factory=dict)
     why: str = ""
-    """Why it cannot tell of some."""
+    """Why it cannot tell for some users."""
     failed: str = ""
-    """Why nobody could be asked about."""
+    """Why it could not be asked about any user."""
 
     @property
     def allowed(self) -> list[str]:
@@ -40,7 +40,7 @@ class Answers:
         return [name for name, answer in self.users.items() if answer is None]
 
     def about(self, names: Iterable[str], why: str) -> Answers:
-        """Return the answers about ``names``: not known of those that are missing, and ``why``."""
+        """Return the answers for ``names``: None for missing ones, with ``why`` as the reason."""
         missing = [name for name in names if name not in self.users]
         if self.failed or not missing:
             return self
@@ -53,12 +53,12 @@ class Answers:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Answers:
-        """Return what `to_json` wrote."""
+        """Load the output of `to_json`."""
         return cls(**{**values, "allow_settings": tuple(values["allow_settings"])})
 
 
 def parse(text: str) -> Answers:
-    """Return what ``questions.py`` printed; a line that was cut off, or is none of it, is left."""
+    """Parse the output of ``questions.py``; skip lines that are truncated or not JSON objects."""
     about: dict[str, Any] = {}
     users: dict[str, bool | None] = {}
     reasons: list[str] = []
@@ -91,22 +91,22 @@ def _answer(value: Any) -> bool | None:
 
 
 def locked_out(before: Answers, after: Answers) -> list[str]:
-    """Return the users who may log in before, and not after."""
+    """Return the users who may log in before the upgrade but not after it."""
     return [name for name in before.allowed if after.users.get(name) is False]
 
 
 def let_in(before: Answers, after: Answers) -> list[str]:
-    """Return the users who may log in after, and not before."""
+    """Return the users who may log in after the upgrade but not before it."""
     return [name for name in after.allowed if before.users.get(name) is False]
 
 
 def opens(before: Answers, after: Answers) -> bool:
-    """Say whether the rules allow anyone after, and did not before."""
+    """Return whether the rules allow everyone after the upgrade, but did not before it."""
     return before.stranger is False and after.stranger is True
 
 
 def named(names: Iterable[str]) -> str:
-    """Return users for a message: a few, on one line, whatever their names are."""
+    """Return up to `NAMED` users on one line, with unprintable names escaped."""
     every = list(names)
     shown = [name if name.isprintable() else ascii(name) for name in every[:NAMED]]
     more = [f"and {len(every) - NAMED} more"] if len(every) > NAMED else []

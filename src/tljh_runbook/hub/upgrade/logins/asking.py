@@ -1,4 +1,4 @@
-"""Start the questions in the hub's own Python, on copies, with a deadline."""
+"""Run ``questions.py`` in the hub's own Python, on copies, with a timeout."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ COPY = "users.sqlite"
 
 
 def live(source: Source) -> Answers:
-    """Ask the installed version, with the configuration as it is; nothing of the hub changes.
+    """Ask the installed version, with the current configuration, without changing the hub.
 
-    Why it could not be asked is part of the answer.
+    If it could not be asked, the answer says why.
     """
     if why := interpreter.gone(source.hub):
         return Answers(failed=why)
@@ -43,10 +43,10 @@ def live(source: Source) -> Answers:
 def staged(
     source: Source, made: Stage, names: Collection[str], config: Path | None = None
 ) -> Answers:
-    """Ask the staged version about the users of the migrated copy, with the staged settings.
+    """Ask the staged version about the users in the migrated copy, with the staged settings.
 
-    It is not known of those of ``names`` that are not reached. ``config`` is a folder of other
-    settings.
+    The answer is None for any of ``names`` that it does not get to. ``config`` is a directory whose
+    settings are used instead.
     """
     try:
         with loaded.folder(source.hub.work) as own:
@@ -58,7 +58,7 @@ def staged(
 
 
 def _database(source: Source) -> Path:
-    """Return the file of the hub's database. Raises `OSError` where it is none."""
+    """Return the file of the hub's database. Raises `OSError` if the database is not a file."""
     found = databases.find(source.hub, source.services, source.settings)[databases.REQUIRED]
     if not isinstance(found, Path):
         raise OSError("the database is on a PostgreSQL server, of which there is no copy to ask")
@@ -68,13 +68,13 @@ def _database(source: Source) -> Path:
 def _ask(
     source: Source, view: View, paths: Sequence[str | Path], names: Collection[str]
 ) -> Answers:
-    """Ask about ``names``; ``paths`` are configuration, database, and a place for its copy."""
+    """Ask about ``names``; ``paths`` are the configuration, the database and where to copy it."""
     code = resources.files(logins.__name__).joinpath(QUESTIONS).read_text(encoding="utf-8")
-    stranger = f"runbook-{secrets.token_hex(8)}"  # nobody has this name
+    stranger = f"runbook-{secrets.token_hex(8)}"  # a name that no user has
     words = [*map(str, paths), stranger]
     environment, directory = loaded.surroundings(source)
     command = view.command([str(source.hub.python), "-c", code, *words], directory)
-    # What else JupyterHub prints is no answer.
+    # Standard error holds no answers, only what JupyterHub logs.
     ended = child.run(command, environment, source.hub.work, errors=subprocess.DEVNULL)
     found = logins.parse(ended.output)
     if ended.late and not found.authenticator:

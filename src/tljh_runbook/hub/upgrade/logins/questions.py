@@ -2,10 +2,10 @@
 
     python -c THIS_FILE CONFIGURATION DATABASE COPY STRANGER
 
-It knows JupyterHub 1 to 6, needs Python 3.6, and imports nothing of this project. JupyterHub loads
-its users into and from COPY, as when it starts. Nobody's password is known, so `authenticate` is
-taken for granted, and all that comes after it is asked. Prints one JSON object a line: first of the
-authenticator, then of each user.
+It supports JupyterHub 1 to 6, needs Python 3.6, and imports nothing from this project. JupyterHub
+initializes its users in COPY, as at startup. Passwords are not known, so `authenticate` is assumed
+to succeed, and every check after it is run. Prints one JSON object per line: first for the
+authenticator, then for each user.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ import signal
 import sys
 from typing import Any, Dict, List, Optional, Tuple
 
-ANSWER = 5  # seconds for one answer
-IN_A_ROW = 3  # answers that may take longer, one after the other: then none is waited for
-KNOWN = ("name", "admin")  # what is known of somebody who has not logged in
+ANSWER = 5  # timeout in seconds for one answer
+IN_A_ROW = 3  # consecutive timeouts after which the remaining users are not asked about
+KNOWN = ("name", "admin")  # what is known about a user who has not logged in
 
 
 class NotKnown(Exception):
-    """The answer depends on what only the person's own login brings."""
+    """The answer depends on data that only the user's own login provides."""
 
 
 class Model(Dict[str, Any]):
-    """What an authenticator knows of somebody who logs in; whoever looks for more learns less."""
+    """The authentication model of a user, which raises `NotKnown` for keys that need a login."""
 
     def __getitem__(self, key: str) -> Any:
         if key not in KNOWN:
@@ -49,7 +49,7 @@ def is_of(authenticator: Any, package: str) -> bool:
 
 
 def allow_settings(authenticator: Any) -> List[str]:
-    """Return the settings with which somebody is allowed here."""
+    """Return the settings that allow users on this hub."""
     return sorted(
         f"{type(authenticator).__name__}.{name}"
         for name, trait in authenticator.traits().items()
@@ -60,13 +60,13 @@ def allow_settings(authenticator: Any) -> List[str]:
 
 
 def make_harmless(authenticator: Any) -> None:
-    """Let it make no accounts, call no hook, remove nobody; and take passwords for granted."""
+    """Disable account creation, hooks and user deletion, and accept any password."""
     from jupyterhub.auth import Authenticator, LocalAuthenticator
 
     def add_user(user: Any) -> Any:
         made = getattr(authenticator, "create_system_users", False)
         if isinstance(authenticator, LocalAuthenticator) and not made:
-            authenticator._getpwnam(user.name)  # as there, a KeyError keeps an unknown user out
+            authenticator._getpwnam(user.name)  # as upstream, KeyError rejects an unknown user
         return Authenticator.add_user(authenticator, user)
 
     authenticator.add_user = add_user
@@ -82,7 +82,7 @@ def model(authenticator: Any, name: str) -> Model:
 
 
 def is_known(authenticator: Any, name: str) -> bool:
-    """Say whether it could recognize the user, where it tells without a password."""
+    """Return whether the authenticator knows the user, as far as it can tell without a password."""
     from jupyterhub import auth
 
     if is_of(authenticator, "nativeauthenticator"):
@@ -104,7 +104,7 @@ async def may_log_in(authenticator: Any, name: str) -> bool:
 
 
 async def is_allowed(authenticator: Any, name: str) -> bool:
-    """Say whether the rules alone allow a name, whoever it is."""
+    """Return whether the allow rules alone accept a name, without checking that the user exists."""
     if getattr(authenticator, "allow_all", False):
         return True
     answer = authenticator.check_allowed(name, model(authenticator, name))
@@ -112,26 +112,26 @@ async def is_allowed(authenticator: Any, name: str) -> bool:
 
 
 async def asked(authenticator: Any, question: Any, name: str) -> Tuple[Optional[bool], str]:
-    """Return yes, no, or None and why."""
+    """Return the answer and an empty string, or None and the reason."""
     signal.setitimer(signal.ITIMER_REAL, ANSWER)
     try:
         return await asyncio.wait_for(question(authenticator, name), ANSWER), ""
     except NotKnown as error:
         nothing = not allow_settings(authenticator) and hasattr(authenticator, "allow_all")
         if nothing and "needs" in str(error) and is_of(authenticator, "oauthenticator"):
-            return False, ""  # whatever the login brings, nothing allows it
+            return False, ""  # no setting allows it, whatever data the login provides
         return None, str(error)
     except asyncio.TimeoutError:
         return None, f"no answer within {ANSWER} s"
     except Exception as error:
-        status = getattr(error, "status_code", 0)  # 401 and 403 are answers, too
+        status = getattr(error, "status_code", 0)  # 401 and 403 mean "no"
         return (False, "") if status in (401, 403) else (None, f"{type(error).__name__}: {error}")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 async def started(config: str, database: str) -> Tuple[Any, Any]:
-    """Return JupyterHub and its authenticator, as far as a start has to do with users."""
+    """Return JupyterHub and its authenticator, after only the startup steps that concern users."""
     from jupyterhub.app import JupyterHub
 
     app = JupyterHub()
@@ -182,7 +182,7 @@ def tell(**answer: Any) -> None:
 
 
 if __name__ == "__main__":
-    # What JupyterHub and a configuration print must not come among the answers.
+    # Output of JupyterHub or the configuration must not mix with the answers.
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-"""The setting that preserves today's access: never a wider one, because each is tried first."""
+"""The setting that preserves the current access; each is tried first, so it never widens access."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from tljh_runbook.hub.upgrade import logins
 from tljh_runbook.hub.upgrade.logins import Answers, asking
 from tljh_runbook.hub.upgrade.stage.stage import Stage
 
-FEW = 10  # users that are typed one by one
+FEW = 10  # the maximum number of users to add one by one
 SNIPPET = "keep-logins.py"
-PLACE = "jupyterhub_config.d/zz-keep-logins.py"  # read last
+PLACE = "jupyterhub_config.d/zz-keep-logins.py"  # sorts last, so that JupyterHub reads it last
 
 Try = Callable[[Path], Answers]
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """What an administrator types; ``settings`` or ``snippet`` is what it amounts to."""
+    """The commands for an administrator to type, and the ``settings`` or ``snippet`` they set."""
 
     commands: tuple[str, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     snippet: str = ""
 
     def put(self, hub: Hub) -> None:
-        """Change settings as the commands would."""
+        """Change the hub's configuration as the commands would."""
         if self.settings:
             config.put(hub, self.settings)
         if self.snippet:
@@ -41,7 +41,7 @@ class Remedy:
 
 
 def find(source: Source, made: Stage, before: Answers, after: Answers) -> Remedy | None:
-    """Return the first setting with which exactly those may log in who may today; None: none."""
+    """Return the first setting that preserves the current access exactly; None if there is none."""
     for remedy in candidates(source, before, after):
         if preserves(before, _tried(source, made, before, remedy)):
             if remedy.snippet:
@@ -51,10 +51,10 @@ def find(source: Source, made: Stage, before: Answers, after: Answers) -> Remedy
 
 
 def foreseen(source: Source, before: Answers) -> tuple[str, ...]:
-    """Return what preserves today's access from JupyterHub 5 on, before anything is staged.
+    """Return the commands that preserve the current access from JupyterHub 5 on, before staging.
 
-    Nothing where it could be wider: only where today's rules let in everyone but banned users, and
-    not where nobody can be asked.
+    They are given only if the current rules let in everyone except banned users, because otherwise
+    they could widen access. They are empty if the authenticator could not be asked.
     """
     banned = config.read(source.hub).get("users.banned") or []
     refused = [name for name, answer in before.users.items() if answer is False]
@@ -65,17 +65,17 @@ def foreseen(source: Source, before: Answers) -> tuple[str, ...]:
 
 
 def preserves(before: Answers, now: Answers) -> bool:
-    """Say whether everyone may log in who may today, and nobody else."""
+    """Return whether the same users may log in as today, and no others."""
     lost = [name for name in before.allowed if not now.users.get(name)]
     wider = logins.let_in(before, now) or (now.stranger is not False and not before.stranger)
     return not (lost or wider or now.failed)
 
 
 def candidates(source: Source, before: Answers, after: Answers) -> Iterator[Remedy]:
-    """Yield what may preserve it: as the rules of today say, first with ``tljh-config``."""
+    """Yield the remedies to try: by rule, then by user name; each first with ``tljh-config``."""
     name = after.authenticator
     key = "allow_all" if before.stranger else "allow_existing_users"
-    if name.isidentifier() and name[0].isupper():  # TLJH takes nothing else for a class
+    if name.isidentifier() and name[0].isupper():  # TLJH accepts only such names as a class
         setting = f"auth.{name}.{key}"
         yield Remedy((f"sudo tljh-config set {setting} true",), {setting: True})
     yield _snippet(source, f"c.{name}.{key} = True\n")
@@ -91,7 +91,10 @@ def candidates(source: Source, before: Answers, after: Answers) -> Iterator[Reme
 
 
 def _may_be_typed(name: str) -> bool:
-    """Say whether ``tljh-config`` takes a name as it is: no option, no number, no sign unseen."""
+    """Return whether ``tljh-config`` would take a name literally.
+
+    It would not for an option, number or boolean; unprintable characters cannot be typed.
+    """
     return name.isprintable() and name[:1].isalpha() and name.lower() not in {"true", "false"}
 
 
@@ -102,7 +105,7 @@ def _snippet(source: Source, text: str) -> Remedy:
 
 
 def _tried(source: Source, made: Stage, before: Answers, remedy: Remedy) -> Answers:
-    """Ask the staged version once more, with the remedy in a copy of its settings."""
+    """Ask the staged version again, with the remedy applied to a copy of its settings."""
     with tempfile.TemporaryDirectory(dir=source.hub.work, prefix="remedy-") as name:
         other = Hub(Path(name))
         copies.copy(made.copy.config, other.config)

@@ -1,4 +1,4 @@
-"""What an upgrade must not do: lock somebody out. Found before anything live is touched."""
+"""The check that an upgrade locks no user out, run before the live hub is touched."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PAGE = "how-to/logins"
 
 @dataclass(frozen=True)
 class Compared:
-    """What the installed and the staged version say."""
+    """The answers of the installed and of the staged version."""
 
     before: Answers
     after: Answers
 
     @property
     def warnings(self) -> list[str]:
-        """What an administrator should look at: it is no reason against the upgrade."""
+        """The findings for an administrator to review; they do not block the upgrade."""
         found = []
         if why := self.before.failed or self.after.failed:
             return [f"nobody could be asked about: {why}"]
@@ -51,7 +51,10 @@ class Compared:
 
 
 def require(source: Source, made: Stage) -> Compared:
-    """Ask both versions about every user. Raises `LoginsLost`; the live hub was not touched."""
+    """Compare both versions' answers for every user, without touching the live hub.
+
+    Raises `LoginsLost` if the upgrade would lock users out.
+    """
     before = asking.live(source)
     compared = Compared(before, asking.staged(source, made, before.users))
     lost = logins.locked_out(compared.before, compared.after)

@@ -1,1 +1,1 @@
-"""The rehearsal: a full dry run on a copy, and what it says would change."""
+"""The rehearsal: a full dry run on a copy, and the changes that it predicts."""

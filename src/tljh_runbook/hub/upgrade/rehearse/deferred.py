@@ -1,6 +1,6 @@
-"""What the installer asked of the server while it was staged: done before anything is swapped.
+"""The deferred system changes that the staged installer recorded, applied before the swap.
 
-Packages of the system and groups are only ever added, so the live hub does not mind them.
+System packages and groups are only ever added, so they do not affect the live hub.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUPS = (["groupadd", "--force"], ["groupadd", "-f"])
 
 
 def carry_out(source: Source, forecast: Forecast, log: Journal) -> None:
-    """Install the packages that the server lacks, and add the groups. Raises `InstallerFailed`."""
+    """Install the missing system packages and add the groups. Raises `InstallerFailed`."""
     missing = forecast.apt
     if missing:
         log.phase("Install the missing system packages")
@@ -31,7 +31,7 @@ def carry_out(source: Source, forecast: Forecast, log: Journal) -> None:
 
 
 def unsteady(source: Source) -> Busy:
-    """Return what to say where the hub changes while an upgrade of it is prepared."""
+    """Return the error for a hub that changes while its upgrade is prepared."""
     return Busy(
         f"Somebody installs packages into the environments of {source.hub.prefix} all the time, "
         "so no upgrade can be prepared. Nothing was changed.",

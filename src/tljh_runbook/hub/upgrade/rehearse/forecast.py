@@ -1,4 +1,4 @@
-"""What an upgrade would change, as a rehearsal has seen it."""
+"""The changes that an upgrade would make, as seen in a rehearsal."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ from tljh_runbook.hub.versions import versions
 
 TOKENS = ("api_tokens", "oauth_clients", "oauth_codes")
 GROUPS = {"groupadd", "addgroup"}
-USUAL = {"systemctl"}  # what every installation asks for: to restart what it has changed
+USUAL = {"systemctl"}  # every installation calls it, to restart the services that it changed
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What would change; sizes in bytes. ``files`` holds names with a diff in text."""
+    """The predicted changes. ``size`` is in bytes; ``files`` maps paths to textual diffs."""
 
     packages: list[list[str]]
     settings: list[list[str]]
     files: dict[str, str]
     overwritten: dict[str, str]
-    """Those of them that somebody has edited by hand, with what was edited: it would be lost."""
+    """The ``files`` that were edited by hand, each with the edits that would be lost."""
     left: list[str]
-    """Other files below ``/etc`` that the installer would change; they are not carried over."""
+    """Other files under ``/etc`` that the installer would change; they are not managed files."""
     databases: list[Kept]
     asked: list[list[str]]
-    """What the installer asked of the server's tools, beside restarting its services."""
+    """The system commands that the installer called, except restarts of its services."""
     complaints: list[str]
     proxy: bool
-    """Whether the proxy is started again: then users are cut off for a moment."""
+    """Whether the proxy restarts, which cuts users off briefly."""
     proxy_versions: list[str]
-    """The proxy's version now and then; '' where it does not say."""
+    """The proxy's versions before and after the upgrade; '' if unknown."""
     away: Outage
-    """How long the hub and the users' servers would be away."""
+    """The expected downtime of the hub and of the users' servers."""
     size: int
     logins: Compared
 
     @property
     def tokens(self) -> int:
-        """How many tokens would be revoked."""
+        """The number of tokens that would be revoked."""
         pairs = [each.rows.get(table, (0, 0)) for each in self.databases for table in TOKENS]
         return sum(max(0, before - after) for before, after in pairs)
 
     @property
     def apt(self) -> list[str]:
-        """The packages of the system that the installer wants, and the server lacks."""
+        """The system packages that the installer needs and that are not installed."""
         names = {name for words in self.asked for name in apt_packages(words)}
         return sorted(name for name in names if not system_packages.installed(name))
 
     @property
     def not_done(self) -> list[list[str]]:
-        """What was asked that is neither a package nor a group: nobody does it."""
+        """The deferred commands that concern neither packages nor groups, and are never run."""
         return [words for words in self.asked if words[0] not in {"apt-get", "apt", *GROUPS}]
 
     def to_json(self) -> dict[str, Any]:
@@ -92,13 +92,13 @@ class Forecast:
 def of(
     source: Source, stage: Stage, kept: list[Kept], compared: Compared, edits: Edits
 ) -> Forecast:
-    """Return what the staged upgrade would change, compared with the live hub."""
+    """Compare the staged upgrade with the live hub, and return what it would change."""
     carried = managed_files.changed(source, stage)
     proxy = managed_files.restarts_proxy(source, stage, carried)
     return Forecast(
         packages=list(_packages(source.hub, stage)),
         settings=_settings(source.hub, stage.copy),
-        # That the installer writes its log is no news.
+        # The installer always writes its log, so that is not worth reporting.
         files={
             str(each.live): _diff(each)
             for each in carried
@@ -118,7 +118,7 @@ def of(
 
 
 def apt_packages(words: list[str]) -> Iterator[str]:
-    """Yield the packages that a recorded command would install."""
+    """Yield the system packages that a recorded command would install."""
     if words[:1] in (["apt-get"], ["apt"]) and "install" in words:
         for word in words[words.index("install") + 1 :]:
             if not word.startswith("-"):
@@ -143,7 +143,10 @@ def _labels(environment: Path) -> dict[str, str]:
 
 
 def _settings(live: Hub, staged: Hub) -> list[list[str]]:
-    """Return the settings that would change; only values of our own defaults are shown."""
+    """Return the settings that would change.
+
+    Only values of settings with a default of ours are shown: any other may be a secret.
+    """
     before, after = config.read(live), config.read(staged)
     rows = []
     for name in sorted({*before, *after}):
@@ -159,7 +162,7 @@ def _veiled(value: object) -> str:
 
 
 def _diff(each: managed_files.Carried) -> str:
-    """Return how a file changes; nothing of one that holds secrets."""
+    """Return the diff of a file; empty if the file may hold secrets."""
     if each.live.suffix not in {".service", ".conf"} and each.live.name != "jupyterhub-admins":
         return ""
     before, after = _lines(each.live), _lines(each.staged)
@@ -171,5 +174,5 @@ def _lines(path: Path) -> list[str]:
     if not path.exists():
         return []
     text = files.read(path).decode(errors="replace")
-    # supervisor's settings hold a password.
+    # Supervisor's configuration holds a password.
     return [line for line in text.splitlines() if not line.startswith("password")]

@@ -1,4 +1,4 @@
-"""The next version tried on copies: the configuration loads, the databases migrate."""
+"""The staged version, tried on copies: it loads the configuration and migrates the databases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNMET = re.compile(r"(\S+) \S+ (?:requires|has requirement) ([\w.-]+)")
 
 @dataclass(frozen=True)
 class Kept:
-    """A database before and after the migration of its copy."""
+    """The revisions and row counts of a database, before and after migrating its copy."""
 
     name: str
     revisions: tuple[str, str]
@@ -36,7 +36,7 @@ class Kept:
 
     @property
     def lost(self) -> int:
-        """How many rows are not there any more."""
+        """The number of rows that the migration removes."""
         return sum(max(0, before - after) for before, after in self.rows.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Kept:
 def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
     """Load the configuration and migrate the copies with the staged versions.
 
-    Raises `RehearsalFailed` with the last words of what failed; nothing live was touched.
+    Raises `RehearsalFailed` with the cause from the output; the live hub is not touched.
     """
     before = _databases(source, stage)
     config = loaded.config_file(stage.copy, stage.hub)
@@ -65,7 +65,7 @@ def rehearse(source: Source, stage: Stage, say: Say) -> list[Kept]:
 
 
 def require_targets(source: Source, stage: Stage) -> None:
-    """Raise `RehearsalFailed` where the installer brought other versions than were announced."""
+    """Raise `RehearsalFailed` if the installer did not install the target versions."""
     if wrong := source.targets.unmet(versions.packages(stage.copy)):
         raise RehearsalFailed(
             f"TLJH's installer brought other versions: {'; '.join(wrong)}. The live hub was not "
@@ -77,10 +77,10 @@ def require_targets(source: Source, stage: Stage) -> None:
 
 
 def complaints(source: Source, stage: Stage) -> list[str]:
-    """Return what pip finds wrong with the staged packages and not with the live ones.
+    """Return the ``pip check`` errors of the staged packages that the live ones do not have.
 
-    pip complains on every TLJH server, and its lines hold versions: they are compared by which
-    package has which requirement.
+    ``pip check`` reports errors on every TLJH server, and its lines contain versions, so they are
+    compared by package and requirement only.
     """
     check = [str(source.hub.python), "-m", "pip", "check"]
     live = set() if interpreter.gone(source.hub) else _lines(check, source.hub)
@@ -90,7 +90,7 @@ def complaints(source: Source, stage: Stage) -> list[str]:
 
 
 def unmet(line: str) -> str:
-    """Return what a line of ``pip check`` says without versions: package and requirement."""
+    """Return the package and the requirement in a line of ``pip check``, without versions."""
     found = UNMET.match(line)
     return " ".join(map(canonical, found.groups())) if found else line
 
@@ -140,7 +140,7 @@ Seen = tuple[str, dict[str, int]]
 
 
 def _databases(source: Source, stage: Stage) -> dict[str, Seen]:
-    """Return revision and rows of each copy."""
+    """Return the revision and the row counts of each copy, by database name."""
     found = databases.find(source.hub, source.services, source.settings)
     places = {name: path.resolve() for name, path in found.items() if isinstance(path, Path)}
     copies = {

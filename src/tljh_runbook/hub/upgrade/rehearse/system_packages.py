@@ -1,4 +1,4 @@
-"""The packages of the operating system."""
+"""The system packages, as `dpkg` knows them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 
 def installed(name: str) -> bool:
-    """Say whether the system has a package."""
+    """Return whether a system package is installed; False without ``dpkg-query``."""
     query = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}", name]
     try:
         done = subprocess.run(query, capture_output=True, text=True, check=False)
