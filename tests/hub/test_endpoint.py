@@ -11,13 +11,13 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from hub_fixtures import ANSWERS, Live, free_port, living
+from hub_fixtures import ANSWERS, Live, free_port, living, until
 
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.core.address import Socket
 from tljh_runbook.hub.health import endpoint, health
 from tljh_runbook.hub.servers.probe import targets
-from tljh_runbook.hub.system import processes
+from tljh_runbook.hub.system import processes, services
 
 BASE = "/classes/jh/"
 # As JupyterHub answers whoever asks for a page outside its base URL.
@@ -45,6 +45,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         for path, (status, body) in ANSWERS.items():
             made.answer(f"{BASE}{path.lstrip('/')}", status, body)
             made.answer(path, 404)
+        until(lambda: processes.listening(made.source.services.pid(services.HUB) or 0))
         yield made
 
 
