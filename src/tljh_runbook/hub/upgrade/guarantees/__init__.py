@@ -80,7 +80,7 @@ class Glanced(Protocol):
     """A guarantee that is judged at the first look; later changes are not the upgrade's."""
 
     look: str
-    """When the first look is taken: `HUB`, once the hub answers; `SERVICES`, once they do, too."""
+    """When the first look is taken: once the hub answers (`HUB`), or its services (`SERVICES`)."""
 
     def since(self, first: Any, after: Any) -> str:
         """Return a summary of the changes since the first look."""
