@@ -53,7 +53,7 @@ def wait_for_hub(layout: Layout, record: Record) -> None:
 
 
 def start(layout: Layout, record: Record) -> None:
-    """Start a server for each user in `WORKING`; servers that already run are kept."""
+    """Start a server for each user in `WORKING`; those that already run are left alone."""
     with ThreadPoolExecutor() as side_by_side:
         list(side_by_side.map(lambda user: _start(layout, record, user), WORKING))
     log = str(layout.logs / "jupyterhub.log")
