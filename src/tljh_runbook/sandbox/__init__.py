@@ -1,1 +1,1 @@
-"""A real small hub in a folder, for trying, teaching and testing."""
+"""The sandbox: a small but real hub in a directory, for trying, teaching and testing."""

@@ -105,7 +105,7 @@ def down(folder: Path) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell errors as a person can use them: what is wrong, and what to do."""
+    """Print errors as a message and a hint, and exit with their code."""
     try:
         yield
     except RunbookError as error:
@@ -119,9 +119,9 @@ def told() -> Iterator[None]:
 
 @contextmanager
 def undone(place: Layout, take_down: str) -> Iterator[None]:
-    """On an error or Ctrl-C, end what was started; the files stay, for their logs.
+    """On an error or Ctrl-C, end the started processes; the files stay, because of the logs.
 
-    A whole sandbox that ran before is left as it is: its users may be at work.
+    A complete sandbox that was already running is left as it is: its users may be working.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     ran = place.record.exists() and bool(supervisor.processes(place))

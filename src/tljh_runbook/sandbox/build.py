@@ -1,4 +1,4 @@
-"""Build a sandbox, start it, take it down."""
+"""Build, start and take down a sandbox."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PORTS = ["http", "traefik_api", "hub", "tljh_plasma", "tljh_repo2docker", "super
 
 
 def up(layout: Layout, progress: Progress) -> Record:
-    """Have the sandbox built and running, whatever state it is in; return its record."""
+    """Build and start the sandbox as needed, whatever its state; return its record."""
     claim(layout)
     known = record.read(layout)
     if known is None:
@@ -39,9 +39,9 @@ def up(layout: Layout, progress: Progress) -> Record:
 
 
 def claim(layout: Layout) -> None:
-    """Mark the folder as a sandbox, before anything else is put there.
+    """Mark the directory as a sandbox, before anything else is written to it.
 
-    Raises SandboxFailed for a folder with something in it that no sandbox has put there.
+    Raises SandboxFailed if it is neither empty nor a sandbox.
     """
     if layout.marker.exists():
         return
@@ -54,7 +54,7 @@ def claim(layout: Layout) -> None:
 
 
 def build(layout: Layout, progress: Progress) -> Record:
-    """Build from nothing; what an earlier, interrupted build has left is removed first."""
+    """Build from scratch; the remains of an interrupted build are removed first."""
     empty(layout)
     numbers = ports.free(PORTS)
     password = secrets.token_urlsafe(9)
@@ -76,7 +76,7 @@ def build(layout: Layout, progress: Progress) -> Record:
 
 
 def furnish(layout: Layout, known: Record) -> dict[str, str]:
-    """Write all that is there before the first installation; return commits by tag."""
+    """Write everything that the first installation needs; return the commits by tag."""
     for folder in (layout.logs, layout.run, layout.root / "var" / "backups"):
         folder.mkdir(parents=True)
     commits = repositories.build(layout)
@@ -91,9 +91,9 @@ def furnish(layout: Layout, known: Record) -> dict[str, str]:
 
 
 def install(layout: Layout, *, plugin: str) -> None:
-    """Run the installer as an administrator did on the first day.
+    """Run the installer as an administrator does on a new server.
 
-    It runs in a session of its own: Ctrl-C is for us, and we end it then.
+    It runs in its own session, so that Ctrl-C reaches only this process, which then ends it.
     """
     tools = Path(uv.find_uv_bin()).parent
     environment = processes.environment(layout)
@@ -122,10 +122,10 @@ def install(layout: Layout, *, plugin: str) -> None:
 
 
 def detach(layout: Layout) -> None:
-    """Make copies of the files that people break in order to learn.
+    """Replace hard links by copies for the files that people break in order to learn.
 
-    uv installs hard links to its cache: what is written into such a file is in the cache too, and
-    in the next sandbox.
+    uv installs hard links to its cache, so a change to such a file would also change the cache and
+    the next sandbox.
     """
     hub = layout.prefix / "hub"
     packages = ("jupyterhub", "tljh", "tljh_plasma", "tljh_repo2docker")
@@ -139,7 +139,7 @@ def detach(layout: Layout) -> None:
 
 
 def resume(layout: Layout, known: Record, progress: Progress) -> None:
-    """Start what of a whole sandbox does not run, after a reboot for example."""
+    """Start the parts of a complete sandbox that are not running, for example after a reboot."""
     if not supervisor.processes(layout):
         with progress("Starting the hub"):
             processes.end_all(layout)
@@ -162,9 +162,9 @@ def refuse_taken_ports(known: Record) -> None:
 
 
 def down(layout: Layout) -> None:
-    """End every process of the sandbox and remove its folder.
+    """End every process of the sandbox and remove its directory.
 
-    Raises SandboxFailed for a folder that is no sandbox.
+    The caller checks that it is a sandbox. Raises SandboxFailed if processes do not end.
     """
     empty(layout)
     layout.marker.unlink()
@@ -172,7 +172,7 @@ def down(layout: Layout) -> None:
 
 
 def empty(layout: Layout) -> None:
-    """End every process, and remove everything but the marker; sandbox.json goes first."""
+    """End every process, then remove everything except the marker, sandbox.json first."""
     processes.end_all(layout)
     layout.record.unlink(missing_ok=True)
     for path in layout.root.iterdir():

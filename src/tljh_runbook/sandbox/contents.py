@@ -1,4 +1,4 @@
-"""What a sandbox holds besides programs: settings of an administrator, homes, database rows."""
+"""The contents of a sandbox besides programs: an administrator's settings, homes, database rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USERS = ["alice", "bob", "carol"]
 GROUP = "course"
 IMAGES = ["course-python:4f1c2ab", "statistics:9d03e7f"]
 
-# Several servers write into one log: each line names its process.
+# Several servers write to one log, so each line contains the process id.
 LOG_FORMAT = "--Application.log_format=[%(levelname)1.1s %(asctime)s %(process)d] %(message)s"
 
 CONFIG = """\
@@ -96,7 +96,7 @@ def _constants(layout: Layout, record: Record) -> str:
         "HOMES": f"{layout.homes}/{{username}}",
         "TOKEN_FILE": str(layout.token),
         "SERVERS_LOG": str(layout.logs / "servers.log"),
-        # Jupyter Server refuses to serve root unless told so.
+        # Jupyter Server refuses to run as root without this option.
         "SINGLEUSER_ARGS": [LOG_FORMAT, *(["--allow-root"] if os.geteuid() == 0 else [])],
     }
     lines = [f"{name} = {value!r}\n" for name, value in values.items()]
@@ -104,14 +104,14 @@ def _constants(layout: Layout, record: Record) -> str:
 
 
 def settle(layout: Layout, plugin: str, tljh: str = "2.0.0") -> None:
-    """Write the tool's settings: which service manager, and what the upgrade asks for."""
+    """Write the tool's settings: the service manager and the target versions of the upgrade."""
     layout.settings.parent.mkdir(parents=True, exist_ok=True)
     text = SETTINGS.format(plugin=plugin, tljh=tljh)
     layout.settings.write_text(text, encoding="utf-8")
 
 
 def furnish_homes(layout: Layout) -> None:
-    """Give each user a home with the kinds of files that real ones have."""
+    """Create a home for each user, with typical files."""
     for user in USERS:
         home = layout.homes / user
         files = {
@@ -132,7 +132,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def databases_ready(layout: Layout) -> bool:
-    """Whether the hub's services have made their databases, as only they can."""
+    """Return whether the hub's services have created their databases, which only they can do."""
     try:
         with closing(_open(layout, "tljh_repo2docker")) as db:
             (mode,) = db.execute("PRAGMA journal_mode").fetchone()
@@ -145,13 +145,13 @@ def databases_ready(layout: Layout) -> bool:
 
 
 def _open(layout: Layout, name: str) -> sqlite3.Connection:
-    """Open a database that exists; waits 30 s for a lock."""
+    """Open an existing database; wait up to 30 s for a lock."""
     uri = (layout.state / f"{name}.sqlite").as_uri()
     return sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=30)
 
 
 def fill_databases(layout: Layout) -> None:
-    """Add what an administrator has clicked together: builds, and who may see them."""
+    """Add what an administrator would set up in the browser: builds, and permissions for them."""
     with closing(_open(layout, "tljh_plasma")) as db, db:
         if not db.execute("SELECT count(*) FROM permissions").fetchone()[0]:
             db.executemany(
@@ -178,7 +178,7 @@ def _builds() -> list[dict[str, str]]:
 
 
 def _uid(image: str) -> uuid.UUID:
-    """Return the same id every time, of the kind that tljh-repo2docker insists on."""
+    """Return a stable id for an image: a version 4 UUID, which tljh-repo2docker requires."""
     return uuid.UUID(bytes=uuid.uuid5(uuid.NAMESPACE_URL, image).bytes, version=4)
 
 

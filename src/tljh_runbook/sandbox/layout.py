@@ -1,4 +1,4 @@
-"""Where things are in a sandbox, which is a folder that stands for the / of a server."""
+"""The layout of a sandbox, a directory that takes the place of a server's ``/``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 from tljh_runbook.errors import SandboxFailed
 
 FAKES = Path(__file__).with_name("fakes")
-# Supervisor's settings, PATH and the shebang of a script each give some of these a meaning;
+# Each of these has a special meaning in supervisor's configuration, PATH or a shebang line;
 # supervisor expands a percent sign once in some settings and twice in others.
 UNUSABLE = frozenset("\"'\\;#:{}%")
 
@@ -62,7 +62,7 @@ class Layout:
 
     @property
     def systemd(self) -> Path:
-        """The file by which TLJH's installer knows a server with systemd, as Debian 13 has it."""
+        """The file by which TLJH's installer detects systemd, at its path in Debian 13."""
         return self.root / "usr" / "lib" / "systemd" / "systemd"
 
     @property
@@ -75,23 +75,23 @@ class Layout:
 
     @property
     def marker(self) -> Path:
-        """The file that is written first and removed last: the folder is ours to delete."""
+        """The file that is written first and removed last, and marks the directory as deletable."""
         return self.root / ".tljh-sandbox"
 
     @property
     def record(self) -> Path:
-        """The file that is written last: the sandbox is whole."""
+        """The file that is written last, and marks the sandbox as complete."""
         return self.root / "sandbox.json"
 
     def url(self, repository: str) -> str:
-        """Return the address from which pip clones one of the sandbox's repositories."""
+        """Return the URL from which pip clones one of the sandbox's repositories."""
         return f"git+file://{quote(str(self.repositories / repository))}"
 
 
 def layout(folder: Path) -> Layout:
     """Return the layout of the sandbox in ``folder``.
 
-    Raises SandboxFailed for a path that the programs in a sandbox cannot work with.
+    Raises SandboxFailed if the path has characters that the programs in a sandbox cannot handle.
     """
     root = folder.resolve()
     unusable = sorted({c for c in str(root) if c in UNUSABLE or not c.isprintable()})

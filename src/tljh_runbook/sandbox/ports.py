@@ -9,8 +9,8 @@ from contextlib import ExitStack
 
 from tljh_runbook.errors import SandboxFailed
 
-# Below the range from which Linux takes the ports of outgoing connections: a port that is free
-# now is then still free when its service starts, and when it starts again tomorrow.
+# Below the range that Linux uses for outgoing connections, so that a port that is free now is still
+# free when its service starts or restarts later.
 RANGE = range(20000, 32000)
 HOST = "127.0.0.1"
 
@@ -18,11 +18,11 @@ HOST = "127.0.0.1"
 def free(names: list[str]) -> dict[str, int]:
     """Return a different free port for each name.
 
-    All are held at once, so that none is given twice, and released together.
-    Raises SandboxFailed when there are not enough.
+    All ports are bound at the same time, so that none is returned twice, and released together.
+    Raises SandboxFailed if there are not enough free ports.
     """
     with ExitStack() as held:
-        # Not a secret, only a way for two sandboxes to stay out of each other's way.
+        # Random only so that two sandboxes rarely try the same ports; not a secret.
         candidates = iter(random.sample(RANGE, len(RANGE)))
         return {name: _hold(held, candidates) for name in names}
 
@@ -42,7 +42,7 @@ def _hold(held: ExitStack, candidates: Iterator[int]) -> int:
 
 
 def taken(ports: dict[str, int]) -> dict[str, int]:
-    """Return those of ``ports`` on which something listens already."""
+    """Return those of ``ports`` that are already in use."""
     return {name: port for name, port in ports.items() if _listens(port)}
 
 

@@ -1,4 +1,4 @@
-"""The processes of a sandbox: what they inherit, how they are found, how they are ended."""
+"""The processes of a sandbox: their environment, how to find them, how to end them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tljh_runbook.errors import SandboxFailed
 from tljh_runbook.sandbox.layout import Layout
 
 MARKER = "TLJH_SANDBOX"
-# Settings of the shell that starts a sandbox and that would change what runs in it: another
-# Python's paths, bytecode that is never kept, another hub's or another repository's variables.
+# Environment variables of the calling shell that would affect the sandbox: paths of another Python,
+# disabled bytecode caching, variables of another hub or another repository.
 FOREIGN = ("PYTHON", "JUPYTER", "VIRTUAL_ENV", "CONDA", "TLJH_", "CONFIGPROXY", "SUPERVISOR")
 FOREIGN_GIT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 
 
 def environment(layout: Layout) -> dict[str, str]:
-    """Return the environment of everything that runs in the sandbox, with its marker."""
+    """Return the environment for all processes of the sandbox, with its marker."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -29,8 +29,8 @@ def environment(layout: Layout) -> dict[str, str]:
 
 
 def find(layout: Layout) -> list[int]:
-    """Return the ids of all living processes of the sandbox, except the one that asks."""
-    # An upgrade of the sandbox is started by the tool, which names the hub that it works on.
+    """Return the ids of all running processes of the sandbox, except this one."""
+    # An upgrade is started by the tool, without the marker, but with the prefix of its hub.
     entries = {f"{MARKER}={layout.root}", f"TLJH_INSTALL_PREFIX={layout.prefix}"}
     marks = {os.fsencode(entry) for entry in entries}
     ids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
@@ -40,14 +40,14 @@ def find(layout: Layout) -> list[int]:
 def _environ(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # it has just ended, or belongs to somebody else
+    except OSError:  # it has just ended, or belongs to another user
         return []
 
 
 def end_all(layout: Layout, *, patience: float = 3) -> None:
-    """End every process of the sandbox: politely for ``patience`` seconds, then at once.
+    """End every process of the sandbox: SIGTERM, then SIGKILL after ``patience`` seconds.
 
-    Raises SandboxFailed when some are left even so.
+    Raises SandboxFailed if some processes still run after that.
     """
     if _signal_until_gone(layout, signal.SIGTERM, patience):
         return

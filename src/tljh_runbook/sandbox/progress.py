@@ -1,4 +1,4 @@
-"""Telling a person at a terminal what takes so long."""
+"""Progress output for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 
 class Progress:
-    """Prints a line a phase on standard error; the seconds only where somebody watches them."""
+    """Progress on standard error: one line per phase, with its duration on a terminal only."""
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
@@ -25,5 +25,5 @@ class Progress:
                 click.echo(f" {time.monotonic() - started:.1f} s", err=True)
 
     def say(self, text: str) -> None:
-        """Print a line that is no phase."""
+        """Print a line that is not a phase."""
         click.echo(text, err=True)

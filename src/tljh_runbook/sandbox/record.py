@@ -1,4 +1,4 @@
-"""What is known of a sandbox between two commands: sandbox.json, and the lock on its folder."""
+"""The persistent state of a sandbox: sandbox.json, and the lock on its directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What ``sandbox.json`` holds; no ``Record``, no whole sandbox."""
+    """The contents of ``sandbox.json``; without it, the sandbox is incomplete."""
 
     address: str
     ports: dict[str, int]
@@ -28,7 +28,10 @@ class Record:
 
 
 def read(layout: Layout) -> Record | None:
-    """Return what was recorded, or nothing for a sandbox that was never finished."""
+    """Return the record, or None for an incomplete sandbox.
+
+    Raises SandboxFailed if the record cannot be read.
+    """
     try:
         return Record(**json.loads(layout.record.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -41,7 +44,7 @@ def read(layout: Layout) -> Record | None:
 
 
 def write(layout: Layout, record: Record) -> None:
-    """Record the sandbox as whole: all of the file is there, or none of it."""
+    """Mark the sandbox as complete, by writing its record atomically."""
     partial = layout.record.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     write_private(partial, json.dumps(asdict(record), indent=2) + "\n")
@@ -49,7 +52,7 @@ def write(layout: Layout, record: Record) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
+    """Write a file that is created readable only by its owner."""
     with open(path, "w", encoding="utf-8", opener=_private) as file:
         file.write(text)
 
@@ -60,10 +63,10 @@ def _private(path: str, flags: int) -> int:
 
 @contextmanager
 def locked(layout: Layout) -> Iterator[None]:
-    """Keep other commands away from the folder, which must exist.
+    """Lock the directory, which must exist, against other commands.
 
-    The folder itself is locked: a lock file would outlive it.
-    Raises SandboxFailed at once when another command is at work.
+    The directory itself is locked, because a lock file would be left over when it is removed.
+    Raises SandboxFailed immediately if another command holds the lock.
     """
     descriptor = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY)
     try:

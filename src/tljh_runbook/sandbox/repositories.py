@@ -1,6 +1,6 @@
 """The git repositories from which a sandbox installs its fakes.
 
-Author and dates are fixed: the same files make the same commits on every machine.
+The author and dates are fixed, so that the same files make the same commits on every machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tljh_runbook.sandbox.layout import FAKES, Layout
 from tljh_runbook.sandbox.processes import environment
 
 HISTORY = {"tljh": ["1.0.0", "2.0.0"], "plasma": ["older", "newer"]}
-# Nothing of the person's own git settings: no signing, no hooks, no line ends rewritten.
+# Ignore the user's git configuration: no signing, no hooks, no line ending conversion.
 FIXED = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -27,10 +27,10 @@ FIXED = {
 
 
 def build(layout: Layout, over: Path | None = None) -> dict[str, str]:
-    """Make the repositories; return the commit of each release, by its tag.
+    """Create the repositories; return the commit of each release, by tag.
 
-    ``over`` is a folder of fakes for another kind of server, laid over ours.
-    Raises ToolMissing without git.
+    ``over`` is a directory with fakes for another kind of server, copied over ours.
+    Raises ToolMissing if git is not installed.
     """
     if shutil.which("git") is None:
         raise ToolMissing(
@@ -55,7 +55,7 @@ def _build(layout: Layout, name: str, over: Path | None) -> Iterator[tuple[str, 
 
 
 def record(layout: Layout, name: str, release: str, day: int) -> str:
-    """Commit what lies in a repository's folder, on a day of January; return the commit."""
+    """Commit a repository's work tree, dated a ``day`` in January 2025; return the commit."""
     repository = layout.repositories / name
     date = f"2025-01-{day:02}T12:00:00+00:00"
     git(layout, repository, "add", "--all")
@@ -74,7 +74,7 @@ def _lay(source: Path, target: Path) -> None:
 
 
 def git(layout: Layout, repository: Path, *arguments: str, date: str = "") -> str:
-    """Run git without anybody's own settings; return what it printed."""
+    """Run git without the user's configuration; return its output. Raises SandboxFailed."""
     dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
     done = subprocess.run(
         ["git", "-C", repository, *arguments],

@@ -1,4 +1,4 @@
-"""The hub of a sandbox, asked through its REST API: is it up, and the users' servers on it."""
+"""The hub of a sandbox and its users' servers, controlled through the REST API."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tljh_runbook.sandbox.contents import GROUP, databases_ready
 from tljh_runbook.sandbox.layout import Layout
 from tljh_runbook.sandbox.record import Record
 
-# Those who work just now; carol has not come yet.
+# The users with a running server; carol has not logged in yet.
 WORKING = ["alice", "bob"]
-# JupyterHub refuses a report of activity that is an hour ahead. The culler waits ten minutes more.
+# JupyterHub rejects activity an hour or more in the future. The culler adds ten minutes.
 AT_WORK = timedelta(minutes=58)
-# No proxy of the environment: the hub is on this machine.
+# Ignore proxy variables in the environment: the hub is on this machine.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def answers(url: str) -> bool:
-    """Whether an address answers with success."""
+    """Return whether a URL answers with success."""
     try:
         with _opener.open(url, timeout=5):
             return True
@@ -34,7 +34,7 @@ def answers(url: str) -> bool:
 
 
 def wait(what: str, condition: Callable[[], bool], *, seconds: float, log: str) -> None:
-    """Wait until a condition holds; raise SandboxFailed, naming the log to read, if it does not."""
+    """Wait until a condition is true; on timeout raise SandboxFailed, which names the log."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -53,7 +53,7 @@ def wait_for_hub(layout: Layout, record: Record) -> None:
 
 
 def start(layout: Layout, record: Record) -> None:
-    """Have a server running for each user who works; one that runs already stays."""
+    """Start a server for each user in `WORKING`; those that already run are left alone."""
     with ThreadPoolExecutor() as side_by_side:
         list(side_by_side.map(lambda user: _start(layout, record, user), WORKING))
     log = str(layout.logs / "jupyterhub.log")
@@ -63,7 +63,7 @@ def start(layout: Layout, record: Record) -> None:
 
 
 def work(layout: Layout, record: Record, user: str) -> None:
-    """Tell the hub that a user is at work for the next hour, else the culler stops the server."""
+    """Report a user as active for the next hour; otherwise the culler stops the server."""
     until = {"last_activity": (datetime.now(timezone.utc) + AT_WORK).isoformat()}
     _call(layout, record, "POST", f"users/{user}/activity", {**until, "servers": {"": until}})
 
@@ -78,13 +78,13 @@ def _ready(layout: Layout, record: Record) -> bool:
 
 
 def group(layout: Layout, record: Record) -> None:
-    """Put the users who work into the hub's group."""
+    """Create the hub's group and add the users in `WORKING` to it."""
     _call(layout, record, "POST", f"groups/{GROUP}")
     _call(layout, record, "POST", f"groups/{GROUP}/users", {"users": WORKING})
 
 
 def process_ids(layout: Layout, record: Record) -> dict[str, int]:
-    """Return the process id of each running user server, by user; empty while the hub is away."""
+    """Return the process id of each running user server, by user; empty while the hub is down."""
     try:
         users = _call(layout, record, "GET", "users?include_stopped_servers=1") or []
     except SandboxFailed:
@@ -94,7 +94,7 @@ def process_ids(layout: Layout, record: Record) -> dict[str, int]:
 
 
 def _call(layout: Layout, record: Record, method: str, path: str, body: object = None) -> Any:
-    """Call the REST API; 400 and 409 mean that things are already as wished."""
+    """Call the REST API; 400 and 409 mean that the change was already made."""
     request = urllib.request.Request(  # noqa: S310 - an address of our own
         f"{record.address}/hub/api/{path}",
         method=method,

@@ -1,4 +1,4 @@
-"""Supervisor, the service manager of a sandbox."""
+"""Supervisor, the service manager in a sandbox."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ password = {password}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
-# To the shell, a command that takes this process over; to Python, a string that nobody uses. So
-# the path of Python may be long and contain spaces.
+# For the shell this is an exec of Python; for Python it is an unused string. Unlike in a shebang
+# line, the path of Python may be long and contain spaces.
 FIRST_LINES = """\
 #!/bin/sh
 '''exec' {python} -I "$0" "$@"
@@ -51,7 +51,7 @@ FIRST_LINES = """\
 
 
 def configure(layout: Layout, port: int) -> None:
-    """Write supervisor's settings, without any service yet."""
+    """Write supervisor's configuration, without any services yet."""
     text = CONFIGURATION.format(
         logs=layout.logs,
         run=layout.run,
@@ -66,7 +66,7 @@ def configure(layout: Layout, port: int) -> None:
 
 
 def bring_command(layout: Layout) -> None:
-    """Write the systemctl of the sandbox, by which TLJH's installer speaks to supervisor."""
+    """Write the sandbox's fake systemctl, through which TLJH's installer controls supervisor."""
     body = (FAKES / "systemctl.py").read_text(encoding="utf-8")
     layout.systemctl.parent.mkdir(parents=True, exist_ok=True)
     layout.systemctl.write_text(
@@ -76,7 +76,7 @@ def bring_command(layout: Layout) -> None:
 
 
 def bring_systemd(layout: Layout) -> None:
-    """Write a program that does nothing but have the name that TLJH's installer looks for."""
+    """Write a fake systemd: TLJH's installer only checks that the file exists."""
     layout.systemd.parent.mkdir(parents=True, exist_ok=True)
     layout.systemd.write_text(
         "#!/bin/sh\necho This is a sandbox: supervisor runs it. >&2\nexit 1\n"
@@ -85,7 +85,7 @@ def bring_systemd(layout: Layout) -> None:
 
 
 def start(layout: Layout) -> None:
-    """Start supervisor, which starts the services that it knows, and return."""
+    """Start supervisor in the background, with its configured services. Raises SandboxFailed."""
     done = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", layout.supervisor],
         env=environment(layout),
@@ -103,7 +103,7 @@ def start(layout: Layout) -> None:
 
 
 def processes(layout: Layout) -> dict[str, Any]:
-    """Return each service's state and process id, by name; empty while supervisor is away."""
+    """Return each service's state and process id, by name; empty while supervisor is down."""
     section = _section(layout)
     login = f"{section['username']}:{section['password']}"
     address = f"http://{login}@{section['port']}/RPC2"

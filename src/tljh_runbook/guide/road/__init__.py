@@ -1,1 +1,1 @@
-"""What a playbook shows while it runs, and writes down: the parts of our Ansible callback."""
+"""The Ansible output: the parts of our callback plugin, for the terminal and the log."""

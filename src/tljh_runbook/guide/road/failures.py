@@ -1,4 +1,4 @@
-"""What went wrong on a server, in one line and a hint: of the tool's words, or of Ansible's."""
+"""Failures on a server as one line and a hint, from the tool's output or from Ansible's."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tljh_runbook.errors import (
     UpgradeRolledBack,
 )
 
-FAILED = 2  # what ansible-playbook itself ends with
+FAILED = 2  # the exit code of ansible-playbook itself
 Row = tuple[type[RunbookError], str, str]
 
-# What ssh says, what sudo says, and what our role says, first match first.
+# Messages of ssh, sudo and our role; the first match counts.
 _KNOWN: tuple[tuple[str, Row], ...] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -140,9 +140,9 @@ _CUT_OFF: Row = (
 
 @dataclass(frozen=True)
 class Server:
-    """A server, as hints name it.
+    """A server, as named in hints.
 
-    ``entry`` is its name among the known host keys, ``ssh`` how one logs in by hand.
+    ``entry`` is its name in ``known_hosts``, ``ssh`` the command to log in by hand.
     """
 
     local: bool
@@ -154,7 +154,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a server failed: one line, what to do about it, and the code to end with."""
+    """Why a server failed: a one-line message, a hint, and the exit code."""
 
     message: str
     hint: str
@@ -168,25 +168,25 @@ def lost(result: Mapping[str, Any], server: Server) -> Failure:
 
 
 def failed(result: Mapping[str, Any], server: Server) -> Failure:
-    """Return why a task failed: what the tool says, else what is known, else Ansible's words."""
+    """Return why a task failed: the tool's message, or a known failure, or Ansible's message."""
     told = _told(result, server)
     return told or _known(result, server) or Failure(_last(result), "", FAILED)
 
 
 def run_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a run on the hub stands, as `tljh-runbook progress` tells it; else nothing."""
+    """Return the state of a run, as printed by `tljh-runbook progress`; empty for other output."""
     found = _data(result)
     return found if "events" in found and "running" in found else {}
 
 
 def rolled_back(run: Mapping[str, Any]) -> str:
-    """Return why an upgrade that ended without an error was rolled back; else nothing."""
+    """Return why an upgrade that ended without an error was rolled back; otherwise empty."""
     report = (run.get("end") or {}).get("report") or {}
     return str(report.get("why") or "") if run.get("task") == "upgrade" else ""
 
 
 def _told(result: Mapping[str, Any], server: Server) -> Failure | None:
-    """Return what the tool on the hub says itself."""
+    """Return the failure that the tool on the hub reports; None if it reports none."""
     run = run_of(result)
     if run and not run["running"] and not run["end"]:
         return _filled(_CUT_OFF, server, {})
@@ -201,7 +201,7 @@ def _told(result: Mapping[str, Any], server: Server) -> Failure | None:
 
 
 def _written(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the error that the tool has written for a person."""
+    """Return the error in the tool's readable output; empty if there is none."""
     found = re.search(
         r"^error: (.*)\nhint: (.*(?:\n.+)*)", str(result.get("stderr", "")), re.MULTILINE
     )
@@ -238,6 +238,6 @@ def _all(result: Mapping[str, Any]) -> str:
 
 
 def _last(result: Mapping[str, Any]) -> str:
-    """Return the last thing that was said of what went wrong."""
+    """Return the last line of the error output or of Ansible's message."""
     said = str(result.get("stderr") or result.get("msg") or "failed").strip()
     return " ".join(said.splitlines()[-1:])

@@ -1,4 +1,4 @@
-"""The full log of a playbook's run: a file in the checkout that only its owner can read."""
+"""The full log of a playbook run: a file in the checkout that only its owner can read."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER = "logs"
-KEPT = 50  # runs
+KEPT = 50  # runs whose logs are retained
 _NAME = re.compile(r"\d{8}T\d{6}Z-[\w-]+\.log")
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Log:
-    """Writes one log; ``name`` is its path as a reader in ``checkout`` types it, or ''."""
+    """A log file; ``name`` is its path relative to ``checkout``, or '' if it cannot be written."""
 
     def __init__(self, checkout: Path, playbook: str) -> None:
         self.name = ""
         self.failure = ""
         try:
             self._file = self._open(checkout, playbook)
-        except OSError as error:  # without a log the work is the same
+        except OSError as error:  # the playbook works without a log
             self._file = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             self.failure = f"{error.filename}: {error.strerror}"
 
     def write(self, text: str) -> None:
-        """Add lines, each with the moment."""
+        """Append lines, each with a timestamp."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         lines = "".join(f"{moment} {line}\n" for line in text.splitlines())
-        with suppress(OSError):  # a full disk must not stop what is being done
+        with suppress(OSError):  # a full disk must not stop the playbook
             os.write(self._file, lines.encode(errors="replace"))
 
     def _open(self, checkout: Path, playbook: str) -> int:
@@ -39,7 +39,7 @@ class Log:
         for old in _old(folder):
             old.unlink(missing_ok=True)
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        for number in range(100):  # several may begin in one second
+        for number in range(100):  # several may start in the same second
             name = f"{moment}-{playbook}{f'-{number}' if number else ''}.log"
             with suppress(FileExistsError):
                 file = os.open(folder / name, _FLAGS, 0o600)
@@ -49,6 +49,6 @@ class Log:
 
 
 def _old(folder: Path) -> list[Path]:
-    """Return the logs that make room for the next one, none but ours."""
+    """Return the oldest logs to delete before the next one; only files that match our names."""
     ours = sorted(file for file in folder.iterdir() if _NAME.fullmatch(file.name))
     return ours[: max(0, len(ours) - KEPT + 1)]

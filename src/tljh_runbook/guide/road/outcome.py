@@ -1,4 +1,4 @@
-"""What a run that ended well has to tell of what it did, in lines."""
+"""The outcome of a successful run, as lines of text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Report = Mapping[str, Any]
 
 
 def told(task: str, event: Mapping[str, Any]) -> list[str]:
-    """Return the lines of an event; none where it is not the good end of a run."""
+    """Return the lines for an event; empty unless it is the successful end of a run."""
     if event["kind"] != "end" or event["code"]:
         return []
     report = event["report"]
@@ -55,7 +55,7 @@ def _rehearsed(report: Report) -> Iterator[str]:
 
 
 def _restored(report: Report) -> Iterator[str]:
-    """Yield what was restored, and what became of the hub and its users' servers."""
+    """Yield what was restored, and the state of the hub and its users' servers."""
     if not report.get("changed"):
         yield NOTHING
         return
@@ -69,7 +69,7 @@ def _restored(report: Report) -> Iterator[str]:
 
 
 def _went_back(report: Report) -> Iterator[str]:
-    """Yield what runs again, whether the guarantees held, and for how long what was down."""
+    """Yield the versions that run again, the results of the guarantees, and the downtimes."""
     for name, before, after in report["changes"]:
         yield f"{name}: {before}, now {after} again"
     for each in report.get("verdicts", []):

@@ -1,4 +1,4 @@
-"""The terminal while a playbook runs: lines that stay, and one that tells how long it takes."""
+"""The terminal output of a running playbook: permanent lines, and a status line with a timer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = {"red": 31, "green": 32, "dim": 2}
 
 
 class Screen:
-    """Prints lines; on a terminal a last one is written again each second. A pipe gets none."""
+    """Output in lines, with a status line that is updated each second; only on a terminal."""
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -28,22 +28,22 @@ class Screen:
             atexit.register(self.close)
 
     def line(self, text: str, colour: str = "", *, error: bool = False) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         self._wipe()
-        sys.stdout.flush()  # what was said before stays before it, in a pipe, too
+        sys.stdout.flush()  # keeps the order of stdout and stderr, also in a pipe
         stream = sys.stderr if error else sys.stdout
         stream.write(f"{self._coloured(clean(text), colour, stream.isatty())}\n")
         stream.flush()
 
     def doing(self, text: str, since: float | None = None) -> None:
-        """Show what is being done now, and since when; the next line takes its place."""
+        """Show the current activity, and for how long it has run; the next line replaces it."""
         self._doing = clean(text)
         self._since = time.monotonic() if since is None else since
         if self._live:
             self._tick(signal.SIGALRM, None)
 
     def close(self) -> None:
-        """Show nothing more in place."""
+        """Remove the status line and stop updating it."""
         if self._live:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._wipe()
@@ -53,7 +53,7 @@ class Screen:
         if not self._doing:
             return
         passed = f" {time.monotonic() - self._since:.0f} s"
-        room = shutil.get_terminal_size().columns - 1 - len(passed)  # a second row would stay
+        room = shutil.get_terminal_size().columns - 1 - len(passed)  # a second row would remain
         self._write(f"\r\033[K{self._doing[:room]}{passed}")
 
     def _wipe(self) -> None:
@@ -61,7 +61,7 @@ class Screen:
             self._write("\r\033[K")
 
     def _write(self, text: str) -> None:
-        # Past Python's buffer, which may be in use at the moment at which the signal comes.
+        # Bypass Python's buffer, which may be in use when the signal arrives.
         os.write(sys.stdout.fileno(), text.encode(errors="replace"))
 
     def _coloured(self, text: str, colour: str, terminal: bool) -> str:
@@ -71,5 +71,5 @@ class Screen:
 
 
 def clean(text: str) -> str:
-    """Return ``text`` with what would command a terminal made visible."""
+    """Return ``text`` with terminal control characters escaped."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

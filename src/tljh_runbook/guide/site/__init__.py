@@ -1,4 +1,4 @@
-"""A Sphinx extension: what the site adds to its theme."""
+"""A Sphinx extension with the site's additions to its theme."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Register what is made while the site is written."""
+    """Register the directives and event handlers."""
     app.add_directive("checklist", checklist.Checklist)
     app.add_directive("diagram", diagrams.Diagram)
     app.connect("doctree-read", tables.behead)
     app.connect("doctree-read", symptoms.remember)
     app.connect("doctree-read", summary.remember)
-    app.connect("html-page-context", page.finish, priority=900)  # the theme's own comes first
+    app.connect("html-page-context", page.finish, priority=900)  # after the theme's own handler
     app.connect("html-page-context", summary.add)
     app.connect("build-finished", summary.write_llms)
     app.connect("build-finished", symptoms.write)
-    # What is remembered of a page: raised where that changes, so that nobody builds on the old.
+    # Raise env_version when the stored page data changes, so that old data is not reused.
     return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

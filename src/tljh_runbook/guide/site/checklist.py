@@ -1,4 +1,4 @@
-"""A list to tick off on paper, whose items are the steps' own words."""
+"""A printable checklist, generated from the texts of the steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tljh_runbook.guide.steps import Step
 
 
 class Checklist(SphinxDirective):
-    """Each line of the body is the name of a step, or a sentence of its own behind a ``-``."""
+    """A checklist; each line of the body is the name of a step, or free text after a ``-``."""
 
     has_content = True
 

@@ -1,10 +1,10 @@
-"""Diagrams from a few words in the page: boxes on a grid, and arrows between them.
+"""Diagrams from a short description in the page: boxes on a grid, and arrows between them.
 
-The body of ``{diagram}`` is YAML. ``grid`` draws the boxes: a name that stands in several cells is
-one box over all of them, a dot is an empty cell. ``boxes`` says what is written in each, a line of
-text a line; ``tells`` says in words what is drawn, for who cannot see it. ``columns`` and ``rows``
-are sizes, ``kinds`` gives a box another look, and ``arrows`` connects two boxes. The colours are in
-the site's style, so they follow light and dark.
+The body of ``{diagram}`` is YAML. ``grid`` places the boxes: a name in several cells is one box
+that spans them, and a dot is an empty cell. ``boxes`` is the text in each box, line by line;
+``tells`` describes the diagram for readers who cannot see it. ``columns`` and ``rows`` are sizes,
+``kinds`` selects another style for a box, and ``arrows`` connects two boxes. The colours come from
+the site's stylesheet, so that they follow the light and dark modes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ruamel.yaml import YAML
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
-GAP, LINE = 14, 19  # between boxes, and from one line of text to the next
+GAP, LINE = 14, 19  # the gap between boxes, and the line height of text
 HEAD = "M0 0L8 4L0 8z"
 SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box on the drawing, in its units."""
+    """A box in the drawing, in SVG user units."""
 
     x: float
     y: float
@@ -36,7 +36,7 @@ class Box:
 
     @property
     def middle(self) -> tuple[float, float]:
-        """Where its text is centred."""
+        """The centre of the box, and of its text."""
         return self.x + self.width / 2, self.y + self.height / 2
 
 
@@ -58,7 +58,7 @@ class Diagram(SphinxDirective):
 
 
 def draw(source: Mapping[str, Any], title: str) -> str:
-    """Return the drawing as SVG that can stand in a page."""
+    """Return the drawing as SVG to embed in a page."""
     columns, rows = source["columns"], [row.split() for row in source["grid"]]
     heights = source["rows"]
     boxes = _boxes(rows, columns, heights)
@@ -121,7 +121,10 @@ def _arrow(svg: Element, start: Box, end: Box, head: str) -> None:
 
 
 def _ends(start: Box, end: Box) -> Iterator[tuple[float, float]]:
-    """Yield where an arrow begins and ends: straight down, up, or to a side, edge to edge."""
+    """Yield the start and end of a vertical or horizontal arrow, from edge to edge.
+
+    Raises `ExtensionError` if the boxes share neither a row nor a column.
+    """
     across = _shared(start.x, start.width, end.x, end.width)
     down = _shared(start.y, start.height, end.y, end.height)
     if across is not None:
@@ -139,6 +142,6 @@ def _ends(start: Box, end: Box) -> Iterator[tuple[float, float]]:
 
 
 def _shared(first: float, length: float, second: float, other: float) -> float | None:
-    """Return the middle of what two boxes have in common along one side."""
+    """Return the middle of the overlap of two boxes along one axis; None without overlap."""
     low, high = max(first, second), min(first + length, second + other)
     return (low + high) / 2 if low < high else None

@@ -1,4 +1,4 @@
-"""The last touch to each page, after Sphinx and its theme have made the parts."""
+"""The final changes to each page, after Sphinx and its theme have built its context."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def finish(
     context: dict[str, Any],
     doctree: nodes.document | None,  # noqa: ARG001
 ) -> None:
-    """Leave out what copies code where there is none; fill in servers where some are named.
+    """Drop the copy button from pages without code; load my-server.js on pages that name a server.
 
-    What serves only a reader who does something is left to later.js, but for the search.
+    Scripts that only matter once the reader interacts are loaded by later.js; the search page needs
+    some of them at once.
     """
     body = context.get("body", "")
     if FILLABLE.search(body):
@@ -43,5 +44,5 @@ def finish(
 
 
 def _leave_out(context: dict[str, Any], kind: str, names: tuple[str, ...]) -> None:
-    files = context[kind]  # Sphinx adds to this very list, and restores it behind each page
+    files = context[kind]  # in place: Sphinx adds to this list, and resets it after each page
     files[:] = [each for each in files if not str(getattr(each, "filename", each)).endswith(names)]

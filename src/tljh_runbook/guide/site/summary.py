@@ -1,4 +1,4 @@
-"""What each page is about, in its own first words: for link previews, and for `llms.txt`."""
+"""The summary of each page, its first paragraph: for link previews and for `llms.txt`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CARD = "_static/card.png"
 LLMS = "llms.txt"
-HERE = "runbook-summary"  # among what Sphinx remembers of a page
+HERE = "runbook-summary"  # the key in the page metadata of Sphinx
 
 
 def of(doctree: nodes.Node) -> str:
@@ -23,11 +23,11 @@ def of(doctree: nodes.Node) -> str:
 
 
 def remember(app: Sphinx, doctree: nodes.document) -> None:
-    """Keep the first paragraph beside the page: to list all pages then reads none of them again."""
+    """Store the first paragraph in the metadata, so that listing pages does not read them again."""
     first = _first(doctree)
     kept = first.deepcopy() if first else None
     for node in kept.findall() if kept else ():
-        node.document = None  # type: ignore[assignment]  # else it keeps the whole page
+        node.document = None  # type: ignore[assignment]  # otherwise it retains the whole page
     app.env.metadata[app.env.docname][HERE] = kept
 
 
@@ -38,14 +38,14 @@ def add(
     context: dict[str, Any],
     doctree: nodes.document | None,
 ) -> None:
-    """Hand the page's summary and its picture to the template."""
+    """Pass the page's summary and preview image to the template."""
     if doctree is not None:
         context["summary"] = of(doctree)
         context["card"] = app.config.html_baseurl + CARD
 
 
 def write_llms(app: Sphinx, exception: Exception | None) -> None:
-    """Write `llms.txt`: every page in the order of the guide, with its address and summary."""
+    """Write `llms.txt`: every page in the order of the guide, with its URL and summary."""
     if exception is None and app.builder.format == "html":
         Path(app.outdir, LLMS).write_text(_llms(app), encoding="utf-8")
 
@@ -64,7 +64,7 @@ def _line(app: Sphinx, page: str) -> str:
 
 
 def _resolved(app: Sphinx, page: str) -> str:
-    """Return the summary with the words that references show."""
+    """Return the summary of a page, with references resolved to their text."""
     first = app.env.metadata[page][HERE]
     if first is None:
         return ""
@@ -84,5 +84,5 @@ def _first(doctree: nodes.Node) -> nodes.paragraph | None:
 
 
 def _own(paragraph: nodes.paragraph) -> bool:
-    """Whether a paragraph is the page's prose, and no part of a table, a list or a box."""
+    """Return whether a paragraph is regular prose, not part of a table, list or box."""
     return isinstance(paragraph.parent, nodes.section | nodes.document)

@@ -1,7 +1,7 @@
-"""What the search needs to lead from a message, as a terminal shows it, to what it means.
+"""The search data that leads from a message on the terminal to its explanation.
 
-Sphinx's own search wants every word of a question on the page. A message names *your* files and
-servers, and no page has those: so the texts are handed to the browser with their holes.
+Sphinx's own search requires every word of a query to be on the page. A message names *your* files
+and servers, which are on no page. So the browser gets the message texts with placeholders instead.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 FILE = "_static/symptoms.js"
-HERE = "runbook-symptoms"  # in the front matter of a page whose terms are messages
-FOUND = "runbook-found"  # among what Sphinx remembers of a page
+HERE = "runbook-symptoms"  # in the front matter of pages whose terms are messages
+FOUND = "runbook-found"  # the key in the page metadata of Sphinx
 HOLE = "…"
-_CAPITALS = re.compile(r"\b[A-Z]{2,}\b")  # on a page, such a word stands for another
+_CAPITALS = re.compile(r"\b[A-Z]{2,}\b")  # on a page, such a word is a placeholder
 
 
 def remember(app: Sphinx, doctree: nodes.document) -> None:
-    """Keep a page's messages beside it; make each term of a page of messages a place to lead to."""
+    """Store a page's messages in its metadata; give each term an anchor if terms are messages."""
     known = app.env.metadata[app.env.docname]
     if HERE in known:
         for number, term in enumerate(doctree.findall(nodes.term), start=1):
@@ -34,20 +34,20 @@ def remember(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def write(app: Sphinx, exception: Exception | None) -> None:
-    """Write all messages, each with its address, for the page that searches."""
+    """Write all messages, each with its URL, for the search page."""
     if exception is None and app.builder.format == "html":
         found = [
             (shown, text, f"{app.builder.get_target_uri(page)}#{at}", app.env.titles[page].astext())
             for page in sorted(app.env.found_docs)
-            for shown, text, at in app.env.metadata[page].get(FOUND, ())  # of 404 nothing is kept
-            if re.search(r"\w", text)  # else there is nothing to go by
+            for shown, text, at in app.env.metadata[page].get(FOUND, ())  # the 404 page stores none
+            if re.search(r"\w", text)  # otherwise there is nothing to search for
         ]
         text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
         Path(app.outdir, FILE).write_text(f"const SYMPTOMS={text};\n", encoding="utf-8")
 
 
 def _on(doctree: nodes.document, *, terms: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield each message of a page: as it is shown, with holes for what varies, its id."""
+    """Yield each message of a page: its text, its text with placeholders, and its anchor."""
     for items in doctree.findall(nodes.bullet_list):
         if "symptoms" in items["classes"]:
             yield from _in_table(items)

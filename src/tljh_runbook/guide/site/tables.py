@@ -1,4 +1,4 @@
-"""Tables that Markdown can write only with a head, also where there is nothing to say in it."""
+"""Tables without a header, which Markdown cannot express: it requires one, even if empty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def behead(app: Sphinx, doctree: nodes.document) -> None:  # noqa: ARG001 Sphinx's signature
-    """Remove each head without a word, which a screen reader would read out as empty."""
+    """Remove each empty header, which a screen reader would read out."""
     for head in list(doctree.findall(nodes.thead)):
         if not head.astext().strip():
             head.parent.remove(head)

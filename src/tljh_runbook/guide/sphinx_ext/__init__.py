@@ -1,9 +1,9 @@
-"""The Sphinx extension: pages show the steps as they are carried out, and nothing else.
+"""The Sphinx extension for steps: pages show exactly the steps that are executed.
 
-``{step}`` as a directive renders a step, as a role refers to it; ``{step-list}`` lists them all.
-``{not-executed}`` says why an example is not carried out by the documentation's tests;
-``{on-server}`` wraps those that need a booted server. Below each example stands when and on what
-it last ran.
+``{step}`` renders a step as a directive, and refers to one as a role; ``{step-list}`` lists them
+all. ``{not-executed}`` says why the documentation's tests do not execute an example;
+``{on-server}`` wraps examples that need a booted server. The text below each example says when and
+on what system it last ran.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Register the domain, and its directive and role under their short names too."""
+    """Register the domain, and its directive and role also under their short names."""
     app.add_domain(StepDomain)
     app.add_directive("step", StepDirective)
     app.add_role("step", StepRole())
@@ -34,5 +34,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     app.connect("builder-inited", ways.add_styles)
     app.add_css_file("steps.css")
     app.add_config_value("runbook_evidence_required", proof.required(), "env", bool)
-    app.connect("doctree-read", proof.show, priority=600)  # when the front matter is known
+    app.connect("doctree-read", proof.show, priority=600)  # after the front matter has been read
     return {"env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}

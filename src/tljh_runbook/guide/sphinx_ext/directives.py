@@ -25,17 +25,17 @@ TEXTS = {
     "undo": "How to undo",
     "fails": "If it fails",
 }
-PROMPT = "$ "  # a body that begins so is a whole transcript
+PROMPT = "$ "  # a body that starts with this is a complete transcript
 
 
 class StepDirective(SphinxDirective):
-    """Render a step; the body is what its command prints, and is checked by being carried out."""
+    """Render a step; the body is the output of its command, which the tests check."""
 
     required_arguments = 1
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the step: why, prose, the ways to do it, what it prints, and the other texts."""
+        """Return the rendered step: why, prose, commands, output, and the other texts."""
         try:
             step = catalog.find(self.arguments[0])
         except StepUnknown as error:
@@ -57,7 +57,7 @@ class StepDirective(SphinxDirective):
             yield _item(term, self._text(step, name))
 
     def _text(self, step: Step, name: str) -> list[nodes.Node]:
-        """Return one of the step's texts, which stands in the step's own file."""
+        """Return one of the step's texts, with the step's file as its source."""
         text: str = getattr(step, name)
         line = lines.of(step)[name]
         if not text.strip():
@@ -71,19 +71,19 @@ class StepDirective(SphinxDirective):
         return anchor
 
     def _example(self, step: Step) -> nodes.literal_block:
-        """Return the transcript of the page."""
+        """Return the transcript in the body, with the command added if it is missing."""
         body = list(self.content)
         first = self.lineno + self.content_offset + 1
         if not body[0].startswith(PROMPT):
             body, first = [f"$ {step.command}", *body], first - 1
         block = ways.literal("\n".join(body), "console")
         self.set_source_info(block)
-        block["first_line"] = first  # in the page: what a test points at
+        block["first_line"] = first  # in the page, for the messages of the tests
         return block
 
 
 class StepList(SphinxDirective):
-    """List all steps: each command, with a link, and its summary."""
+    """List all steps, each with its linked command and its summary."""
 
     def run(self) -> list[nodes.Node]:
         """Return the list."""
@@ -105,5 +105,5 @@ def _item(term: str, content: list[nodes.Node]) -> nodes.definition_list_item:
 
 
 def warn(message: str, location: str, subtype: str) -> None:
-    """Warn of a step."""
+    """Log a warning about a step."""
     logger.warning("%s", message, location=location, type="step", subtype=subtype)

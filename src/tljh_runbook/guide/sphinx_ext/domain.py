@@ -1,4 +1,4 @@
-"""The Sphinx domain of the steps: where each is shown, and how to refer to it."""
+"""The Sphinx domain of the steps: where each is shown, and how references are resolved."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-    """Where a step is shown."""
+    """A place in the pages where a step is shown."""
 
     step: str
     docname: str
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 
 class StepIndex(Index):
-    """The page that lists every step by its command."""
+    """The index of all steps, by command."""
 
     name = "index"
     localname = "Steps"
@@ -71,19 +71,19 @@ class StepDomain(Domain):
         return found
 
     def note_step(self, step: str, docname: str, anchor: str, line: int) -> None:
-        """Remember where a step is shown."""
+        """Record where a step is shown."""
         self.places.append(Place(step, docname, anchor, line))
 
     def clear_doc(self, docname: str) -> None:
-        """Forget what a page shows, before it is read again."""
+        """Remove the places on a page, before it is read again."""
         self.data["places"] = [each for each in self.places if each.docname != docname]
 
     def merge_domaindata(self, docnames: Set[str], otherdata: dict[str, Any]) -> None:
-        """Add what another process has read."""
+        """Add the places that another process has read."""
         self.places.extend(each for each in otherdata["places"] if each.docname in docnames)
 
     def get_objects(self) -> Iterable[tuple[str, str, str, str, str, int]]:
-        """Yield what search and the inventory know of the steps."""
+        """Yield the steps for the search index and the inventory."""
         for place in self.places:
             title = catalog.find(place.step).title
             yield place.step, title, "step", place.docname, place.anchor, 1
@@ -114,7 +114,7 @@ class StepDomain(Domain):
         node: pending_xref,
         contnode: nodes.Element,
     ) -> list[tuple[str, nodes.reference]]:
-        """Return the same link for a reference that does not say what it means."""
+        """Return the same link for a reference without a role, such as ``any``."""
         found = self.resolve_xref(env, fromdocname, builder, "step", target, node, contnode)
         return [("step:step", found)] if found is not None else []
 
@@ -126,7 +126,7 @@ class StepDomain(Domain):
         return next((place for place in self.places if place.step == step.name), None)
 
     def check_consistency(self) -> None:
-        """Warn of every step that is on no page, or on more than one."""
+        """Warn about every step that is on no page, or shown more than once."""
         for step in catalog.every():
             shown = [place for place in sorted(self.places) if place.step == step.name]
             if not shown:

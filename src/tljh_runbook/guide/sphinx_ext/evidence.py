@@ -1,7 +1,7 @@
-"""When and on what each example was last carried out: one file a page, in ``docs/evidence``.
+"""The records of when and where each example last ran: one file per page, in ``docs/evidence``.
 
-A record belongs to what a block says and to the place where it is carried out. When either
-changes, there is no record any more, until the block is carried out again.
+A record is keyed by the text of a block and the kind of system that it runs on. If either changes,
+there is no record until the block is executed again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-FOLDER = "evidence"  # beside the pages
+FOLDER = "evidence"  # in the directory of the pages
 
 PLACES = {
     "sandbox": "in a sandbox, with fakes of TLJH's installer and Plasma",
@@ -23,10 +23,10 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Record:
-    """One run of a block: how many seconds it took, on which day (UTC) and on what."""
+    """One run of a block: its duration in seconds, its date (UTC) and the system."""
 
     command: str
-    """The first command, for who reads the file."""
+    """The first command, for readers of the file."""
     place: str
     seconds: float
     date: str
@@ -35,7 +35,7 @@ class Record:
 
     @property
     def text(self) -> str:
-        """The record in a sentence, as the reader of the page sees it."""
+        """The record as a sentence, as shown on the page."""
         hub = f"TLJH {self.tljh}, " if self.tljh else ""
         where = PLACES[self.place]
         return f"Ran in {_duration(self.seconds)} {where}: {hub}{self.system}, {self.date}."
@@ -46,17 +46,17 @@ def _duration(seconds: float) -> str:
 
 
 def key(place: str, text: str) -> str:
-    """Return what stands for a block that is carried out in ``place``: 16 hexadecimal digits."""
+    """Return the key of a block that runs in ``place``: 16 hexadecimal digits."""
     return hashlib.sha256(f"{place}\n{text.rstrip()}".encode()).hexdigest()[:16]
 
 
 def file(source: Path, page: str) -> Path:
-    """Return where the records of a page are kept; ``source`` is the folder of the pages."""
+    """Return the file with the records of a page; ``source`` is the directory of the pages."""
     return source / FOLDER / f"{page}.json"
 
 
 def read(path: Path) -> dict[str, Record]:
-    """Return the records of a page by the keys of its blocks."""
+    """Return the records of a page, by the keys of its blocks; empty without a file."""
     if not path.exists():
         return {}
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def read(path: Path) -> dict[str, Record]:
 
 
 def write(path: Path, records: Mapping[str, Record], order: Iterable[str]) -> None:
-    """Keep the records that are named in ``order``, one a line, so that a diff shows each."""
+    """Write the records named in ``order``, one per line to make diffs readable."""
     lines = [
         f"{json.dumps(block)}: {json.dumps(_fields(records[block]), ensure_ascii=False)}"
         for block in dict.fromkeys(order)

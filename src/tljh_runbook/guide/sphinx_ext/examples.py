@@ -1,4 +1,4 @@
-"""Examples that are not carried out as the others are, with the reason in the reader's sight."""
+"""Examples that are not executed, with a visible reason, or that need a booted server."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from sphinx.util.docutils import SphinxDirective
 
 
 class NotExecuted(SphinxDirective):
-    """Wrap blocks that the documentation's tests leave out; the argument says why."""
+    """Wrap blocks that the documentation's tests skip; the argument is the reason."""
 
     required_arguments = 1
     final_argument_whitespace = True
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the reason, as the reader sees it, and the blocks."""
+        """Return the blocks, preceded by the reason."""
         words, messages = self.parse_inline(f"Not executed: {self.arguments[0]}")
         paragraph = nodes.paragraph("", "", nodes.emphasis("", "", *words))
         self.set_source_info(paragraph)
@@ -26,12 +26,12 @@ class NotExecuted(SphinxDirective):
 
 
 class OnServer(SphinxDirective):
-    """Wrap blocks that are carried out on a booted server: a sandbox has not all it needs."""
+    """Wrap blocks that run on a booted server, because a sandbox lacks something they need."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the blocks; each shows where it ran."""
+        """Return the blocks, marked with where they run."""
         box = nodes.container("", place="server")
         self.set_source_info(box)
         box += self.parse_content_to_nodes()

@@ -1,4 +1,4 @@
-"""Where in its own file the prose of a step stands, so that a warning can point at it."""
+"""The line numbers of a step's texts in its Python file, so that warnings can point to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROSE = "prose"
 
 
 def of(step: Step) -> Mapping[str, int]:
-    """Return the lines in ``step.file`` at which the texts of ``step`` begin, counted from 1."""
+    """Return the lines in ``step.file`` where the texts of ``step`` start, counted from 1."""
     return _all(step.file)[step.name]
 
 

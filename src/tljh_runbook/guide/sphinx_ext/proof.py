@@ -1,4 +1,4 @@
-"""Shows below each example when and on what it was last carried out, or says that it was not."""
+"""The text below each example that says when and where it last ran, or a warning if it did not."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LANGUAGE = "console"
 
 
 def required() -> bool:
-    """Whether a page without evidence must not be published: it is built for others to read."""
+    """Return whether missing evidence must fail the build, because the pages are published."""
     return bool(os.environ.get("CI") or os.environ.get("READTHEDOCS"))
 
 
 def show(app: Sphinx, doctree: nodes.document) -> None:
-    """Mark each block that is carried out with its place and its key, and show its record."""
+    """Mark each executed block with its place and key, and show its record."""
     page = app.env.docname
     blocks = [node for node in _transcripts(doctree) if not _within(node, "reason")]
     if not blocks:
@@ -51,14 +51,14 @@ def _prove(app: Sphinx, block: nodes.literal_block, record: evidence.Record | No
 
 
 def _miss(app: Sphinx, block: nodes.literal_block) -> None:
-    """Say that a block was not carried out as it is now; again at the next build, too."""
+    """Report that a block has not run in its current form, and report it in the next build, too."""
     app.env.note_reread()
     command = block.astext().partition("\n")[0]
     text = f"No evidence that this ran as it is shown: {command!r}. Run it: ./invoke docs.test"
     if app.config.runbook_evidence_required:
         logger.warning(text, location=block, type="step", subtype="evidence")
     else:
-        # Not a warning: whoever writes a page builds it many times before it is carried out.
+        # Not a warning: authors build a page many times before its examples are executed.
         sys.stderr.write(f"notice: {app.env.docname}: {text}\n")
 
 
@@ -69,7 +69,7 @@ def _transcripts(doctree: nodes.document) -> Iterator[nodes.literal_block]:
 
 
 def _within(node: nodes.Node, mark: str) -> str:
-    """Return what the box around a block says under ``mark``, or nothing."""
+    """Return the attribute ``mark`` of the closest enclosing node that has it; otherwise empty."""
     while node.parent is not None:
         node = node.parent
         if isinstance(node, nodes.Element) and mark in node:

@@ -1,4 +1,4 @@
-"""Prose from a Python file, parsed into a page as if it stood in a page of its own."""
+"""Prose from a Python file, parsed into a page, with warnings that point to the Python file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ logger = sphinx_logging.getLogger(__name__)
 
 
 def parse(directive: SphinxDirective, text: str, file: str, line: int) -> list[nodes.Node]:
-    """Return the nodes of ``text``, whose warnings point at ``file``, from ``line`` on.
+    """Return the nodes of ``text``, whose warnings point to ``file``, starting at ``line``.
 
-    Headings are refused: they would come loose from the step and end up before it.
+    Warns about headings: they would be separated from the step, and placed before it.
     """
     document = directive.state.document
     # The parser adds the directive's own line to the offset.
@@ -45,7 +45,7 @@ def _headings(found: list[nodes.Node]) -> list[nodes.Element]:
 
 @contextmanager
 def _source(document: nodes.document, file: str) -> Iterator[None]:
-    """Let the nodes that are made meanwhile come from ``file``."""
+    """Set ``file`` as the source of the nodes that are created in this context."""
     page, document["source"] = document["source"], file
     try:
         yield
@@ -55,10 +55,10 @@ def _source(document: nodes.document, file: str) -> Iterator[None]:
 
 @contextmanager
 def _relocated(docname: str, file: str) -> Iterator[None]:
-    """Let the warnings that the parser gives for the page point at ``file``.
+    """Make the parser's warnings point to ``file`` instead of the page.
 
-    It knows only pages: along with a line, which is ours, it gives the page's name, or in older
-    versions our file as if it were one.
+    The parser reports the right line, but with the name of the page, or in older versions with our
+    file as if it were a page.
     """
 
     def relocate(record: logging.LogRecord) -> bool:
@@ -69,7 +69,7 @@ def _relocated(docname: str, file: str) -> Iterator[None]:
 
     handlers = logging.getLogger("sphinx").handlers
     for handler in handlers:
-        handler.filters.insert(0, relocate)  # before Sphinx's own, which make a text of it
+        handler.filters.insert(0, relocate)  # before Sphinx's own, which format it as text
     try:
         yield
     finally:

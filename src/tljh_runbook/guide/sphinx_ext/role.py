@@ -1,4 +1,4 @@
-"""The role that refers to a step: its command, as a link to where the step is shown."""
+"""The role that refers to a step: its command, as a link to the step."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ logger = logging.getLogger(__name__)
 
 
 class StepRole(XRefRole):
-    """Refer to a step by its name; the text is its command, unless another is given."""
+    """Refer to a step by name; the link text defaults to the command."""
 
     def run(self) -> tuple[list[nodes.Node], list[system_message]]:
-        """Return the reference, or the plain name with a warning where there is no such step."""
+        """Return the reference; for an unknown step, warn and return the plain text."""
         try:
             step = catalog.find(self.target)
         except StepUnknown as error:
             self._warn(error)
             return [nodes.literal(self.rawtext, self.title)], []
         self.env.note_dependency(step.file)
-        self.name = "step:step"  # so that the short name does the same
+        self.name = "step:step"  # so that the short name resolves in the same way
         self.innernodeclass = nodes.inline if self.has_explicit_title else nodes.literal
         return super().run()
 
@@ -41,7 +41,7 @@ class StepRole(XRefRole):
         title: str,
         target: str,
     ) -> tuple[str, str]:
-        """Return what is shown, and the full name of the step."""
+        """Return the link text and the full name of the step."""
         step = catalog.find(target)
         return (title if has_explicit_title else step.command), step.name
 

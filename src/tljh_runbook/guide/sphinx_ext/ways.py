@@ -1,6 +1,6 @@
-"""The ways to carry a step out, side by side: with invoke, with Ansible, by hand.
+"""The ways to execute a step, in tabs: with invoke, with Ansible, by hand.
 
-On paper, in an EPUB and without styles they stand one below the other.
+In print, in an EPUB and without styles they appear one below the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TABBED = ("html", "dirhtml", "singlehtml")
 
 
 def tabs(step: Step) -> list[nodes.Node]:
-    """Return the ways to carry a step out; the first is the one that is shown."""
+    """Return the ways to execute a step, one per tab; the first tab is selected."""
     return [_tab(title, content, first=n == 0) for n, (title, content) in enumerate(_ways(step))]
 
 
@@ -49,7 +49,7 @@ def _plan(step: Step, target: Target) -> nodes.literal_block:
 
 
 def literal(text: str, language: str = "sh") -> nodes.literal_block:
-    """Return a block of code."""
+    """Return a code block."""
     return nodes.literal_block(text, text, language=language)
 
 
@@ -58,12 +58,12 @@ def _words(text: str) -> nodes.paragraph:
 
 
 class Stacked(SphinxPostTransform):
-    """Puts the ways one below the other where nobody can click."""
+    """The transform that puts the tabs one below the other in formats without tabs."""
 
-    default_priority = 199  # before the tabs are made
+    default_priority = 199  # before the tabs are rendered
 
     def run(self, **kwargs: object) -> None:
-        """Replace each tab by its title and what is in it."""
+        """Replace each tab by its title and content."""
         del kwargs
         if self.app.builder.name in TABBED:
             return
@@ -74,5 +74,5 @@ class Stacked(SphinxPostTransform):
 
 
 def add_styles(app: Sphinx) -> None:
-    """Bring the styles of the steps into the site."""
+    """Add the stylesheet of the steps to the site."""
     app.config.html_static_path.append(str(Path(__file__).with_name("static")))

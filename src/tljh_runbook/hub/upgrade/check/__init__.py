@@ -1,1 +1,1 @@
-"""The check before an upgrade: every reason not to start it."""
+"""The pre-upgrade check: every reason not to start an upgrade."""

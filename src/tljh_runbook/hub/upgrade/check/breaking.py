@@ -1,4 +1,4 @@
-"""The check that names the breaking changes between two releases that concern a hub."""
+"""The check for breaking changes between two releases that affect a hub."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tljh_runbook.hub.versions import releases
 
 
 def check(source: Source) -> str | tuple[str, None, str, tuple[str, ...]]:
-    """Return what was found, and with it a warning and the commands to type for it."""
+    """Return what was found; for breaking changes also a warning and the commands to type."""
     found = releases.concerns(source.hub, source.targets)
     if not found:
         return "no breaking change concerns this hub"

@@ -1,4 +1,4 @@
-"""Every reason not to start an upgrade, each with its remedy. Looks only."""
+"""The pre-upgrade checks: every reason not to start an upgrade, with its remedy; read-only."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from tljh_runbook.hub.upgrade.swap import newer, trial
 from tljh_runbook.hub.user_data import user_data_check
 from tljh_runbook.hub.versions import interpreter
 
-# What was found, with it a warning, and with that the commands to type.
+# What was found, optionally with a warning, and with the commands to type for it.
 Found = str | tuple[str, None, str] | tuple[str, None, str, tuple[str, ...]]
-ROOM = 2 << 30  # bytes an upgrade may need beside the hub's environment
+ROOM = 2 << 30  # bytes that an upgrade may need in addition to the hub's environment
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; ``error`` is None where all is well, or only worth a warning."""
+    """The result of one check; ``error`` is None unless the finding blocks an upgrade."""
 
     name: str
     found: str
     error: RunbookError | None = None
     warning: str = ""
-    """What to do about something that does not speak against an upgrade."""
+    """What to do about a finding that does not block an upgrade."""
     commands: tuple[str, ...] = ()
-    """What to type for it."""
+    """The commands to type for it."""
 
 
 def run(source: Source) -> list[Finding]:
-    """Make every check, whatever the others found."""
+    """Run every check, even if others fail."""
     files.make_private(source.hub.work)
     _idle(source)
     source = source.settled()
@@ -62,9 +62,9 @@ def run(source: Source) -> list[Finding]:
 
 
 def _idle(source: Source) -> None:
-    """Raise `Busy` while the hub is changed: it is sick then, and is to be left alone.
+    """Raise `Busy` while an upgrade or a restore runs: the hub may be unhealthy meanwhile.
 
-    Raises `RestoreFailed` after a restore that was cut off.
+    Raises `RunCutOff` after an upgrade that was cut off, `RestoreFailed` after such a restore.
     """
     for task, words in (("upgrade", "An upgrade"), ("restore", "A restore")):
         state = journal.state(source.hub, task)
@@ -88,7 +88,7 @@ def _idle(source: Source) -> None:
 
 
 def require(source: Source) -> list[Finding]:
-    """Make every check; raise the first error."""
+    """Run every check; raise the first error."""
     findings = run(source)
     for finding in findings:
         if finding.error:
@@ -97,7 +97,7 @@ def require(source: Source) -> list[Finding]:
 
 
 def fresh_snapshot(source: Source) -> snapshot.Snapshot:
-    """Return the newest snapshot of all components, read whole, when an upgrade may start from it.
+    """Return the newest snapshot of all components, verified, if an upgrade may start from it.
 
     Raises `SnapshotStale`, `SnapshotMissing`, `SnapshotDamaged`.
     """
@@ -121,7 +121,10 @@ def fresh_snapshot(source: Source) -> snapshot.Snapshot:
 
 
 def _fits(path: Path, source: Source) -> bool:
-    """Say whether a snapshot holds all of this hub; one that cannot be read counts, to be told."""
+    """Return whether a snapshot is of this hub and holds all components.
+
+    A damaged one counts, so that it is reported.
+    """
     try:
         kept = snapshot.read(path).manifest
     except SnapshotDamaged:
@@ -142,7 +145,7 @@ def _finding(name: str, check: Callable[[Source], Found], source: Source) -> Fin
 
 
 def _config(source: Source) -> str:
-    """Read the settings, and load the configuration as the hub does when it starts."""
+    """Read the settings, and load the configuration as the hub does at startup."""
     told = f"{len(config.read(source.hub))} settings in config.yaml"
     found = loaded.present(source)
     if found.wrong:
@@ -151,21 +154,21 @@ def _config(source: Source) -> str:
             "either. Nothing was changed.",
             hint="Correct the file that is named, then run the same command again.",
         )
-    # Why not is what another line says: the Python is gone, or no private view is allowed.
+    # Another check says why: Python is gone, or no isolated mount namespace is allowed.
     return f"{told}; it was not loaded" if found.unknown else told
 
 
 def _databases(source: Source) -> str:
     found = databases.find(source.hub, source.services, source.settings)
     with tempfile.TemporaryDirectory(dir=source.hub.work) as folder:
-        # A check of the hub's own file would make the hub wait; a copy is checked as it is made.
+        # Checking the live file would block the hub; the copy is checked when it is made.
         for name, path in found.items():
             databases.copy(path, Path(folder) / name)
     return f"{', '.join(found)}: sound"
 
 
 def _python(source: Source) -> Found:
-    """Look whether the hub's environment still has its Python, and if not, whether one is there."""
+    """Check that the hub's environment still has its Python, or that a replacement is installed."""
     why = interpreter.gone(source.hub)
     if not why:
         return "the one that the hub's environment was made with"
@@ -178,7 +181,7 @@ def _python(source: Source) -> Found:
 def _hub(source: Source) -> str:
     if interpreter.gone(source.hub):
         return "cannot run, for want of its Python"
-    configured = entry_points.configured(source.hub)  # what is wrong with the settings comes first
+    configured = entry_points.configured(source.hub)  # report errors in the settings first
     seen = health.require(source.hub, source.services)
     listening.require_same(source, configured)
     return f"JupyterHub {seen.version} answers, its login page too"
@@ -213,7 +216,7 @@ def _changes(source: Source) -> str:
 
 
 def _scheduled(source: Source) -> Found:
-    """Look how the runs without a person went: nobody may have seen that one failed."""
+    """Check the scheduled runs: a failure may have gone unnoticed."""
     for task in run_record.TASKS:
         seen = run_record.seen(source.hub, task)
         if seen.cut_off or (seen.last and seen.last["error"]):
@@ -223,7 +226,7 @@ def _scheduled(source: Source) -> Found:
 
 
 def _way(source: Source) -> Found:
-    """Say how an upgrade would be done, and why not in the better way."""
+    """Return how the upgrade would be done, and why not beside the live hub."""
     stage.require_folders(source.hub)
     trial.require(source.hub, trial.replaced(source))
     if source.settings.upgrade.in_place:

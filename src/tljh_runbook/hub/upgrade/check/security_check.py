@@ -1,4 +1,4 @@
-"""What to do about known vulnerabilities, as `check` says it."""
+"""The check for known vulnerabilities, and what to do about them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DETAILS = "See which: tljh-runbook security"
 
 
 def check(source: Source) -> str | tuple[str, None, str]:
-    """Return the state of the hub's security, with a warning where something is to be done.
+    """Return the security status of the hub, with a warning if action is needed.
 
-    Nothing here speaks against an upgrade: an upgrade is the remedy.
+    No finding blocks an upgrade, because an upgrade is the remedy.
     """
     newer = (each for each in source.targets if each.why == RANGE and each.changes)
     updates = tuple(f"{each.title} {each.before} → {each.after}" for each in newer)
@@ -27,7 +27,7 @@ def check(source: Source) -> str | tuple[str, None, str]:
 
 
 def warning(found: Assessment) -> str:
-    """Return what to do about an assessment that is not good."""
+    """Return what to do about the problems in an assessment."""
     if found.old:
         said = f"The list of advisories is of {found.as_of}, {found.age} days old."
         return f"{said} {advisories.REFRESH}"

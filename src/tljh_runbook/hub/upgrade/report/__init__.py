@@ -1,1 +1,1 @@
-"""What an upgrade did, as data and as a page."""
+"""The report of an upgrade, as data and as an HTML page."""

@@ -1,4 +1,4 @@
-"""HTML that is made of elements, so that no text becomes markup by mistake."""
+"""HTML built from elements, so that text is always escaped."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ VOID = ("meta",)
 
 
 class Html(str):
-    """Markup. Any other text is escaped where it is put into an element."""
+    """Trusted markup; any other string is escaped when it is added to an element."""
 
     __slots__ = ()
 
 
 def element(name: str, /, *inside: str, **attributes: str) -> Html:
-    """Return an element around ``inside``; in names of attributes, `_` stands for `-`."""
+    """Return an element that contains ``inside``; `_` in attribute names becomes `-`."""
     named = "".join(f' {_attribute(key)}="{escaped(text)}"' for key, text in attributes.items())
     if name in VOID:
         return Html(f"<{name}{named}>")
@@ -22,12 +22,12 @@ def element(name: str, /, *inside: str, **attributes: str) -> Html:
 
 
 def joined(*parts: str) -> Html:
-    """Return markup as it is, and text escaped, one after the other."""
+    """Concatenate ``parts``: markup unchanged, text escaped."""
     return Html("".join(each if isinstance(each, Html) else escaped(each) for each in parts))
 
 
 def escaped(text: str) -> str:
-    """Return text as a page shows it; signs that cannot be seen, or turn it round, are named."""
+    """Return text for a page, with invisible and bidirectional control characters as escapes."""
     visible = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
     return html.escape(visible)
 

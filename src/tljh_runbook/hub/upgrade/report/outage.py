@@ -1,7 +1,7 @@
-"""How long an upgrade would take the hub and the users' servers away: as long as one did before.
+"""The expected downtime of the hub and of the users' servers, as measured in an earlier upgrade.
 
-Nothing is guessed: a restart takes what this hub, with its database and on its machine, makes of
-it. Where no upgrade was measured here, nobody knows.
+It is never estimated, because the duration of a restart depends on this hub, its database and its
+machine. It is unknown until an upgrade has been measured here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tljh_runbook.hub.upgrade.report import report
 
 @dataclass(frozen=True)
 class Outage:
-    """Seconds; None where it is not known. ``seen`` names the upgrade that was measured."""
+    """Downtimes in seconds; None if unknown. ``seen`` is the time of the measured upgrade."""
 
     hub: float | None = None
     servers: float | None = None
@@ -30,10 +30,10 @@ class Outage:
 
 
 def expected(source: Source, *, proxy: bool) -> Outage:
-    """Return what the newest upgrade like this one has measured.
+    """Return the downtimes measured in the newest comparable upgrade.
 
-    Like it is one that was prepared beside the hub; for users' servers, one that has restarted
-    the ``proxy``. Without that they run on and can be reached all the time.
+    An upgrade is comparable if it was prepared beside the hub; for users' servers, if it also
+    restarted the ``proxy``. Otherwise they keep running and stay available.
     """
     known = list(_measured(source))
     hub = next((each for each in known if _away(each, hub=True) is not None), None)
@@ -47,7 +47,7 @@ def expected(source: Source, *, proxy: bool) -> Outage:
 
 
 def _measured(source: Source) -> Iterator[dict[str, Any]]:
-    """Yield the reports of upgrades that were prepared beside the hub, the newest first."""
+    """Yield the reports of upgrades that were prepared beside the hub, newest first."""
     found = source.backups.glob(f"*/{manifest.REPORTS}/upgrade-*.json")
     for path in sorted(found, key=lambda path: path.name, reverse=True):
         try:
@@ -59,7 +59,7 @@ def _measured(source: Source) -> Iterator[dict[str, Any]]:
 
 
 def _away(values: dict[str, Any], *, hub: bool) -> float | None:
-    """Return how long the hub was away, or of the users' servers the one that was it longest."""
+    """Return the downtime of the hub, or the longest downtime among the users' servers."""
     names = "hub" if hub else SERVER
     away = [each["away"] for each in values["outages"] if each["name"].startswith(names)]
     return max(away, default=None)

@@ -1,4 +1,4 @@
-"""What an upgrade did: kept with the snapshot that it started from, and as a page."""
+"""The report of an upgrade, stored with the snapshot that it started from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tljh_runbook.hub.versions import versions
 
 @dataclass(frozen=True)
 class Report:
-    """What an upgrade did. Times are in seconds, ``at`` is UTC."""
+    """The report of an upgrade. Durations are in seconds, ``at`` is in UTC."""
 
     changed: bool
     at: str
@@ -35,20 +35,20 @@ class Report:
     verdicts: list[Verdict] = field(default_factory=list)
     outages: list[dict[str, Any]] = field(default_factory=list)
     probe_after: float = 0.0
-    """After how long the hub began to be asked all the time."""
+    """The time from the start of the run to the start of the probes."""
     probe_seconds: float = 0.0
-    """And for how long."""
+    """The time during which the probes ran."""
     targets: list[dict[str, Any]] = field(default_factory=list)
-    """What was decided for each package, and why."""
+    """The target version of each package, and why it was chosen."""
     forecast: dict[str, Any] | None = None
     confirm_until: str = ""
-    """Until when it must be confirmed; empty where it need not."""
+    """The time until which it must be confirmed; empty if it need not be."""
     why: str = ""
-    """Why it was rolled back automatically; empty where a person has asked for it."""
+    """Why it was rolled back automatically; empty if a person requested the rollback."""
     before: Measures = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as data, without the measures it was judged from."""
+        """Return the report as data, without the measurements behind its verdicts."""
         values = {name: value for name, value in asdict(self).items() if name != "before"}
         return values | {"verdicts": [each.to_json() for each in self.verdicts]}
 
@@ -56,7 +56,7 @@ class Report:
 def changed(
     source: Source, before: dict[str, str], wanted: Sequence[Change] = ()
 ) -> list[list[str]]:
-    """Return name, before and after of all that has changed."""
+    """Return the name and the values before and after of everything that has changed."""
     now = versions.installed(source.hub).rows()
     software = [
         [name, before.get(name, "not installed"), now.get(name, "removed")]
@@ -69,7 +69,7 @@ def changed(
 
 
 def keep(report: Report, source: Source) -> None:
-    """Write the report, and its page, beside the seal of the snapshot that it started from."""
+    """Write the report and its page next to the manifest of the snapshot that it started from."""
     path = file(source, str(report.snapshot), report.at)
     data = json.dumps(asdict(report), indent=2, sort_keys=True).encode()
     with files.disk_errors(path.parent, "The hub was upgraded, and only the report is missing."):
@@ -87,12 +87,12 @@ def _page(report: Report, hub: Hub) -> str:
 
 
 def file(source: Source, kept: str, at: str) -> Path:
-    """Return where the report of an upgrade lies; its page has the same name."""
+    """Return the path of an upgrade's report; its page has the same name, ending in ``.html``."""
     return source.backups / kept / manifest.REPORTS / f"upgrade-{at}.json"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a report with its measures. Raises `SnapshotMissing`."""
+    """Read a report, with its measurements. Raises `SnapshotMissing`."""
     try:
         values: dict[str, Any] = json.loads(files.read(path))
     except (OSError, ValueError) as error:

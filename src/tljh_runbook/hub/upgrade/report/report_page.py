@@ -1,4 +1,4 @@
-"""The report of an upgrade as one page, which needs nothing but itself to be read."""
+"""The report of an upgrade as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ HIDDEN = "not shown: the file may hold secrets"
 def render(report: Mapping[str, Any], *, hub: str, phases: Sequence[Mapping[str, Any]]) -> str:
     """Return the page of a report (`upgrade.Report.to_json`) on ``hub``.
 
-    ``phases`` are the journal's: ``text``, and ``after`` in seconds since the run began. A report
-    says in ``probe_after`` when the probes began, in the same seconds.
+    ``phases`` come from the journal, each with its ``text`` and its start, ``after``, in seconds
+    since the start of the run. ``probe_after`` in the report is the start of the probes, also in
+    seconds since the start of the run.
     """
     page = element("html", _head(f"Upgrade of {hub}"), _body(report, hub, phases), lang="en")
     return f"<!DOCTYPE html>\n{page}\n"
@@ -44,7 +45,7 @@ def _head(title: str) -> Html:
 
 
 def _policy(style: str) -> str:
-    """Allow this style, and nothing else: no script, no other file, no other style."""
+    """Return a policy that allows only this style: no scripts, files or other styles."""
     sha = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{sha}'; base-uri 'none'; form-action 'none'"
 
@@ -66,7 +67,7 @@ def _body(report: Mapping[str, Any], hub: str, phases: Sequence[Mapping[str, Any
 
 
 def _overwritten(report: Mapping[str, Any]) -> Iterable[Html]:
-    """Yield what somebody had edited by hand and the upgrade has written again, if anything."""
+    """Yield a section with the manual edits that the upgrade has overwritten, if there are any."""
     edits = (report.get("forecast") or {}).get("overwritten") or {}
     if edits:
         rows = [[file, element("pre", text or HIDDEN)] for file, text in edits.items()]
@@ -95,7 +96,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _figures(report: Mapping[str, Any]) -> Html:
-    """Return the few numbers that everybody asks for."""
+    """Return the key figures: guarantees held, downtimes and total duration."""
     kept = sum(each["kept"] is True for each in report["verdicts"])
     servers = [each["away"] for each in report["outages"] if each["name"].startswith(SERVER)]
     found = [("guarantees held", f"{kept} of {len(report['verdicts'])}")]
@@ -130,7 +131,7 @@ def _cells(name: str, *others: str) -> Iterable[Html]:
 
 
 def _notes(report: Mapping[str, Any]) -> Html:
-    """Return where the way back is."""
+    """Return a footer that says how to roll back by hand; empty without a snapshot."""
     if not report["snapshot"]:
         return joined()
     kept = element("code", report["snapshot"])
@@ -139,7 +140,7 @@ def _notes(report: Mapping[str, Any]) -> Html:
 
 
 def _moment(at: str) -> str:
-    """Return a time as a person reads it."""
+    """Return a time in a readable format; unchanged if it cannot be parsed."""
     try:
         return time.strftime("%Y-%m-%d at %H:%M:%S UTC", time.strptime(at, "%Y%m%dT%H%M%SZ"))
     except ValueError:

@@ -1,7 +1,7 @@
-"""What happened when: phases on one axis of time, and below it when each probe was away.
+"""The timeline of an upgrade: its phases on a time axis, and below them the downtime of each probe.
 
-It is drawn with SVG whose lengths are shares of the page's width; every word and number stands
-beside it as text, so that nothing is told by a colour alone.
+It is drawn as SVG, with lengths in percent of the page width. All words and numbers are also next
+to it as text, so that no information is conveyed by colour alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from tljh_runbook.hub.upgrade.report.markup import Html, element, joined
 
 STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)
-TICKS = 6  # as many as have room on a telephone
+TICKS = 6  # as many as fit on a phone
 HEIGHTS = {"phase": ("25%", "50%"), "answered": ("38%", "24%"), "away": ("0%", "100%")}
 LEGEND = (
     "A thin bar: it answered. A high bar: it was away, from the last answer before to the first "
@@ -24,7 +24,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Span:
-    """A part of the time; moments are in seconds since the run began."""
+    """A time span, in seconds since the start of the run."""
 
     begin: float
     end: float
@@ -36,40 +36,40 @@ class Span:
 
 @dataclass(frozen=True)
 class Axis:
-    """The time from the beginning of the run to its end, as long as the page is wide."""
+    """The time axis of the whole run, scaled to the page width."""
 
     seconds: float
 
     def at(self, moment: float) -> str:
-        """Return where a moment lies, or how long a time is."""
+        """Return the position of a time, or the length of a duration, in percent."""
         return f"{100 * moment / self.seconds:.3f}%"
 
     def bar(self, kind: str, span: Span, told: str) -> Html:
-        """Draw a part of the time."""
+        """Draw a time span."""
         (y, height), x, width = HEIGHTS[kind], self.at(span.begin), self.at(span.seconds)
         place = {"x": x, "y": y, "width": width, "height": height}
         return element("rect", element("title", told), class_=kind, **place)
 
     def strip(self, *bars: Html) -> Html:
-        """Draw one line of bars over the lines of the ticks."""
+        """Draw a row of bars on top of the tick lines."""
         lines = (element("line", x1=x, x2=x, y1="0", y2="100%") for x in map(self.at, self.ticks()))
         return element("svg", *lines, *bars, class_="strip", aria_hidden="true")
 
     def scale(self) -> Html:
-        """Draw the ticks' times."""
+        """Draw the tick labels."""
         ticks = self.ticks()
         labels = ((_label(each, ticks.step), self.at(each)) for each in ticks)
         texts = (element("text", label, x=x, y="1em") for label, x in labels)
         return _row("", element("svg", *texts, class_="scale", aria_hidden="true"), "")
 
     def ticks(self) -> range:
-        """Return the moments that are marked."""
+        """Return the times of the ticks."""
         enough = (each for each in STEPS if self.seconds / each <= TICKS)
         return range(0, int(self.seconds) + 1, next(enough, STEPS[-1]))
 
 
 def render(report: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> Html:
-    """Draw the phases of an upgrade and what its probes saw."""
+    """Draw the phases of an upgrade and the results of its probes."""
     begin, outages = float(report.get("probe_after", 0)), report["outages"]
     axis = Axis(_end(report, begin, phases))
     asked = Span(begin, begin + report.get("probe_seconds", axis.seconds - begin))
@@ -85,7 +85,7 @@ def render(report: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> Ht
 
 
 def _end(report: Mapping[str, Any], begin: float, phases: Sequence[Mapping[str, Any]]) -> float:
-    """Return the last moment that anything tells of, in a time that is never nothing."""
+    """Return the last recorded time; at least 1, so that the axis has a length."""
     gaps = [begin + end for each in report["outages"] for _, end in each["gaps"]]
     starts = [each["after"] for each in phases]
     return float(max(1, report["seconds"], begin + report.get("probe_seconds", 0), *gaps, *starts))
@@ -122,5 +122,5 @@ def _row(name: str, strip: Html, seconds: str, *more: Html) -> Html:
 
 
 def _label(moment: int, step: int) -> str:
-    """Return a moment in few signs."""
+    """Return a short label for a time."""
     return f"{moment} s" if step < 60 else f"{moment // 60} min"
