@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hub_folder
 import pytest
-from test_homecoming import asked_again, backup, looks, quiet, restored
+from test_user_data_restore import asked_again, backup, looks, quiet, restored
 
 from tljh_runbook.hub.backup import components, restore
 from tljh_runbook.hub.backup.choice import Request

@@ -63,23 +63,28 @@ def measure(source: Source) -> dict[str, Any]:
 
 def same(was: dict[str, Any], now: dict[str, Any] | None) -> bool:
     """Return whether a server is still the same process, and still answers if it did before."""
-    if now is None or any(was[each] != now[each] for each in ("pid", "started", "container")):
+    if now is None or changed(was, now):
         return False
     return bool(now["answers"] or not was["answers"])
 
 
+def changed(was: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Return whether a server runs as another process or container than before."""
+    return any(was[name] != now[name] for name in ("pid", "started", "container"))
+
+
 def processes_of(servers: Collection[hubdb.Server], services: Services) -> dict[str, Process]:
     """Return each server's process, by server label."""
-    containers = _containers(servers)
-    return {server.label: _process(server, containers, services) for server in servers}
+    found = containers(map(_container, servers))
+    return {server.label: _process(server, found, services) for server in servers}
 
 
 def _process(
-    server: hubdb.Server, containers: dict[str, Container] | None, services: Services
+    server: hubdb.Server, found: dict[str, Container] | None, services: Services
 ) -> Process:
     """Return a server's process; without one, only its answer counts."""
     container = _container(server)
-    running = (containers or {}).get(container or "")
+    running = (found or {}).get(container or "")
     if running:
         return Process(running.pid, running.started, ended=False)
     pid, unit = server.state.get("pid"), server.state.get("unit_name")
@@ -88,7 +93,7 @@ def _process(
     if pid:
         started = processes.started(pid)
         return Process(pid, started, ended=started is None)
-    answered = unit or (container and containers is not None)
+    answered = unit or (container and found is not None)
     return Process(None, None, ended=bool(answered))
 
 
@@ -96,10 +101,10 @@ def _container(server: hubdb.Server) -> str | None:
     return server.state.get("object_id") or server.state.get("container_id")
 
 
-def _containers(servers: Iterable[hubdb.Server]) -> dict[str, Container] | None:
-    """Return the servers' running containers; None if Docker cannot be asked."""
+def containers(ids: Iterable[str | None]) -> dict[str, Container] | None:
+    """Return the containers among ``ids`` that run, by ID; None if Docker cannot be asked."""
     with suppress(*docker.AWAY, DockerFailed):
-        return docker.containers(filter(None, map(_container, servers)))
+        return docker.containers(filter(None, ids))
     return None
 
 

@@ -96,8 +96,8 @@ def confirm(source: Source) -> Deadline:
     hub = source.hub
     try:
         with lock.hold(hub, "the confirmation", LOCK):
-            found, begun = read(hub), state_file.read(hub)
-            if begun and begun.phase == state_file.BACK:
+            found, unfinished = read(hub), state_file.read(hub)
+            if unfinished and unfinished.phase == state_file.BACK:
                 raise _going_back()
             if found is None:
                 raise _nothing(hub)

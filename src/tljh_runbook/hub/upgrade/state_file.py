@@ -129,5 +129,5 @@ def relieve(hub: Hub) -> bool:
 
 def needed_snapshots(hub: Hub) -> dict[str, str]:
     """Return the snapshot that an unfinished upgrade started from, with the reason to retain it."""
-    begun = read(hub)
-    return {begun.snapshot: "an unfinished upgrade"} if begun else {}
+    unfinished = read(hub)
+    return {unfinished.snapshot: "an unfinished upgrade"} if unfinished else {}

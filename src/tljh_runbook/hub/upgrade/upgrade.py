@@ -63,8 +63,8 @@ def run(source: Source, log: Journal) -> Report:
     if not wanted:
         health.require(source.hub, source.services)
         return Report(changed=False, at=moment, confirm_until=confirmation.until(source.hub))
-    begun = _begin(source, moment, log)
-    ready = _prepare(source, begun, wanted, log)
+    unfinished = _begin(source, moment, log)
+    ready = _prepare(source, unfinished, wanted, log)
     probed_after = log.seconds
     with Watch(ready.targets, ready.mark.before[SERVERS.name]) as watch:
         _swap(source, ready, watch, log)
@@ -72,10 +72,10 @@ def run(source: Source, log: Journal) -> Report:
     done = Report(
         changed=True,
         at=moment,
-        snapshot=begun.snapshot,
-        page=str(report.file(source, begun.snapshot, moment).with_suffix(".html")),
+        snapshot=unfinished.snapshot,
+        page=str(report.file(source, unfinished.snapshot, moment).with_suffix(".html")),
         seconds=round(time.monotonic() - start, 1),
-        changes=report.changed(source, begun.labels, wanted),
+        changes=report.changed(source, unfinished.labels, wanted),
         verdicts=verdicts,
         targets=source.targets.to_json(),
         outages=watch.outages(before[SERVERS.name]),
@@ -147,8 +147,8 @@ def _begin(source: Source, moment: str, log: Journal) -> Mark:
     kept = checks.fresh_snapshot(source)
     labels = versions.installed(source.hub).rows()
     asked = source.settings.upgrade.confirm_within
-    begun = Mark(moment, state_file.STAGING, kept.path.name, labels, confirm_within=asked)
-    return state_file.write(source.hub, begun)
+    unfinished = Mark(moment, state_file.STAGING, kept.path.name, labels, confirm_within=asked)
+    return state_file.write(source.hub, unfinished)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Ready:
     mark: Mark
 
 
-def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) -> Ready:
+def _prepare(source: Source, unfinished: Mark, wanted: list[Change], log: Journal) -> Ready:
     """Prepare the upgrade without changing the live hub; a failure here ends the upgrade."""
     software = _software(wanted)
     if software:
@@ -180,7 +180,7 @@ def _prepare(source: Source, begun: Mark, wanted: list[Change], log: Journal) ->
         # Not earlier: a user who has left by now does not count as lost.
         asked = targets(source)
         now = state_file.enter(
-            source.hub, begun, state_file.SWAPPING, way=way.to_json(), before=measured
+            source.hub, unfinished, state_file.SWAPPING, way=way.to_json(), before=measured
         )
     except BaseException:
         stage.discard(source.hub)

@@ -79,8 +79,8 @@ def _actions(
             found = list(survey.run(nodes))
         if found:
             _refuse_strangers(restoration, kept, found)
-            homecoming = Homecoming(restoration, opened, kept["snapshot"], root, found)
-            yield homecoming.action()
+            folder = FolderRestore(restoration, opened, kept["snapshot"], root, found)
+            yield folder.action()
 
 
 def _listed(opened: Repository, snapshot: str, asked: list[Path]) -> Iterator[Node]:
@@ -117,7 +117,7 @@ def write_out(restoration: Restoration, kept: dict[str, Any], folder: Path) -> N
 
 
 @dataclass(frozen=True)
-class Homecoming:
+class FolderRestore:
     """The restore of one backed-up folder, usually the folder of home directories."""
 
     restoration: Restoration

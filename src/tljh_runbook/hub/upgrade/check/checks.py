@@ -73,10 +73,11 @@ def _idle(source: Source) -> None:
                 f"{words} of this hub runs now. Leave the hub alone until it has ended.",
                 hint=f"See how it goes: tljh-runbook progress {task}",
             )
-    begun = state_file.read(source.hub)
-    if begun:
+    unfinished = state_file.read(source.hub)
+    if unfinished:
         raise RunCutOff(
-            f"An upgrade that began at {begun.at} did not come to its end: it was {begun.phase}.",
+            f"An upgrade that began at {unfinished.at} did not come to its end: it was "
+            f"{unfinished.phase}.",
             hint="Bring it to its end first: tljh-runbook resume",
         )
     left = restore.cut_off(source.hub.work)

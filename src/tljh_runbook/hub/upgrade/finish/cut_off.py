@@ -13,13 +13,13 @@ from tljh_runbook.hub.upgrade import state_file
 def explain(hub: Hub, task: str) -> RunCutOff:
     """Return the error that says in which state a run was cut off, and what to type next."""
     where, task_name = worker.where(hub, task), NAMES[task]
-    begun = state_file.read(hub)
-    if task in {"upgrade", "rollback"} and begun:
+    unfinished = state_file.read(hub)
+    if task in {"upgrade", "rollback"} and unfinished:
         # The installer continues without this process, and no second one may start meanwhile.
         wait = "Wait until TLJH's installer has ended what it began. " if lock.held(hub) else ""
         return RunCutOff(
-            f"The {task_name} was cut off while it was {begun.phase}. Users' servers run on"
-            f"{'' if begun.phase == state_file.STAGING else '; the hub may be stopped'}.",
+            f"The {task_name} was cut off while it was {unfinished.phase}. Users' servers run on"
+            f"{'' if unfinished.phase == state_file.STAGING else '; the hub may be stopped'}.",
             hint=(f"{wait}Bring it to its end: tljh-runbook resume", where),
         )
     if task in {"upgrade", "rollback", "rehearse"}:

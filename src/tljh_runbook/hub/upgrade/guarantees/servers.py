@@ -8,16 +8,14 @@ logs about the servers that it gives up on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from tljh_runbook.errors import DockerFailed
 from tljh_runbook.hub.context import Source
 from tljh_runbook.hub.database import databases, hubdb
 from tljh_runbook.hub.database.sql import Database
 from tljh_runbook.hub.servers import ends, running
 from tljh_runbook.hub.servers.watch import Seen
-from tljh_runbook.hub.system import docker, processes
+from tljh_runbook.hub.system import processes
 from tljh_runbook.hub.system.docker import Container
 from tljh_runbook.hub.system.services import Services
 
@@ -97,12 +95,7 @@ def _gone(before: Any) -> set[str]:
     If Docker does not answer, its containers do not count as gone: whether the servers answer is
     judged instead.
     """
-    wanted = {each["container"] for each in before.values() if each["container"]}
-    containers: dict[str, Container] | None = {}
-    if wanted:
-        containers = None
-        with suppress(*docker.AWAY, DockerFailed):
-            containers = docker.containers(wanted)
+    containers = running.containers({each["container"] for each in before.values()})
     return {
         label
         for label, each in before.items()
@@ -182,7 +175,7 @@ def _another(was: dict[str, Any], now: dict[str, Any]) -> bool:
     """Return whether the hub's database now has another process or container."""
     if was["container"] and was["container"] == now["container"] and not now["started"]:
         return False  # Docker did not report a start time
-    return any(was[each] != now[each] for each in ("pid", "started", "container"))
+    return running.changed(was, now)
 
 
 def _left(was: dict[str, Any], now: dict[str, Any] | None) -> str:

@@ -23,6 +23,7 @@ from tljh_runbook.hub.upgrade import removable
 from tljh_runbook.hub.upgrade.stage import recorder
 
 FOLDER = "runbook-stage"
+NAME = "stage"  # of the folder for stage files that are not copies of the prefix
 ROOM = 1 << 30  # bytes that an installer may add
 
 
@@ -108,12 +109,12 @@ def place(hub: Hub) -> Hub:
 
 def beside(hub: Hub) -> Path:
     """Return the folder for stage files that are not copies of the prefix."""
-    return hub.work / "stage"
+    return hub.work / NAME
 
 
 def discard(hub: Hub) -> None:
     """Remove the stage, if any, in whatever state it is."""
-    for folder in (place(hub).prefix, *_uppers(hub)):
+    for folder in (place(hub).prefix, *(each / NAME for each in _holders(hub))):
         copies.remove(folder)
 
 
@@ -169,8 +170,8 @@ def upper(source: Source) -> Path | str:
             # A mount namespace does not isolate a database server: a rehearsal would migrate the
             # live database.
             return f"the database {name!r} lies on a PostgreSQL server"
-    holds = namespace.place(path.parent for path in _uppers(source.hub))
-    return holds if isinstance(holds, str) else holds / beside(source.hub).name
+    holds = namespace.place(_holders(source.hub))
+    return holds if isinstance(holds, str) else holds / NAME
 
 
 def make(source: Source, upper: Path) -> Stage:
@@ -281,6 +282,6 @@ def _require_room(hub: Hub, environments: Iterable[str]) -> None:
         )
 
 
-def _uppers(hub: Hub) -> list[Path]:
-    name = beside(hub).name
-    return [beside(hub), *(folder / name for folder in namespace.memory())]
+def _holders(hub: Hub) -> list[Path]:
+    """Return the folders that may hold what an installer writes into a stage, preferred first."""
+    return [beside(hub).parent, *namespace.memory()]

@@ -285,7 +285,7 @@ def test_no_room(source: Source, homes: Path, kept: Snapshot) -> None:
     large = survey.Wanted(homes / "alice" / "large", "missing", found + (1 << 30))
     opened = repository.opened(source)
     with pytest.raises(NoSpace, match="Nothing was changed"):
-        user_data_restore.Homecoming(wanted, opened, "latest", homes, [large]).stage()
+        user_data_restore.FolderRestore(wanted, opened, "latest", homes, [large]).stage()
     assert not (homes / ".tljh-runbook").exists()
 
 
